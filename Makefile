@@ -1,0 +1,62 @@
+# Everything runs in .venv, which is made when it is first needed. `make` alone lists the targets.
+
+VENV := .venv
+RUN := $(VENV)/bin/python -m
+HOST ?= 127.0.0.1
+PORT ?= 5000
+
+IS_NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 10))'
+ifndef PYTHON
+PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python3.10; do \
+    $$python $(IS_NEW_ENOUGH) 2>/dev/null && echo $$python && break; done)
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help python venv demo test check format docs build clean
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+python:
+	@test -n '$(PYTHON)' && $(PYTHON) $(IS_NEW_ENOUGH) || \
+	    { echo 'dservercore needs Python 3.10 or newer: install it, or name it: make PYTHON=/path/to/python3' >&2; exit 1; }
+
+venv: $(VENV)/installed-dev  ## Make .venv with the package (editable) and what its developers need
+
+# One stamp for each set of extras, made anew when pyproject.toml changes.
+$(VENV)/installed-%: pyproject.toml | python
+	@$(RUN) pip --version >/dev/null 2>&1 || \
+	    { echo 'Making the virtual environment $(VENV) ...'; $(PYTHON) -m venv --clear $(VENV); }
+	@echo 'Installing dservercore[$*] and what it needs into $(VENV) (the first time, about a minute) ...'
+	@$(RUN) pip install --quiet --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@
+
+demo: python  ## Serve a demo with real datasets (PORT=5000; kept in .demo, remove that to start afresh)
+	@$(PYTHON) demo/port.py '$(HOST)' '$(PORT)'
+	@$(MAKE) --no-print-directory $(VENV)/installed-demo
+	@$(RUN) demo --host '$(HOST)' --port '$(PORT)'
+
+test: $(VENV)/installed-dev  ## Run the tests (ARGS="-k search -x" is handed to pytest)
+	@$(RUN) pytest $(ARGS)
+
+check: $(VENV)/installed-dev  ## Run every check: format, lint, types, layers, docs, tests
+	$(RUN) ruff format --check .
+	$(RUN) ruff check .
+	$(RUN) mypy
+	$(VENV)/bin/lint-imports
+	@$(MAKE) --no-print-directory docs
+	@$(MAKE) --no-print-directory test
+
+format: $(VENV)/installed-dev  ## Format the code and mend what the linter can mend
+	$(RUN) ruff check --fix .
+	$(RUN) ruff format .
+
+docs: $(VENV)/installed-dev  ## Build the documentation into docs/_build/html (a warning is an error)
+	$(RUN) sphinx --quiet -W --keep-going -b html docs docs/_build/html
+
+build: $(VENV)/installed-dev  ## Build the source distribution and the wheel into dist/
+	$(RUN) build
+
+clean:  ## Remove what was built (not .venv, not .demo)
+	rm -rf build dist docs/_build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

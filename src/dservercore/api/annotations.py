@@ -1,0 +1,99 @@
+"""``/annotations``: the annotations of a dataset.
+
+``PUT /annotations/<uri>`` and ``PUT /annotations/<uri>/<name>`` look the same to a router, because a URI has
+slashes too. The body tells them apart: ``annotations`` replaces all of them, ``value`` sets one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import marshmallow as ma
+from flask import Response
+from flask.views import MethodView
+
+from dservercore import guards
+from dservercore.api.answers import answers, json_answer
+from dservercore.api.edits import edit_answer
+from dservercore.blueprint import Blueprint
+from dservercore.catalog import metadata
+from dservercore.errors import invalid
+from dservercore.schema_fields import JSONObject, JSONValue
+from dservercore.schemas import AnnotationSchema
+from dservercore.scope import Actor, Scope
+
+blp = Blueprint("annotations", __name__, url_prefix="/annotations", description="Annotations")
+
+
+class AnnotationPutSchema(ma.Schema):
+    """Either `annotations`, all of them by name, or the `value` of the one that the path ends in."""
+
+    annotations = JSONObject(metadata={"description": "Replaces all annotations"})
+    value = JSONValue(allow_none=False, metadata={"description": "Sets one annotation; left out, to null"})
+
+    @ma.validates_schema
+    def _one_of_them(self, body: dict[str, Any], **_options: Any) -> None:
+        if len(body) > 1:
+            raise ma.ValidationError("Give either annotations or value.")
+
+
+@blp.route("/<uri:uri>")
+class Annotations(MethodView):
+    """All annotations of a dataset."""
+
+    @guards.with_scope("search")
+    @answers(blp, 200, AnnotationSchema)
+    def get(self, uri: str, search_scope: Scope, actor: Actor) -> Response:
+        """Read a dataset's annotations."""
+        return json_answer({"annotations": metadata.get_annotations(search_scope, uri)})
+
+    @guards.with_scope("search", "register")
+    @answers(blp, 200, AnnotationSchema, errors=(400, 401, 403, 404, 422))
+    @blp.arguments(AnnotationPutSchema)
+    def put(
+        self, body: dict[str, Any], uri: str, search_scope: Scope, register_scope: Scope, actor: Actor
+    ) -> Response:
+        """Replace all of a dataset's annotations, for which you need register permission."""
+        return _put(uri, body, search_scope, register_scope)
+
+
+@blp.route("/<uri:uri>/<name>")
+class Annotation(MethodView):
+    """One annotation of a dataset. You need search and register permission."""
+
+    @guards.with_scope("search", "register")
+    @answers(blp, 200, AnnotationSchema, errors=(400, 401, 403, 404, 422))
+    @blp.arguments(AnnotationPutSchema)
+    def put(
+        self,
+        body: dict[str, Any],
+        uri: str,
+        name: str,
+        search_scope: Scope,
+        register_scope: Scope,
+        actor: Actor,
+    ) -> Response:
+        """Set one annotation of a dataset."""
+        return _put(f"{uri}/{name}", body, search_scope, register_scope)
+
+    @guards.with_scope("search", "register")
+    @answers(blp, 200, AnnotationSchema)
+    def delete(
+        self, uri: str, name: str, search_scope: Scope, register_scope: Scope, actor: Actor
+    ) -> Response:
+        """Remove one annotation of a dataset."""
+        uri, name = metadata.split_name(f"{uri}/{name}")
+        remaining = metadata.delete_annotation([search_scope, register_scope], uri, name)
+        return edit_answer(uri, "annotations", remaining)
+
+
+def _put(path: str, body: dict[str, Any], search_scope: Scope, register_scope: Scope) -> Response:
+    """Replace all annotations of the dataset *path*, or set the one whose name is the end of *path*."""
+    if "value" not in body and ("annotations" in body or metadata.is_registered(path)):
+        if "annotations" not in body:
+            raise invalid("annotations", "missing from the body")
+        replaced = metadata.replace_annotations([register_scope], path, body["annotations"])
+        return edit_answer(path, "annotations", replaced)
+    uri, name = metadata.split_name(path)
+    edited = metadata.set_annotation([search_scope, register_scope], uri, name, body.get("value"))
+    return edit_answer(uri, "annotations", edited)

@@ -1,0 +1,84 @@
+"""How a route answers, and how it documents its answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import marshmallow as ma
+import orjson
+from flask import Response, current_app
+
+from dservercore.blueprint import Blueprint
+from dservercore.schemas import ErrorSchema, TokenErrorSchema
+
+#: Errors that every route with a token can give; the checks of the token itself have a shape of their own.
+_TOKEN_ERRORS = (401, 422)
+
+
+def json_answer(obj: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Return the response whose body is *obj* as JSON.
+
+    :param obj: anything that JSON can express; or bytes, a JSON document that is passed on as it is
+    """
+    body = obj if isinstance(obj, bytes) else _json_bytes(obj)
+    return current_app.response_class(body, status=status, headers=headers, mimetype="application/json")
+
+
+def _json_bytes(obj: Any) -> bytes:
+    try:
+        return orjson.dumps(obj)
+    except orjson.JSONEncodeError:
+        # Integer keys (list positions in validation errors), integers beyond 64 bits, or very deep nesting.
+        return json.dumps(obj, separators=(",", ":")).encode()
+
+
+def answers(
+    blp: Blueprint,
+    status: int,
+    schema: Any = None,
+    *,
+    errors: Iterable[int] = (401, 403, 404, 422),
+    many: bool = False,
+    description: str | None = None,
+    public: bool = False,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorate a view with its documentation: the answer, the errors, and whether it needs a token.
+
+    A ``Response`` that the view returns, such as :func:`json_answer`, is passed on as it is; any other result
+    goes through *schema*.
+
+    :param blp: the view's blueprint
+    :param status: of the answer when all is well
+    :param schema: marshmallow schema class or instance, or an OpenAPI schema object, of the answer
+    :param errors: HTTP statuses that the view can fail with
+    :param many: the answer is a list, and *schema* the class of its elements
+    :param description: of the answer
+    :param public: the view needs no token
+    """
+    answer = blp.response(status, schema(many=True) if many else schema, description=description)
+
+    def decorator(view: Callable[..., Any]) -> Callable[..., Any]:
+        answering = documented = answer(view)
+        for error in errors:
+            documented = blp.alt_response(error, schema=_error_schema(error, public))(documented)
+        documented = blp.doc(security=[] if public else [{"bearerAuth": []}])(documented)
+        # Only the documentation of the outer wrappers is wanted, not a call through each on every request.
+        answering._apidoc = documented._apidoc
+        return answering
+
+    return decorator
+
+
+def _error_schema(status: int, public: bool) -> type[ma.Schema] | dict[str, Any]:
+    if status in _TOKEN_ERRORS and not public:
+        return {"anyOf": [TokenErrorSchema, ErrorSchema]}
+    return ErrorSchema
+
+
+def also_answers(
+    blp: Blueprint, status: int, schema: Any = None, *, description: str | None = None
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Document another way for a view to succeed, such as 201 next to 200. Goes above :func:`answers`."""
+    return blp.alt_response(status, schema=schema, description=description, success=True)

@@ -1,0 +1,59 @@
+"""``/config``: how the server is configured, what it is made of, and how it is."""
+
+from __future__ import annotations
+
+from flask import Response, current_app
+from flask.views import MethodView
+
+from dservercore import config, guards, plugin_host
+from dservercore.api.answers import also_answers, answers, json_answer
+from dservercore.blueprint import Blueprint
+from dservercore.catalog import readiness
+from dservercore.schemas import ConfigSchema, HealthSchema, ReadySchema, VersionSchema
+from dservercore.scope import Actor
+
+blp = Blueprint("config", __name__, url_prefix="/config", description="The server")
+
+
+@blp.route("/info")
+class Info(MethodView):
+    """The configuration."""
+
+    @guards.signed_in
+    @answers(blp, 200, ConfigSchema, errors=(401, 422))
+    def get(self, actor: Actor) -> Response:
+        """Show the configuration, without its secrets."""
+        shown = config.shown(current_app.config)
+        return json_answer({"config": {key.lower(): value for key, value in shown.items()}})
+
+
+@blp.route("/versions")
+class Versions(MethodView):
+    """The versions."""
+
+    @answers(blp, 200, VersionSchema, errors=(), public=True)
+    def get(self) -> Response:
+        """Show the versions of the server and of the plugins in use. No token needed."""
+        return json_answer({"versions": plugin_host.versions()})
+
+
+@blp.route("/health")
+class Health(MethodView):
+    """Whether the process is up."""
+
+    @answers(blp, 200, HealthSchema, errors=(), public=True)
+    def get(self) -> Response:
+        """Tell that the process is up. No token needed."""
+        return json_answer({"status": "healthy"})
+
+
+@blp.route("/ready")
+class Ready(MethodView):
+    """Whether everything that the server depends on can be reached."""
+
+    @also_answers(blp, 503, ReadySchema)
+    @answers(blp, 200, ReadySchema, errors=(), public=True)
+    def get(self) -> Response:
+        """Tell whether the database and the plugins can serve: 200, or 503 with what is wrong. No token needed."""
+        report = readiness.check()
+        return json_answer(report, 200 if all(line == "ok" for line in report.values()) else 503)

@@ -1,0 +1,77 @@
+"""From domain errors to HTTP: every error that a client can meet is JSON of one shape."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask, Response
+from sqlalchemy.exc import OperationalError
+from werkzeug.exceptions import HTTPException, default_exceptions
+
+from dservercore import errors
+from dservercore.api.answers import json_answer
+from dservercore.api.docs import Api
+
+STATUS_OF = {
+    errors.AuthenticationError: HTTPStatus.UNAUTHORIZED,
+    errors.AuthorizationError: HTTPStatus.FORBIDDEN,
+    errors.UnknownBaseURIError: HTTPStatus.NOT_FOUND,
+    errors.UnknownURIError: HTTPStatus.NOT_FOUND,
+    errors.UnknownUserError: HTTPStatus.NOT_FOUND,
+    errors.ConflictError: HTTPStatus.CONFLICT,
+    errors.UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+logger = logging.getLogger(__name__)
+
+
+class JSONErrorApi(Api):
+    """The ``flask_smorest`` API, with the reason given to ``abort`` and the headers of an error (``Allow``) kept."""
+
+    def handle_http_exception(self, error: HTTPException) -> Any:
+        """Return the JSON of an HTTP error raised by a route, by Flask or by ``abort``."""
+        payload, status, headers = super().handle_http_exception(error)
+        plain = default_exceptions.get(status)
+        if "message" not in payload and plain and error.description != plain.description:
+            payload["message"] = error.description
+        kept = {
+            name: value for name, value in error.get_headers() if name.lower() in ("allow", "retry-after")
+        }
+        return json_answer(payload, status, {**kept, **dict(headers or {})})
+
+
+def init_errors(app: Flask) -> None:
+    """Answer domain errors, and a database that is out of reach, as the table says."""
+    app.register_error_handler(errors.DserverError, _domain_error)
+    app.register_error_handler(errors.ValidationError, _validation_error)
+    app.register_error_handler(OperationalError, _database_error)
+
+
+def error_answer(status: int, message: str, details: Any = None) -> Response:
+    """Return the answer to a request that failed."""
+    payload = {"code": int(status), "status": HTTPStatus(status).phrase}
+    if message:
+        payload["message"] = message
+    if details:
+        payload["errors"] = details
+    return json_answer(payload, int(status))
+
+
+def _domain_error(error: errors.DserverError) -> Response:
+    status = STATUS_OF.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.exception("A domain error without a status", exc_info=error)
+        return error_answer(status, "")
+    return error_answer(status, error.message)
+
+
+def _validation_error(error: errors.ValidationError) -> Response:
+    return error_answer(error.status, error.message, {error.location: error.errors} if error.errors else None)
+
+
+def _database_error(error: OperationalError) -> Response:
+    # The driver's text may name hosts, files and SQL: it is for the log alone.
+    logger.error("The database cannot serve: %s", error.orig)
+    return error_answer(HTTPStatus.SERVICE_UNAVAILABLE, "The database cannot serve this request now")

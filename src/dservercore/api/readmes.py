@@ -1,0 +1,40 @@
+"""``/readmes``: what a dataset's README says."""
+
+from __future__ import annotations
+
+from flask import Response
+from flask.views import MethodView
+
+from dservercore import guards
+from dservercore.api.answers import answers, json_answer
+from dservercore.api.edits import edit_answer
+from dservercore.blueprint import Blueprint
+from dservercore.catalog import metadata
+from dservercore.schemas import ReadmeRequestSchema, ReadmeSchema
+from dservercore.scope import Actor, Scope
+
+blp = Blueprint("readmes", __name__, url_prefix="/readmes", description="READMEs")
+
+
+@blp.route("/<uri:uri>")
+class Readme(MethodView):
+    """The README of a dataset."""
+
+    @guards.with_scope("search")
+    @answers(blp, 200, ReadmeSchema)
+    def get(self, uri: str, search_scope: Scope, actor: Actor) -> Response:
+        """Read a dataset's README."""
+        return json_answer({"readme": metadata.get_readme(search_scope, uri)})
+
+    @guards.with_scope("search", "register")
+    @answers(blp, 200, ReadmeSchema, errors=(400, 401, 403, 404, 422))
+    @blp.arguments(ReadmeRequestSchema)
+    def put(
+        self, body: dict[str, str], uri: str, search_scope: Scope, register_scope: Scope, actor: Actor
+    ) -> Response:
+        """Replace a dataset's README, for which you need search and register permission.
+
+        `X-Storage-Updated` in the answer says whether the dataset in its storage was updated too.
+        """
+        readme = metadata.replace_readme([search_scope, register_scope], uri, body["readme"])
+        return edit_answer(uri, "readme", readme)

@@ -1,0 +1,52 @@
+"""One line in the log for each request, and an id that ties it to what the client saw."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+
+from flask import Flask, Response, g, request
+
+REQUEST_ID = "X-Request-ID"
+
+_USABLE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+
+logger = logging.getLogger("dservercore.requests")
+
+
+def init_request_log(app: Flask) -> None:
+    """Log method, path, status, milliseconds, user and request id of every request.
+
+    The query string is left out: it may hold what somebody searches for.
+    """
+    app.before_request(_begin)
+    app.after_request(_end)
+
+
+def _begin() -> None:
+    g.started = time.perf_counter()
+    given = request.headers.get(REQUEST_ID, "")
+    # An id that is not plain could forge lines in the log.
+    g.request_id = given if _USABLE_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def _end(response: Response) -> Response:
+    request_id = g.get("request_id") or uuid.uuid4().hex
+    response.headers[REQUEST_ID] = request_id
+    logger.info(
+        "%s %s %d %.1f ms user=%s id=%s",
+        request.method,
+        _printable(request.path),
+        response.status_code,
+        1000 * (time.perf_counter() - g.get("started", time.perf_counter())),
+        _printable(g.get("username") or "-"),
+        request_id,
+    )
+    return response
+
+
+def _printable(text: str) -> str:
+    """Return *text* without anything that could end the line or move the cursor of a terminal."""
+    return text if text.isascii() and text.isprintable() else ascii(text)[1:-1]

@@ -1,0 +1,41 @@
+"""``/uuids``: where the copies of a dataset are."""
+
+from __future__ import annotations
+
+from flask import Response
+from flask.views import MethodView
+from flask_smorest.pagination import PaginationParameters
+
+from dservercore import guards
+from dservercore.api.answers import answers
+from dservercore.api.paging import page_answer, slice_of
+from dservercore.blueprint import Blueprint
+from dservercore.catalog import datasets
+from dservercore.dataset_info import DATASET_SORT_FIELDS
+from dservercore.schemas import DatasetObjectSchema
+from dservercore.scope import Actor, Scope
+from dservercore.sort import SortParameters
+
+blp = Blueprint("uuids", __name__, url_prefix="/uuids", description="Copies of a dataset")
+
+
+@blp.route("/<uuid>")
+class Copies(MethodView):
+    """All copies of one dataset."""
+
+    @guards.with_scope("search")
+    @answers(blp, 200, DatasetObjectSchema, many=True, errors=(401, 404, 422))
+    @blp.sort(sort="+uri", allowed_sort_fields=DATASET_SORT_FIELDS)
+    @blp.paginate()
+    def get(
+        self,
+        uuid: str,
+        pagination_parameters: PaginationParameters,
+        sort_parameters: SortParameters,
+        search_scope: Scope,
+        actor: Actor,
+    ) -> Response:
+        """List the copies of a dataset, in all base URIs that you may search, by the dataset's UUID."""
+        page = slice_of(pagination_parameters)
+        found = datasets.find_copies(search_scope, uuid, sort_parameters.order, page)
+        return page_answer(found, pagination_parameters)

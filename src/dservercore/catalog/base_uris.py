@@ -1,0 +1,160 @@
+"""Base URIs, and who has which permission on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import Table, delete, func, select
+from sqlalchemy.orm import selectinload
+
+from dservercore import db
+from dservercore.catalog import datasets
+from dservercore.db import sql_db
+from dservercore.errors import ConflictError, UnknownBaseURIError, invalid
+from dservercore.models import BaseURI, Dataset, User, register_permissions, search_permissions
+from dservercore.uris import check_base_uri
+
+_WITH_USERS = (selectinload(BaseURI.search_users), selectinload(BaseURI.register_users))
+
+
+# Reading
+
+
+def list_base_uris(
+    order: Mapping[str, int] | None = None, page: slice | None = None
+) -> tuple[list[dict[str, Any]], int]:
+    """Return one page of the base URI objects with their users, and how many base URIs there are.
+
+    :param order: ``{"base_uri": 1 | -1}``; None: in the order of their registration
+    """
+    direction = (order or {}).get("base_uri")
+    key = BaseURI.id if direction is None else BaseURI.base_uri.desc() if direction < 0 else BaseURI.base_uri
+    statement = select(BaseURI).options(*_WITH_USERS).order_by(key)
+    if page:
+        statement = statement.offset(page.start).limit(page.stop - page.start)
+    found = sql_db.session.execute(statement).scalars()
+    return [base_uri.as_dict() for base_uri in found], sql_db.session.execute(
+        select(func.count(BaseURI.id))
+    ).scalar_one()
+
+
+def get_base_uri(base_uri: str) -> dict[str, Any]:
+    """Return the base URI object with the users who have permissions on it.
+
+    :raises UnknownBaseURIError: if it is not registered
+    """
+    statement = select(BaseURI).options(*_WITH_USERS).where(BaseURI.base_uri == base_uri)
+    found = sql_db.session.execute(statement.execution_options(populate_existing=True)).scalar_one_or_none()
+    if found is None:
+        raise UnknownBaseURIError(f"Base URI {base_uri!r} is not registered")
+    return found.as_dict()
+
+
+def get_id(base_uri: str) -> int:
+    """Return the primary key of a base URI.
+
+    :raises UnknownBaseURIError: if it is not registered
+    """
+    key = sql_db.session.execute(select(BaseURI.id).where(BaseURI.base_uri == base_uri)).scalar()
+    if key is None:
+        raise UnknownBaseURIError(f"Base URI {base_uri!r} is not registered")
+    return key
+
+
+# Writing
+
+
+def add_base_uri(base_uri: str) -> None:
+    """Register a base URI, on which nobody has permissions yet.
+
+    :raises ConflictError: if it is registered already
+    :raises ValidationError: 422 if it is none
+    """
+    if not _insert(base_uri):
+        raise ConflictError(f"Base URI {base_uri!r} is registered already")
+
+
+def create_base_uri(base_uri: str, searchers: Iterable[str], registrants: Iterable[str]) -> dict[str, Any]:
+    """Register a base URI with the users who have search, and register, permission. Return its object.
+
+    :raises ConflictError: if it is registered already
+    :raises ValidationError: 422 naming a user who is not registered
+    """
+    add_base_uri(base_uri)
+    replace_permissions(base_uri, searchers, registrants)
+    return get_base_uri(base_uri)
+
+
+def put_base_uri(base_uri: str, searchers: Iterable[str], registrants: Iterable[str]) -> bool:
+    """Register a base URI if it is new, and replace the permissions on it. Return whether it is new.
+
+    :raises ValidationError: 422 naming a user who is not registered
+    """
+    is_new = _insert(base_uri)
+    replace_permissions(base_uri, searchers, registrants)
+    return is_new
+
+
+def _insert(base_uri: str) -> bool:
+    base_uri = check_base_uri(base_uri)
+    db.begin_write()
+    insert = db.insert(BaseURI.__table__).values(base_uri=base_uri)
+    return bool(db.changed_rows(insert.on_conflict_do_nothing(index_elements=["base_uri"])))
+
+
+def replace_permissions(base_uri: str, searchers: Iterable[str], registrants: Iterable[str]) -> None:
+    """Make exactly these users the ones with search, and register, permission on a base URI.
+
+    :raises UnknownBaseURIError: if it is not registered
+    :raises ValidationError: 422 naming a user who is not registered
+    """
+    db.begin_write()
+    key = get_id(base_uri)
+    _replace(search_permissions, key, _user_ids(searchers, "users_with_search_permissions"))
+    _replace(register_permissions, key, _user_ids(registrants, "users_with_register_permissions"))
+
+
+def _user_ids(usernames: Iterable[str], field: str) -> set[int]:
+    wanted = set(usernames)
+    found = sql_db.session.execute(select(User.username, User.id).where(User.username.in_(wanted)))
+    known = {row.username: row.id for row in found}
+    unknown = sorted(wanted - set(known))
+    if unknown:
+        raise invalid(field, f"not registered as users: {', '.join(unknown)}")
+    return set(known.values())
+
+
+def _replace(table: Table, base_uri_id: int, user_ids: set[int]) -> None:
+    granted = set(
+        sql_db.session.execute(select(table.c.user_id).where(table.c.base_uri_id == base_uri_id)).scalars()
+    )
+    if granted - user_ids:
+        sql_db.session.execute(
+            delete(table).where(table.c.base_uri_id == base_uri_id, table.c.user_id.in_(granted - user_ids))
+        )
+    new = [{"user_id": user_id, "base_uri_id": base_uri_id} for user_id in sorted(user_ids - granted)]
+    if new:
+        sql_db.session.execute(db.insert(table).on_conflict_do_nothing(), new)
+
+
+def delete_base_uri(base_uri: str, with_datasets: bool = False) -> bool:
+    """Remove a base URI and the permissions on it. Return whether it was registered.
+
+    :param with_datasets: remove its datasets too, from every store
+    :raises ConflictError: if it holds datasets and *with_datasets* is not set
+    """
+    db.begin_write()
+    key = sql_db.session.execute(select(BaseURI.id).where(BaseURI.base_uri == base_uri)).scalar()
+    if key is None:
+        return False
+    held = sql_db.session.execute(
+        select(func.count(Dataset.id)).where(Dataset.base_uri_id == key)
+    ).scalar_one()
+    if held and not with_datasets:
+        raise ConflictError(f"Base URI {base_uri!r} still holds {held} dataset{'' if held == 1 else 's'}")
+    datasets.delete_all_in(key)
+    for table in (search_permissions, register_permissions):
+        sql_db.session.execute(delete(table).where(table.c.base_uri_id == key))
+    sql_db.session.execute(delete(BaseURI).where(BaseURI.id == key))
+    return True

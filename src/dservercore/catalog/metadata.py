@@ -1,0 +1,180 @@
+"""A dataset's README, manifest, tags and annotations: reading and editing them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+import orjson
+from sqlalchemy import select
+
+from dservercore import db, plugin_host, uris
+from dservercore.catalog import datasets, summary
+from dservercore.dataset_info import check_json, check_text, checked_annotations, checked_name, checked_tags
+from dservercore.db import sql_db
+from dservercore.errors import AuthorizationError, UnknownURIError
+from dservercore.models import Dataset
+from dservercore.plugin_api import RetrieveABC
+from dservercore.scope import Scope
+
+Value = TypeVar("Value")
+
+
+# Names in paths
+
+
+def is_registered(uri: str) -> bool:
+    """Return whether a dataset is registered under *uri*."""
+    return datasets.counted(uri) is not None
+
+
+def split_name(path: str) -> tuple[str, str]:
+    """Return the URI of a dataset, and the name of a tag or annotation, that *path* joins with a slash.
+
+    A name may hold slashes if the client is wrong about names; then what is registered tells where the URI ends.
+    """
+    ends = [index for index, character in enumerate(path) if character == "/"]
+    by_uri = {path[:end]: path[end + 1 :] for end in ends}
+    registered = sql_db.session.execute(select(Dataset.uri).where(Dataset.uri.in_(by_uri))).scalars()
+    uri = max(registered, key=len, default=uris.parent(path))
+    return uri, by_uri.get(uri, "")
+
+
+# Reading
+
+
+def get_readme(scope: Scope, uri: str) -> str:
+    """Return the README.
+
+    :raises AuthorizationError: if the base URI is not in *scope*
+    :raises UnknownURIError: if the dataset is not registered
+    """
+    return _read(scope, uri, lambda plugin: plugin.get_readme(uri))
+
+
+def get_manifest(scope: Scope, uri: str) -> bytes:
+    """Return the manifest as JSON, without building it anew where the plugin keeps it as such. Errors as for README."""
+    return _read(scope, uri, lambda plugin: _manifest_json(plugin, uri))
+
+
+def get_tags(scope: Scope, uri: str) -> list[str]:
+    """Return the tags. Errors as for README."""
+    return _read(scope, uri, lambda plugin: plugin.get_tags(uri))
+
+
+def get_annotations(scope: Scope, uri: str) -> dict[str, Any]:
+    """Return the annotations by name. Errors as for README."""
+    return _read(scope, uri, lambda plugin: plugin.get_annotations(uri))
+
+
+def _read(scope: Scope, uri: str, read: Callable[[RetrieveABC], Value]) -> Value:
+    held = plugin_host.plugins()
+    if not (held.share_sql_session and uris.parent(uri) in scope):
+        # The row decides where the document could be a leftover, or the dataset lies deeper than its base URI.
+        datasets.find(scope, uri)
+    return read(held.retrieve)
+
+
+def _manifest_json(plugin: RetrieveABC, uri: str) -> bytes:
+    as_kept = getattr(plugin, "get_manifest_json", None)
+    return as_kept(uri) if as_kept else orjson.dumps(plugin.get_manifest(uri))
+
+
+# Editing. Each function takes the scopes that all have to hold the dataset's base URI, and returns the full new value.
+
+
+def replace_readme(scopes: Iterable[Scope], uri: str, readme: str) -> str:
+    """Replace the README.
+
+    :raises AuthorizationError: if the base URI is missing from one of *scopes*
+    :raises UnknownURIError: if the dataset is not registered
+    :raises ValidationError: 422 for text that cannot be stored
+    """
+    check_text(readme, "readme")
+    _begin_edit(scopes, uri)
+    _store(uri, "readme", readme)
+    return readme
+
+
+def replace_tags(scopes: Iterable[Scope], uri: str, tags: Iterable[str]) -> list[str]:
+    """Replace the tags. Errors as for README; 422 for a name that dtool would not accept."""
+    wanted = checked_tags(tags)
+    return _store_tags(uri, _begin_edit(scopes, uri), wanted)
+
+
+def add_tag(scopes: Iterable[Scope], uri: str, tag: str) -> list[str]:
+    """Add a tag, if it is not there. Errors as for :func:`replace_tags`."""
+    checked_name(tag, "tag")
+    registered = _begin_edit(scopes, uri)
+    tags = registered[1].tags
+    return _store_tags(uri, registered, list(tags if tag in tags else (*tags, tag)))
+
+
+def remove_tag(scopes: Iterable[Scope], uri: str, tag: str) -> list[str]:
+    """Remove a tag, if it is there. Errors as for README."""
+    registered = _begin_edit(scopes, uri)
+    return _store_tags(uri, registered, [t for t in registered[1].tags if t != tag])
+
+
+def replace_annotations(scopes: Iterable[Scope], uri: str, annotations: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace all annotations. Errors as for README; 422 naming an annotation that is not acceptable."""
+    wanted = checked_annotations(annotations)
+    _begin_edit(scopes, uri)
+    return _store(uri, "annotations", wanted)
+
+
+def set_annotation(scopes: Iterable[Scope], uri: str, name: str, value: Any) -> dict[str, Any]:
+    """Set one annotation. Errors as for :func:`replace_annotations`."""
+    check_json(value, checked_name(name, "name"))
+    _begin_edit(scopes, uri)
+    return _store(uri, "annotations", {**_annotations(uri), name: value})
+
+
+def delete_annotation(scopes: Iterable[Scope], uri: str, name: str) -> dict[str, Any]:
+    """Remove one annotation, if it is there. Errors as for README."""
+    _begin_edit(scopes, uri)
+    return _store(uri, "annotations", {key: value for key, value in _annotations(uri).items() if key != name})
+
+
+def _begin_edit(scopes: Iterable[Scope], uri: str) -> tuple[int, summary.Counted]:
+    """Start the write; return the dataset's primary key and what it counts under, once every scope has let it pass."""
+    db.begin_write()
+    registered = datasets.counted(uri)
+    for scope in scopes:
+        if registered is None:
+            scope.require(uris.parent(uri))
+        elif registered[1].base_uri_id not in scope.base_uris.values():
+            raise AuthorizationError(f"No {scope.grant} permission on the base URI of the dataset")
+    if registered is None:
+        raise UnknownURIError(f"No dataset is registered as {uri}")
+    return registered
+
+
+def _annotations(uri: str) -> dict[str, Any]:
+    return plugin_host.plugins().retrieve.get_annotations(uri)
+
+
+def _store(uri: str, field: str, value: Value) -> Value:
+    plugin_host.edit(uri, field, value, lambda: {**_document(uri), field: value})
+    return value
+
+
+def _store_tags(uri: str, registered: tuple[int, summary.Counted], tags: list[str]) -> list[str]:
+    dataset_id, before = registered
+    datasets.write_tags(dataset_id, before.tags, tuple(tags))
+    summary.count_change(before, before.with_tags(tags))
+    sql_db.session.flush()
+    return _store(uri, "tags", tags)
+
+
+def _document(uri: str) -> dict[str, Any]:
+    """Return the full document of a registered dataset, as :func:`datasets.register_dataset` gives it to plugins."""
+    retrieve = plugin_host.plugins().retrieve
+    return {
+        **datasets.stored(uri),
+        "type": "dataset",
+        "readme": retrieve.get_readme(uri),
+        "manifest": retrieve.get_manifest(uri),
+        "annotations": retrieve.get_annotations(uri),
+        "tags": retrieve.get_tags(uri),
+    }

@@ -1,0 +1,184 @@
+"""How many datasets there are, and how large: counted by the writes, read here."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import bindparam, case, delete, func, select
+
+from dservercore import db
+from dservercore.db import sql_db
+from dservercore.models import Dataset, DatasetTag, SummaryCount
+from dservercore.scope import Scope
+
+_TOTAL = "base_uri"
+_PART = 2**32
+_PLURALS = {
+    "creator": "creator_usernames",
+    "base_uri": "base_uris",
+    "tag": "tags",
+    "uploader": "uploaders",
+}
+
+_counts = SummaryCount.__table__
+
+COUNTED_COLUMNS = (
+    Dataset.id,
+    Dataset.base_uri_id,
+    Dataset.creator_username,
+    Dataset.size_in_bytes,
+    Dataset.uploaded_by,
+)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What a dataset counts under. None for size or uploader counts nothing."""
+
+    base_uri_id: int
+    creator_username: str
+    size_in_bytes: int | None
+    uploaded_by: str | None
+    tags: tuple[str, ...]
+
+    @classmethod
+    def of(cls, row: Any, tags: Iterable[str]) -> Counted:
+        """Return what the dataset of a row with ``COUNTED_COLUMNS`` counts under."""
+        return cls(row.base_uri_id, row.creator_username, row.size_in_bytes, row.uploaded_by, tuple(tags))
+
+    def with_tags(self, tags: Iterable[str]) -> Counted:
+        """Return what the dataset counts under with other tags."""
+        return replace(self, tags=tuple(tags))
+
+    def rows(self) -> Iterable[tuple[str, str, int]]:
+        """Yield (kind, value, base URI) of each row of ``summary_count`` that includes the dataset."""
+        yield _TOTAL, "", self.base_uri_id
+        yield "creator", self.creator_username, self.base_uri_id
+        if self.uploaded_by is not None:
+            yield "uploader", self.uploaded_by, self.base_uri_id
+        for tag in self.tags:
+            yield "tag", tag, self.base_uri_id
+
+
+# Writing
+
+
+def count_change(before: Counted | None, after: Counted | None) -> None:
+    """Bring the counts up to date with one dataset's change; None stands for a dataset that is not there."""
+    datasets: Counter[tuple[str, str, int]] = Counter()
+    sizes: Counter[tuple[str, str, int]] = Counter()
+    for counted, sign in ((before, -1), (after, 1)):
+        for key in counted.rows() if counted else ():
+            datasets[key] += sign
+            sizes[key] += sign * (counted.size_in_bytes or 0)  # type: ignore[union-attr]
+    # In one order everywhere, so that two writers never wait for each other's rows.
+    changed = sorted(key for key in datasets if datasets[key] or sizes[key])
+    if changed:
+        _add([_row(key, datasets[key], sizes[key]) for key in changed])
+    if before and any(datasets[key] < 0 for key in changed):
+        _drop_empty(before.base_uri_id)
+
+
+def _row(key: tuple[str, str, int], datasets: int, size: int) -> dict[str, Any]:
+    kind, value, base_uri_id = key
+    # The two parts carry the sign of the whole, so that each is a plain sum.
+    high, low = divmod(abs(size), _PART)
+    sign = -1 if size < 0 else 1
+    return {
+        "kind": kind,
+        "value": value,
+        "base_uri_id": base_uri_id,
+        "datasets": datasets,
+        "size_high": sign * high,
+        "size_low": sign * low,
+    }
+
+
+def _add(rows: list[dict[str, Any]]) -> None:
+    insert = db.insert(_counts).values(rows)
+    added = {name: _counts.c[name] + insert.excluded[name] for name in ("datasets", "size_high", "size_low")}
+    sql_db.session.execute(
+        insert.on_conflict_do_update(index_elements=["kind", "value", "base_uri_id"], set_=added)
+    )
+
+
+def _drop_empty(base_uri_id: int) -> None:
+    sql_db.session.execute(
+        delete(_counts).where(_counts.c.base_uri_id == base_uri_id, _counts.c.datasets == 0)
+    )
+
+
+def recount() -> None:
+    """Count everything anew from the datasets, as an adopted database or a repair needs it."""
+    sql_db.session.execute(delete(_counts))
+    tags: defaultdict[int, list[str]] = defaultdict(list)
+    for dataset_id, tag in sql_db.session.execute(select(DatasetTag.dataset_id, DatasetTag.tag)):
+        tags[dataset_id].append(tag)
+    datasets: Counter[tuple[str, str, int]] = Counter()
+    sizes: Counter[tuple[str, str, int]] = Counter()
+    for row in sql_db.session.execute(select(*COUNTED_COLUMNS)):
+        counted = Counted.of(row, tags[row.id])
+        for key in counted.rows():
+            datasets[key] += 1
+            sizes[key] += counted.size_in_bytes or 0
+    if datasets:
+        sql_db.session.execute(_counts.insert(), [_row(key, datasets[key], sizes[key]) for key in datasets])
+
+
+# Reading
+
+
+_ids: Any = bindparam("ids", expanding=True)
+_NUMBER = select(func.coalesce(func.sum(_counts.c.datasets), 0)).where(
+    _counts.c.kind == _TOTAL, _counts.c.value == "", _counts.c.base_uri_id.in_(_ids)
+)
+# The totals stay apart by base URI; everything else is summed over the scope.
+_apart = case((_counts.c.kind == _TOTAL, _counts.c.base_uri_id), else_=0)
+_FIGURES = (
+    select(
+        _counts.c.kind,
+        _counts.c.value,
+        _apart,
+        func.sum(_counts.c.datasets),
+        func.sum(_counts.c.size_high),
+        func.sum(_counts.c.size_low),
+    )
+    .where(_counts.c.base_uri_id.in_(_ids))
+    .group_by(_counts.c.kind, _counts.c.value, _apart)
+)
+
+
+def number_of_datasets(scope: Scope) -> int:
+    """Return how many datasets there are in *scope*."""
+    return int(sql_db.session.execute(_NUMBER, {"ids": scope.ids}).scalar_one())
+
+
+def summarise(scope: Scope) -> dict[str, Any]:
+    """Return the summary of the datasets in *scope*: totals, and number and bytes per creator, base URI, tag, uploader.
+
+    Every key is there even where nothing is counted; a dataset without a size counts 0 bytes.
+    """
+    figures = _figures(scope)
+    totals = figures[_TOTAL].values()
+    summary: dict[str, Any] = {
+        "number_of_datasets": sum(count for count, _ in totals),
+        "total_size_in_bytes": sum(size for _, size in totals),
+    }
+    for kind, plural in _PLURALS.items():
+        summary[plural] = sorted(figures[kind])
+        summary[f"datasets_per_{kind}"] = {value: count for value, (count, _) in figures[kind].items()}
+        summary[f"size_in_bytes_per_{kind}"] = {value: size for value, (_, size) in figures[kind].items()}
+    return summary
+
+
+def _figures(scope: Scope) -> dict[str, dict[str, tuple[int, int]]]:
+    """Return ``{kind: {value: (datasets, bytes)}}``."""
+    names = {key: uri for uri, key in scope.base_uris.items()}
+    found: dict[str, dict[str, tuple[int, int]]] = {kind: {} for kind in _PLURALS}
+    for kind, value, base_uri_id, datasets, high, low in sql_db.session.execute(_FIGURES, {"ids": scope.ids}):
+        label = names[base_uri_id] if kind == _TOTAL else value
+        found[kind][label] = (int(datasets), int(high) * _PART + int(low))
+    return found

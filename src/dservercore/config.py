@@ -1,0 +1,279 @@
+"""The settings: their names, defaults and meaning, how they are read, and how they are shown."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_data_path
+
+from dservercore import keys
+from dservercore.errors import ConfigurationError
+
+#: Settings that are never shown. Plugins add theirs for their own application (see ``PluginABC``).
+CONFIG_EXCLUSIONS = ["JWT_PRIVATE_KEY", "SECRET_KEY", "SQLALCHEMY_DATABASE_URI"]
+
+# What a setting is called when it holds a secret that is on nobody's list. A path to a key file is not one.
+_SECRET_NAME = re.compile(
+    r"(SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|PRIVATE_KEY|API_KEY|ACCESS_KEY|MONGO_URI)(?!.*_FILE$)"
+)
+_SECRET_IN_URL = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*(?=@)")
+_NOT_SECRET = {"CONFIG_SECRETS_TO_OBFUSCATE"}
+HIDDEN = "***"
+
+TRUE_WORDS = {"1", "true", "t", "yes", "y", "on"}
+FALSE_WORDS = {"", "0", "false", "f", "no", "n", "off"}
+
+
+def parse_bool(text: str | bool) -> bool:
+    """Return what a word such as ``true``, ``No``, ``0`` or ``on`` means; empty is False.
+
+    :raises ValueError: for any other word
+    """
+    word = str(text).strip().lower()
+    if word in TRUE_WORDS:
+        return True
+    if word in FALSE_WORDS:
+        return False
+    raise ValueError("expected true or false")
+
+
+def _parse_names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _parse_bytes(text: str) -> int:
+    number = int(text)
+    if number <= 0:
+        raise ValueError("expected a positive number of bytes")
+    return number
+
+
+def _parse_level(text: str) -> str:
+    level = text.strip().upper()
+    if level not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
+        raise ValueError("expected DEBUG, INFO, WARNING, ERROR or CRITICAL")
+    return level
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One environment variable.
+
+    :param default: the value when the variable is not set, or a word on where it comes from
+    :param parse: turns the text into the value; a ValueError of it names the setting
+    """
+
+    name: str
+    default: Any
+    help: str
+    parse: Callable[[str], Any] = str
+
+
+SETTINGS = [
+    Setting("DSERVER_SEARCH_PLUGIN", "", "Entry point of the search plugin; empty: chosen automatically."),
+    Setting(
+        "DSERVER_RETRIEVE_PLUGIN", "", "Entry point of the retrieve plugin; empty: chosen automatically."
+    ),
+    Setting("DSERVER_EXTENSIONS", [], "Bundled extensions to load, comma-separated.", _parse_names),
+    Setting(
+        "DSERVER_UPDATE_STORAGE",
+        True,
+        "Write edited READMEs, tags and annotations to the datasets too.",
+        parse_bool,
+    ),
+    Setting(
+        "DSERVER_LOG_LEVEL", "INFO", "Least level that is logged: DEBUG, INFO, WARNING, ERROR.", _parse_level
+    ),
+    Setting(
+        "DISABLE_JWT_AUTHORISATION", False, "Serve everybody as DEFAULT_USER, without tokens.", parse_bool
+    ),
+    Setting("DEFAULT_USER", "testuser", "Who everybody is when tokens are disabled; must be registered."),
+    Setting(
+        "MAX_CONTENT_LENGTH",
+        512 * 2**20,
+        "Largest request body in bytes; larger ones get a 413.",
+        _parse_bytes,
+    ),
+    Setting("OPENAPI_URL_PREFIX", "/doc", "Path under which the API documentation is served."),
+    Setting("OPENAPI_REDOC_PATH", "/redoc", "Path of the ReDoc page below the prefix."),
+    Setting("OPENAPI_SWAGGER_UI_PATH", "/swagger", "Path of the Swagger UI page below the prefix."),
+    Setting("OPENAPI_REDOC_URL", "", "Address of the ReDoc script; empty: the one in the package."),
+    Setting("OPENAPI_SWAGGER_UI_URL", "", "Address of the Swagger UI files; empty: those in the package."),
+]
+
+#: Settings that are not read from one variable alone; documented here, read in :func:`read_environment`.
+DERIVED_SETTINGS = [
+    Setting(
+        "DSERVER_DATA_DIR",
+        "the user's data directory",
+        "Directory of the database and keys made by `flask init`.",
+    ),
+    Setting(
+        "SQLALCHEMY_DATABASE_URI",
+        "SQLite file app.db in DSERVER_DATA_DIR",
+        "Database of the administrative metadata.",
+    ),
+    Setting(
+        "JWT_PUBLIC_KEY", "", "Public key, PEM or OpenSSH text; both key files are ignored when it is set."
+    ),
+    Setting(
+        "JWT_PUBLIC_KEY_FILE", "jwt_key.pub in DSERVER_DATA_DIR", "File with the key that verifies tokens."
+    ),
+    Setting("JWT_PRIVATE_KEY_FILE", "jwt_key in DSERVER_DATA_DIR", "File with the key that signs tokens."),
+    Setting(
+        "SECRET_KEY",
+        "made once, kept in DSERVER_DATA_DIR",
+        "Key with which Flask signs sessions, if a plugin uses any.",
+    ),
+    Setting(
+        "API_SPEC_OPTIONS", "bearer authentication", "Extra content of the OpenAPI document, as JSON text."
+    ),
+    Setting("API_SPEC_OPTIONS_FILE", "", "The same from a file."),
+]
+
+FIXED = {
+    "API_TITLE": "dserver API",
+    "API_VERSION": "v1",
+    "OPENAPI_VERSION": "3.0.2",
+    "JWT_ALGORITHM": "RS256",
+    "JWT_TOKEN_LOCATION": "headers",
+    "JWT_HEADER_NAME": "Authorization",
+    "JWT_HEADER_TYPE": "Bearer",
+    "SQLALCHEMY_TRACK_MODIFICATIONS": False,
+}
+
+BEARER_AUTHENTICATION = {
+    "security": [{"bearerAuth": []}],
+    "components": {
+        "securitySchemes": {"bearerAuth": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+    },
+}
+
+
+def read_environment(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """Return the whole configuration that the environment asks for.
+
+    :raises ConfigurationError: in one line, naming the setting that is wrong
+    """
+    data_dir = data_directory(environ)
+    return {
+        **FIXED,
+        **{setting.name: _read(setting, environ) for setting in SETTINGS},
+        **_read_jwt_keys(environ, data_dir),
+        "API_SPEC_OPTIONS": _read_api_spec_options(environ),
+        "CONFIG_SECRETS_TO_OBFUSCATE": list(CONFIG_EXCLUSIONS),
+        "DSERVER_DATA_DIR": str(data_dir),
+        "SECRET_KEY": environ.get("SECRET_KEY") or keys.kept_secret_key(data_dir),
+        "SQLALCHEMY_DATABASE_URI": environ.get("SQLALCHEMY_DATABASE_URI")
+        or f"sqlite:///{data_dir / 'app.db'}",
+    }
+
+
+def data_directory(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the directory of the embedded database and the generated keys, which may not exist yet."""
+    configured = environ.get("DSERVER_DATA_DIR")
+    return (
+        Path(configured).expanduser().absolute()
+        if configured
+        else user_data_path("dservercore", appauthor=False)
+    )
+
+
+def with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *config*, given in code instead of the environment, completed by what the server cannot do without."""
+    return {
+        **FIXED,
+        **{setting.name: setting.default for setting in SETTINGS},
+        "API_SPEC_OPTIONS": BEARER_AUTHENTICATION,
+        "CONFIG_SECRETS_TO_OBFUSCATE": list(CONFIG_EXCLUSIONS),
+        "SQLALCHEMY_DATABASE_URI": "sqlite:///:memory:",
+        **config,
+    }
+
+
+def _read(setting: Setting, environ: Mapping[str, str]) -> Any:
+    text = environ.get(setting.name)
+    if text is None:
+        return setting.default
+    try:
+        return setting.parse(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{setting.name}={text!r}: {error}") from None
+
+
+def _read_jwt_keys(environ: Mapping[str, str], data_dir: Path) -> dict[str, Any]:
+    """Return the keys as PEM text; "" for one that there is not, which leaves the server unable to use it."""
+    if environ.get("JWT_PUBLIC_KEY"):
+        public = keys.public_key_pem(environ["JWT_PUBLIC_KEY"], "JWT_PUBLIC_KEY")
+        return {"JWT_PUBLIC_KEY": public, "JWT_PRIVATE_KEY": ""}
+    private_file, public_file = environ.get("JWT_PRIVATE_KEY_FILE"), environ.get("JWT_PUBLIC_KEY_FILE")
+    if not private_file and not public_file:
+        private_file = _if_exists(data_dir / keys.PRIVATE_KEY_NAME)
+        public_file = _if_exists(data_dir / keys.PUBLIC_KEY_NAME)
+    public = private = ""
+    if private_file:
+        text = keys.read_key_file(private_file, "JWT_PRIVATE_KEY_FILE")
+        private = keys.private_key_pem(text, "JWT_PRIVATE_KEY_FILE")
+        public = keys.public_from_private(text, "JWT_PRIVATE_KEY_FILE")
+    if public_file:
+        text = keys.read_key_file(public_file, "JWT_PUBLIC_KEY_FILE")
+        public = keys.public_key_pem(text, "JWT_PUBLIC_KEY_FILE")
+    return {
+        "JWT_PUBLIC_KEY": public,
+        "JWT_PRIVATE_KEY": private,
+        "JWT_PUBLIC_KEY_FILE": public_file,
+        "JWT_PRIVATE_KEY_FILE": private_file,
+    }
+
+
+def _if_exists(path: Path) -> str | None:
+    return str(path) if path.exists() else None
+
+
+def _read_api_spec_options(environ: Mapping[str, str]) -> dict[str, Any]:
+    name, text = "API_SPEC_OPTIONS", environ.get("API_SPEC_OPTIONS")
+    if not text and environ.get("API_SPEC_OPTIONS_FILE"):
+        name = "API_SPEC_OPTIONS_FILE"
+        text = keys.read_key_file(environ[name], name)
+    if not text:
+        return BEARER_AUTHENTICATION
+    try:
+        options = json.loads(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{name}: not JSON: {error}") from None
+    if not isinstance(options, dict):
+        raise ConfigurationError(f"{name}: expected a JSON object")
+    return options
+
+
+def shown(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *config* as an administrator may show it to others.
+
+    Only all-upper-case keys; values that are not JSON as text; secrets as ``***``: those listed under
+    ``CONFIG_SECRETS_TO_OBFUSCATE`` and whatever is named like one, or is an address with a password in it.
+    """
+    listed = {*config.get("CONFIG_SECRETS_TO_OBFUSCATE", ()), *CONFIG_EXCLUSIONS}
+    return {key: _shown_value(key, value, listed) for key, value in config.items() if key.isupper()}
+
+
+def _shown_value(key: str, value: Any, listed: set[str]) -> Any:
+    if key in listed or (key not in _NOT_SECRET and _SECRET_NAME.search(key) and value):
+        return HIDDEN
+    try:
+        text = json.dumps(value)
+    except (TypeError, ValueError):
+        return _SECRET_IN_URL.sub(HIDDEN, str(value))
+    return json.loads(_SECRET_IN_URL.sub(HIDDEN, text))
+
+
+def __getattr__(name: str) -> Any:
+    # ``Config`` is for plugin authors: a class with the settings as attributes, as they are when it is imported.
+    if name == "Config":
+        return type("Config", (), read_environment())
+    raise AttributeError(name)

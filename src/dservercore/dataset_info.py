@@ -1,0 +1,252 @@
+"""The document that describes a dataset: what it must hold, and how it is read from a dtool dataset."""
+
+from __future__ import annotations
+
+import math
+import re
+import uuid
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from dtoolcore.utils import MAX_NAME_LENGTH, NAME_VALID_CHARS_STR
+
+from dservercore import uris
+from dservercore.date_utils import datetime_to_timestamp, timestamp_to_datetime
+from dservercore.errors import ValidationError, invalid
+from dservercore.schema_fields import MAX_JSON_DEPTH
+
+DATASET_INFO_REQUIRED_KEYS = (
+    "uuid",
+    "base_uri",
+    "uri",
+    "name",
+    "type",
+    "readme",
+    "manifest",
+    "creator_username",
+    "frozen_at",
+    "annotations",
+    "tags",
+)
+
+#: Keys of a dataset object, as every listing and search returns it.
+DATASET_KEYS = (
+    "base_uri",
+    "created_at",
+    "creator_username",
+    "frozen_at",
+    "name",
+    "number_of_items",
+    "size_in_bytes",
+    "uploaded_at",
+    "uploaded_by",
+    "uri",
+    "uuid",
+)
+
+DATASET_SORT_FIELDS = ["base_uri", "created_at", "creator_username", "frozen_at", "name", "uri", "uuid"]
+
+_MAX_INTEGER = 2**63
+# dtoolcore's own expression ends in $, which lets a trailing newline pass.
+_VALID_NAME = re.compile(f"[{NAME_VALID_CHARS_STR}]{{1,{MAX_NAME_LENGTH}}}")
+
+
+def checked(info: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of a dataset's document in the one form in which it is stored.
+
+    The UUID is lower-case with dashes, times are floats (seconds since the epoch, UTC), ``created_at`` defaults to
+    ``frozen_at``, numbers that were not given are None, and a tag given twice is there once.
+
+    :raises ValidationError: 400 for a missing key or another type than ``dataset``; 422 naming the field otherwise
+    """
+    for key in DATASET_INFO_REQUIRED_KEYS:
+        if info.get(key) is None:
+            raise ValidationError(
+                f"{key}: missing from the dataset", {key: ["Missing data for required field."]}
+            )
+    if info["type"] != "dataset":
+        raise ValidationError('type: must be "dataset"', {"type": ['Must be "dataset".']})
+    frozen_at = _checked_time(info, "frozen_at")
+    document = {
+        **info,
+        "uuid": checked_uuid(info["uuid"]),
+        "name": _checked_text(info, "name", 1, 80),
+        "creator_username": _checked_text(info, "creator_username", 1, 255),
+        "readme": _checked_text(info, "readme"),
+        "manifest": _checked_mapping(info, "manifest"),
+        "frozen_at": frozen_at,
+        "created_at": frozen_at if info.get("created_at") is None else _checked_time(info, "created_at"),
+        "number_of_items": _checked_count(info, "number_of_items"),
+        "size_in_bytes": _checked_count(info, "size_in_bytes"),
+        "annotations": checked_annotations(info["annotations"]),
+        "tags": checked_tags(info["tags"]),
+    }
+    _check_location(document)
+    return document
+
+
+def _check_location(info: Mapping[str, Any]) -> None:
+    _checked_text(info, "base_uri", 1, uris.MAX_LENGTH)
+    _checked_text(info, "uri", 1, uris.MAX_LENGTH)
+    if info["base_uri"].endswith("/"):
+        raise ValidationError("base_uri: must not end in a slash", {"base_uri": ["Must not end in a slash."]})
+    segment = uris.check_dataset_uri(info["uri"], info["base_uri"])
+    try:
+        named = str(uuid.UUID(segment)) if len(segment) == 36 else info["uuid"]
+    except ValueError:
+        return
+    if named != info["uuid"]:
+        raise invalid("uuid", "differs from the UUID that the uri ends in")
+
+
+def checked_uuid(value: Any, field: str = "uuid") -> str:
+    """Return a UUID, in any spelling, as lower-case text with dashes."""
+    try:
+        return str(uuid.UUID(str(value)))
+    except ValueError:
+        raise invalid(field, "not a UUID") from None
+
+
+def checked_tags(tags: Any, field: str = "tags") -> list[str]:
+    """Return the tags in order, each once.
+
+    :raises ValidationError: 422 for one that dtool would not accept
+    """
+    if isinstance(tags, (str, bytes)) or not isinstance(tags, Iterable):
+        raise invalid(field, "must be a list of tags")
+    return list(dict.fromkeys(checked_name(tag, field) for tag in tags))
+
+
+def checked_annotations(annotations: Any, field: str = "annotations") -> dict[str, Any]:
+    """Return the annotations, whose names follow dtool's rules and whose values are JSON.
+
+    :raises ValidationError: 422 naming the annotation
+    """
+    if not isinstance(annotations, Mapping):
+        raise invalid(field, "must be an object")
+    for name, value in annotations.items():
+        checked_name(name, field)
+        check_json(value, f"{field}.{name}")
+    return dict(annotations)
+
+
+def checked_name(name: Any, field: str) -> str:
+    """Return the name of a tag or annotation, if it follows dtool's rules."""
+    if not isinstance(name, str) or not _VALID_NAME.fullmatch(name):
+        raise invalid(
+            field,
+            f"{name!r} is not a valid name: 1 to {MAX_NAME_LENGTH} letters, digits and the characters - _ .",
+        )
+    return name
+
+
+def check_json(value: Any, field: str, depth: int = 0) -> None:
+    """Pass if *value* can be written as JSON that every store keeps as it is.
+
+    :raises ValidationError: 422 for other types, numbers beyond 64 bits, NaN, infinity, NUL, lone surrogates, or too
+        deep a nesting
+    """
+    if depth > MAX_JSON_DEPTH:
+        raise invalid(field, f"nested deeper than {MAX_JSON_DEPTH} levels")
+    if isinstance(value, str):
+        check_text(value, field)
+    elif isinstance(value, int):
+        if not -_MAX_INTEGER <= value < _MAX_INTEGER:
+            raise invalid(field, "an integer of more than 64 bits")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise invalid(field, "not a finite number")
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            check_json(key, field, depth + 1)
+            check_json(inner, field, depth + 1)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            check_json(inner, field, depth + 1)
+    elif value is not None:
+        raise invalid(field, f"{type(value).__name__} is not a JSON type")
+
+
+def check_text(text: str, field: str) -> None:
+    """Pass if every store can hold *text*: no NUL, no half of a surrogate pair."""
+    if "\0" in text:
+        raise invalid(field, "contains a NUL character")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise invalid(field, "contains half of a surrogate pair, which is not a character") from None
+
+
+def _checked_text(info: Mapping[str, Any], field: str, least: int = 0, most: int | None = None) -> str:
+    text = info[field]
+    if not isinstance(text, str):
+        raise invalid(field, "must be text")
+    if len(text) < least or (most is not None and len(text) > most):
+        raise invalid(field, f"must have {least} to {most} characters")
+    check_text(text, field)
+    return text
+
+
+def _checked_mapping(info: Mapping[str, Any], field: str) -> Mapping[str, Any]:
+    if not isinstance(info[field], Mapping):
+        raise invalid(field, "must be an object")
+    return info[field]
+
+
+def _checked_time(info: Mapping[str, Any], field: str) -> float:
+    try:
+        if isinstance(info[field], bool):
+            raise ValueError
+        return datetime_to_timestamp(timestamp_to_datetime(info[field]))
+    except (TypeError, ValueError):
+        raise invalid(field, "must be seconds since the epoch, a number or a numeric string") from None
+
+
+def _checked_count(info: Mapping[str, Any], field: str) -> int | None:
+    value = info.get(field)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise invalid(field, "must be an integer")
+    if not 0 <= value < _MAX_INTEGER:
+        raise invalid(field, "must be at least 0 and less than 2**63")
+    return value
+
+
+def dataset_object(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the dataset object of the REST API: exactly ``DATASET_KEYS``, whatever a search plugin yields.
+
+    Times become floats (seconds since the epoch, UTC), whether they come as naive UTC datetimes, numbers or text.
+    """
+    answer = {key: found.get(key) for key in DATASET_KEYS}
+    for key in ("created_at", "frozen_at", "uploaded_at"):
+        answer[key] = _as_timestamp(answer[key])
+    return answer
+
+
+def _as_timestamp(value: Any) -> float | None:
+    if isinstance(value, float) or value is None:
+        return value
+    if isinstance(value, datetime):
+        return datetime_to_timestamp(value)
+    return float(value)
+
+
+def generate_dataset_info(dataset: Any, base_uri: str) -> dict[str, Any]:
+    """Return the document of a frozen dtool dataset, read from its storage.
+
+    :param dataset: ``dtoolcore.DataSet``
+    """
+    manifest = dataset._manifest  # dtoolcore has no public way to the whole manifest
+    return {
+        **dataset.admin_metadata,
+        "uri": dataset.uri,
+        "base_uri": base_uri,
+        "readme": dataset.get_readme_content(),
+        "manifest": manifest,
+        "annotations": {name: dataset.get_annotation(name) for name in dataset.list_annotation_names()},
+        "tags": sorted(dataset.list_tags()),
+        "number_of_items": len(manifest["items"]),
+        "size_in_bytes": sum(item["size_in_bytes"] for item in manifest["items"].values()),
+    }

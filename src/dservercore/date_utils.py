@@ -1,0 +1,46 @@
+"""Between seconds since the epoch (UTC, float) and the naive UTC datetimes that the databases hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+
+def timestamp_to_datetime(seconds: float | int | str) -> datetime:
+    """Return the naive UTC datetime of *seconds* since the epoch, to the microsecond.
+
+    :raises ValueError: if it is not a finite number within the years 1 to 9999
+    """
+    try:
+        return datetime.fromtimestamp(float(seconds), timezone.utc).replace(tzinfo=None)
+    except (OverflowError, OSError, ValueError):
+        raise ValueError(f"Not a time between the years 1 and 9999: {seconds!r}") from None
+
+
+def datetime_to_timestamp(moment: datetime) -> float:
+    """Return the seconds since the epoch of a naive UTC datetime (or of an aware one)."""
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    return moment.timestamp()
+
+
+def utcnow() -> datetime:
+    """Return the present moment as a naive UTC datetime."""
+    return datetime.now(timezone.utc).replace(tzinfo=None)
+
+
+def extract_frozen_at_as_datetime(admin_metadata: Mapping[str, Any]) -> datetime:
+    """Return ``frozen_at``, a number or a numeric string, as a naive UTC datetime."""
+    return timestamp_to_datetime(admin_metadata["frozen_at"])
+
+
+def extract_created_at_as_datetime(admin_metadata: Mapping[str, Any]) -> datetime:
+    """Return ``created_at`` as a naive UTC datetime, or ``frozen_at`` where there is no ``created_at``.
+
+    Datasets made by dtoolcore before 3.11 carry no ``created_at``.
+    """
+    created_at = admin_metadata.get("created_at")
+    if created_at is None:
+        return extract_frozen_at_as_datetime(admin_metadata)
+    return timestamp_to_datetime(created_at)

@@ -1,0 +1,83 @@
+"""What can go wrong in the domain. ``api/errors.py`` has the one table that maps these to HTTP.
+
+The names and their bases are part of the interface for plugin authors, who catch and raise them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class DserverError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+    @property
+    def message(self) -> str:
+        """The reason, in a form that may be shown to a client."""
+        return str(self.args[0]) if self.args else ""
+
+
+class ValidationError(DserverError, ValueError):
+    """A value is not acceptable.
+
+    :param message: what is wrong, and what would be right
+    :param errors: ``{field: [message]}`` or the same nested, when the fields are known
+    :param status: HTTP status to answer with: 400 or 422
+    :param location: where the fields are: ``json`` (the body) or ``query``
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        errors: Mapping[str, Any] | None = None,
+        status: int = 400,
+        location: str = "json",
+    ):
+        super().__init__(message)
+        self.errors = dict(errors) if errors else None
+        self.status = status
+        self.location = location
+
+
+def invalid(field: str, reason: str, location: str = "json") -> ValidationError:
+    """Return the 422 that says what is wrong with *field* of a request."""
+    return ValidationError(f"{field}: {reason}", {field: [reason]}, status=422, location=location)
+
+
+class AuthenticationError(DserverError, ValueError):
+    """Nobody is registered under the user name that the token carries."""
+
+
+class AuthorizationError(DserverError, ValueError):
+    """The user is known but lacks the permission."""
+
+
+class ConflictError(DserverError):
+    """The request contradicts what is stored (a grant that exists already, a base URI in use)."""
+
+
+class _NotFoundError(DserverError, KeyError):
+    # KeyError's own __str__ puts quotes round the message.
+    def __str__(self) -> str:
+        return self.message
+
+
+class UnknownBaseURIError(_NotFoundError):
+    """The base URI is not registered."""
+
+
+class UnknownURIError(_NotFoundError):
+    """No dataset is registered under the URI."""
+
+
+class UnknownUserError(_NotFoundError):
+    """No user is registered under the name."""
+
+
+class ConfigurationError(DserverError):
+    """The server cannot start as it is configured. The message is one line for the administrator."""
+
+
+class UnavailableError(DserverError):
+    """Something the server depends on is out of reach for now."""

@@ -1,0 +1,140 @@
+"""Who is asking: from the token of a request to a registered user, an administrator, a scope.
+
+Each guard wraps a view and passes it what it established: ``actor``, ``search_scope``, ``register_scope``.
+A guard stands above everything that reads the body, so that nobody unknown has a body looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+import flask_jwt_extended
+from flask import current_app, g
+
+from dservercore import permissions
+from dservercore.errors import AuthenticationError, AuthorizationError
+from dservercore.scope import Actor, Grant, Scope
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+# Tokens
+
+
+def authorisation_is_disabled() -> bool:
+    """Return whether everybody is served as ``DEFAULT_USER``, without a token."""
+    return bool(current_app.config.get("DISABLE_JWT_AUTHORISATION"))
+
+
+def verify_token(**options: Any) -> None:
+    """Pass if the request carries a valid token, or needs none.
+
+    :raises AuthenticationError: if the server has no key to verify it with
+    :raises flask_jwt_extended.exceptions.JWTExtendedException, jwt.PyJWTError: for a missing or bad token
+    """
+    if authorisation_is_disabled():
+        return
+    config = current_app.config
+    if config["JWT_ALGORITHM"].startswith(("RS", "ES", "PS")) and not config.get("JWT_PUBLIC_KEY"):
+        raise AuthenticationError(
+            "This server has no public key to verify tokens with (see `flask keys generate`)"
+        )
+    flask_jwt_extended.verify_jwt_in_request(**options)
+
+
+def get_jwt_identity() -> Any:
+    """Return the user name of the verified token; ``DEFAULT_USER`` where tokens are disabled."""
+    if authorisation_is_disabled():
+        return current_app.config.get("DEFAULT_USER")
+    return flask_jwt_extended.get_jwt_identity()
+
+
+def get_jwt() -> dict[str, Any]:
+    """Return the claims of the verified token; those of a token for ``DEFAULT_USER`` where tokens are disabled."""
+    if authorisation_is_disabled():
+        return {"sub": get_jwt_identity()}
+    return flask_jwt_extended.get_jwt()
+
+
+def jwt_required(*args: Any, **options: Any) -> Callable[[View], View]:
+    """Return a decorator for views that need a valid token; options as in ``flask_jwt_extended``."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def guarded(*view_args: Any, **kwargs: Any) -> Any:
+            verify_token(*args, **options)
+            return current_app.ensure_sync(view)(*view_args, **kwargs)
+
+        return cast(View, guarded)
+
+    return decorate
+
+
+# Guards
+
+
+def signed_in(view: View) -> View:
+    """Let registered users pass, as ``actor``."""
+
+    def establish(_kwargs: dict[str, Any]) -> dict[str, Actor | Scope]:
+        return {"actor": _remember(permissions.identify(_username()))}
+
+    return _guard(view, establish)
+
+
+def admin_only(view: View) -> View:
+    """Let administrators pass, as ``actor``."""
+
+    def establish(_kwargs: dict[str, Any]) -> dict[str, Actor | Scope]:
+        actor = _remember(permissions.identify(_username()))
+        if not actor.is_admin:
+            raise AuthorizationError("Only an administrator may do this")
+        return {"actor": actor}
+
+    return _guard(view, establish)
+
+
+def self_or_admin(view: View) -> View:
+    """Let administrators pass, and the user whom the path's ``username`` names, as ``actor``."""
+
+    def establish(kwargs: dict[str, Any]) -> dict[str, Actor | Scope]:
+        actor = _remember(permissions.identify(_username()))
+        if not actor.is_admin and actor.username != kwargs["username"]:
+            raise AuthorizationError("Only an administrator may ask about somebody else")
+        return {"actor": actor}
+
+    return _guard(view, establish)
+
+
+def with_scope(*grants: Grant) -> Callable[[View], View]:
+    """Let registered users pass, as ``actor``, with the scope of each grant as ``search_scope``, ``register_scope``."""
+
+    def establish(_kwargs: dict[str, Any]) -> dict[str, Actor | Scope]:
+        username = _username()
+        passed: dict[str, Actor | Scope] = {}
+        for grant in grants:
+            actor, passed[f"{grant}_scope"] = permissions.identify_with_scope(username, grant)
+            passed["actor"] = _remember(actor)
+        return passed
+
+    return lambda view: _guard(view, establish)
+
+
+def _guard(view: View, establish: Callable[[dict[str, Any]], dict[str, Actor | Scope]]) -> View:
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        verify_token()
+        return view(*args, **kwargs, **establish(kwargs))
+
+    return cast(View, guarded)
+
+
+def _username() -> str:
+    return cast(str, get_jwt_identity())
+
+
+def _remember(actor: Actor) -> Actor:
+    g.username = actor.username  # for the request log
+    return actor

@@ -1,0 +1,138 @@
+"""The RSA key pair that signs and verifies tokens, and the secret key of the Flask application."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from dservercore.errors import ConfigurationError
+
+PRIVATE_KEY_NAME = "jwt_key"
+PUBLIC_KEY_NAME = "jwt_key.pub"
+SECRET_KEY_NAME = "secret_key"
+KEY_SIZE = 3072  # bits; good until after 2030 (NIST SP 800-57)
+
+
+def read_key_file(path: str | Path, setting: str) -> str:
+    """Return the text of a key file.
+
+    :param setting: name of the setting that the path comes from, for the error
+    :raises ConfigurationError: if it cannot be read
+    """
+    try:
+        return Path(path).expanduser().read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a text file"
+        raise ConfigurationError(f"{setting}: cannot read {path}: {reason}") from None
+
+
+def public_key_pem(text: str, setting: str) -> str:
+    """Return an RSA public key, given as PEM or OpenSSH text, as PEM.
+
+    :raises ConfigurationError: if it is something else
+    """
+    load: Callable[..., Any] = serialization.load_pem_public_key
+    if text.lstrip().startswith("ssh-"):
+        load = serialization.load_ssh_public_key
+    key = _parse(load, text, setting, "public")
+    if not isinstance(key, rsa.RSAPublicKey):
+        raise ConfigurationError(f"{setting}: the key is not an RSA key, which RS256 tokens need")
+    return _public_text(key)
+
+
+def private_key_pem(text: str, setting: str) -> str:
+    """Return an unencrypted RSA private key, given as PEM or in OpenSSH's own format, as PKCS #8 PEM.
+
+    :raises ConfigurationError: if it is something else
+    """
+    return _private_text(_parse_private(text, setting))
+
+
+def public_from_private(text: str, setting: str) -> str:
+    """Return the public half, as PEM, of a private key."""
+    return _public_text(_parse_private(text, setting).public_key())
+
+
+def generate_key_pair(directory: Path) -> tuple[Path, Path]:
+    """Write a new key pair into *directory* and return the paths of the private and the public key.
+
+    The private key is readable by its owner alone.
+
+    :raises FileExistsError: rather than replacing a key, which would make every token invalid
+    """
+    private_path, public_path = directory / PRIVATE_KEY_NAME, directory / PUBLIC_KEY_NAME
+    for path in (private_path, public_path):
+        if path.exists():
+            raise FileExistsError(path)
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    key = rsa.generate_private_key(public_exponent=65537, key_size=KEY_SIZE)
+    write_new_file(private_path, _private_text(key), mode=0o600)
+    write_new_file(public_path, _public_text(key.public_key()), mode=0o644)
+    return private_path, public_path
+
+
+def write_new_file(path: Path, content: str, mode: int) -> None:
+    """Write a file that must not exist yet, with its permissions right from the first moment."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "w") as stream:
+        stream.write(content)
+
+
+def kept_secret_key(directory: Path) -> str:
+    """Return the secret key kept in *directory*, making one the first time.
+
+    Where the directory cannot be written to, the key is a fresh one for this process.
+    """
+    path = directory / SECRET_KEY_NAME
+    try:
+        return path.read_text().strip()
+    except OSError:
+        pass  # not made yet, or not ours to read
+    secret = secrets.token_hex(32)
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_new_file(path, secret, mode=0o600)
+    except FileExistsError:
+        return path.read_text().strip() or secret  # another worker was faster
+    except OSError:
+        pass  # a read-only home is no reason not to start
+    return secret
+
+
+def _parse(load: Callable[..., Any], text: str, setting: str, half: str, **options: Any) -> Any:
+    try:
+        return load(text.strip().encode(), **options)
+    except (ValueError, UnsupportedAlgorithm, UnicodeEncodeError):
+        raise ConfigurationError(f"{setting}: not an RSA {half} key in PEM or OpenSSH format") from None
+    except TypeError:
+        raise ConfigurationError(
+            f"{setting}: the private key is protected by a passphrase; remove it"
+        ) from None
+
+
+def _parse_private(text: str, setting: str) -> rsa.RSAPrivateKey:
+    openssh = "BEGIN OPENSSH PRIVATE KEY" in text
+    load = serialization.load_ssh_private_key if openssh else serialization.load_pem_private_key
+    key = _parse(load, text, setting, "private", password=None)
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise ConfigurationError(f"{setting}: the key is not an RSA key, which RS256 tokens need")
+    return key
+
+
+def _public_text(key: rsa.RSAPublicKey) -> str:
+    return key.public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    ).decode()
+
+
+def _private_text(key: rsa.RSAPrivateKey) -> str:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()

@@ -1,0 +1,229 @@
+"""The tables.
+
+``user``, ``base_uri``, the two permission tables and ``dataset`` have the columns that databases made by the original
+server have; what we add to ``dataset`` may be NULL there, so that such a database can be adopted.
+Times are naive UTC with microseconds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    event,
+)
+from sqlalchemy.dialects import mysql
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from dservercore.date_utils import datetime_to_timestamp
+from dservercore.db import sql_db
+
+NAME_LENGTH = 80
+USERNAME_LENGTH = 64
+DISPLAY_NAME_LENGTH = 255
+CREATOR_LENGTH = 255
+TAG_LENGTH = 80
+URI_LENGTH = 1024
+
+_DateTime = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
+
+
+def _permission_table(name: str) -> Table:
+    return Table(
+        name,
+        sql_db.metadata,
+        Column("user_id", ForeignKey("user.id", ondelete="CASCADE"), primary_key=True),
+        Column("base_uri_id", ForeignKey("base_uri.id", ondelete="CASCADE"), primary_key=True, index=True),
+    )
+
+
+search_permissions = _permission_table("search_permissions")
+register_permissions = _permission_table("register_permissions")
+GRANT_TABLES = {"search": search_permissions, "register": register_permissions}
+
+
+class User(sql_db.Model):  # type: ignore[name-defined]
+    """Somebody who may use the server."""
+
+    __tablename__ = "user"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    username: Mapped[str] = mapped_column(String(USERNAME_LENGTH), unique=True, index=True)
+    # NULL: no name to show has been given.
+    display_name: Mapped[str | None] = mapped_column(String(DISPLAY_NAME_LENGTH))
+    is_admin: Mapped[bool] = mapped_column(Boolean, default=False)
+
+    search_base_uris: Mapped[list[BaseURI]] = relationship(
+        secondary=search_permissions, back_populates="search_users", order_by="BaseURI.base_uri"
+    )
+    register_base_uris: Mapped[list[BaseURI]] = relationship(
+        secondary=register_permissions, back_populates="register_users", order_by="BaseURI.base_uri"
+    )
+
+    def __repr__(self) -> str:
+        return f"<User {self.username}>"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the user object of the REST API."""
+        return {
+            "username": self.username,
+            "display_name": self.display_name,
+            "is_admin": self.is_admin,
+            "search_permissions_on_base_uris": [b.base_uri for b in self.search_base_uris],
+            "register_permissions_on_base_uris": [b.base_uri for b in self.register_base_uris],
+        }
+
+
+class BaseURI(sql_db.Model):  # type: ignore[name-defined]
+    """A place that holds datasets: a bucket, a share, a directory."""
+
+    __tablename__ = "base_uri"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    base_uri: Mapped[str] = mapped_column(String(URI_LENGTH), unique=True, index=True)
+
+    search_users: Mapped[list[User]] = relationship(
+        secondary=search_permissions, back_populates="search_base_uris", order_by="User.username"
+    )
+    register_users: Mapped[list[User]] = relationship(
+        secondary=register_permissions, back_populates="register_base_uris", order_by="User.username"
+    )
+    datasets: Mapped[list[Dataset]] = relationship(back_populates="base_uri", passive_deletes="all")
+
+    def __repr__(self) -> str:
+        return f"<BaseURI {self.base_uri}>"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the base URI object of the REST API."""
+        return {
+            "base_uri": self.base_uri,
+            "users_with_search_permissions": [u.username for u in self.search_users],
+            "users_with_register_permissions": [u.username for u in self.register_users],
+        }
+
+
+class Dataset(sql_db.Model):  # type: ignore[name-defined]
+    """One dataset in one base URI; a copy elsewhere has the same UUID and a row of its own."""
+
+    __tablename__ = "dataset"
+    __table_args__ = (Index("ix_dataset_base_uri_id_uri", "base_uri_id", "uri", mysql_length={"uri": 255}),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    base_uri_id: Mapped[int] = mapped_column(ForeignKey("base_uri.id"))
+    uri: Mapped[str] = mapped_column(String(URI_LENGTH), unique=True, index=True)
+    uuid: Mapped[str] = mapped_column(String(36), index=True)
+    name: Mapped[str] = mapped_column(String(NAME_LENGTH), index=True)
+    creator_username: Mapped[str] = mapped_column(String(CREATOR_LENGTH), index=True)
+    frozen_at: Mapped[Any] = mapped_column(_DateTime)
+    created_at: Mapped[Any] = mapped_column(_DateTime)
+    # NULL: the registration did not say.
+    number_of_items: Mapped[int | None] = mapped_column(BigInteger().with_variant(Integer, "sqlite"))
+    size_in_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    # NULL: registered by the command line.
+    uploaded_by: Mapped[str | None] = mapped_column(String(255), index=True)
+    # NULL: registered before the server kept this.
+    uploaded_at: Mapped[Any | None] = mapped_column(_DateTime)
+    # What the dataset's storage looked like when it was indexed, to skip it while that has not changed.
+    # NULL: not registered from storage, or from one that cannot tell.
+    fingerprint: Mapped[str | None] = mapped_column(String(64))
+
+    base_uri: Mapped[BaseURI] = relationship(back_populates="datasets")
+
+    def __repr__(self) -> str:
+        return f"<Dataset {self.uri}>"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the dataset object of the REST API; times are seconds since the epoch, UTC."""
+        return {
+            "base_uri": self.base_uri.base_uri,
+            "created_at": datetime_to_timestamp(self.created_at),
+            "creator_username": self.creator_username,
+            "frozen_at": datetime_to_timestamp(self.frozen_at),
+            "name": self.name,
+            "number_of_items": self.number_of_items,
+            "size_in_bytes": self.size_in_bytes,
+            "uploaded_at": datetime_to_timestamp(self.uploaded_at) if self.uploaded_at else None,
+            "uploaded_by": self.uploaded_by,
+            "uri": self.uri,
+            "uuid": self.uuid,
+        }
+
+
+class DatasetTag(sql_db.Model):  # type: ignore[name-defined]
+    """A tag of a dataset; ``position`` keeps the order in which the tags were given."""
+
+    __tablename__ = "dataset_tag"
+
+    dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id", ondelete="CASCADE"), primary_key=True)
+    tag: Mapped[str] = mapped_column(String(TAG_LENGTH), primary_key=True, index=True)
+    position: Mapped[int] = mapped_column(Integer)
+
+
+class SummaryCount(sql_db.Model):  # type: ignore[name-defined]
+    """Number and size of the datasets of one base URI that share a creator, tag or uploader.
+
+    Kept by every write, in its transaction. Sizes are summed in two parts, ``size_in_bytes // 2**32`` and the rest,
+    because a sum of 63-bit numbers has no room in a 64-bit column. ``kind`` is ``base_uri`` (one row with the value
+    ``""``: the total), ``creator``, ``tag`` or ``uploader``. A row that would count nothing is deleted.
+    """
+
+    __tablename__ = "summary_count"
+
+    kind: Mapped[str] = mapped_column(String(8), primary_key=True)
+    value: Mapped[str] = mapped_column(String(255), primary_key=True)
+    base_uri_id: Mapped[int] = mapped_column(ForeignKey("base_uri.id", ondelete="CASCADE"), primary_key=True)
+    datasets: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"))
+    size_high: Mapped[int] = mapped_column(BigInteger)
+    size_low: Mapped[int] = mapped_column(BigInteger)
+
+
+class DatasetDocument(sql_db.Model):  # type: ignore[name-defined]
+    """The descriptive part of a dataset, as the ``sql`` retrieve plugin keeps it."""
+
+    __tablename__ = "dataset_document"
+
+    dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id", ondelete="CASCADE"), primary_key=True)
+    readme: Mapped[str] = mapped_column(Text().with_variant(mysql.LONGTEXT, "mysql", "mariadb"))
+    # JSON object.
+    annotations: Mapped[str] = mapped_column(Text().with_variant(mysql.LONGTEXT, "mysql", "mariadb"))
+    # JSON object, zstandard-compressed: handed out without being rebuilt.
+    manifest: Mapped[bytes] = mapped_column(LargeBinary().with_variant(mysql.LONGBLOB, "mysql", "mariadb"))
+
+
+class SearchDocument(sql_db.Model):  # type: ignore[name-defined]
+    """What the ``sql`` search plugin has put into its index for a dataset, which it must know to take it out again.
+
+    Not tied to ``dataset`` by a foreign key: a row that outlived its dataset says what is still in the index.
+    """
+
+    __tablename__ = "search_document"
+
+    dataset_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    # The columns of the index, one a line, zstandard-compressed.
+    tokens: Mapped[bytes] = mapped_column(LargeBinary().with_variant(mysql.LONGBLOB, "mysql", "mariadb"))
+
+
+# The full-text index of the ``sql`` search plugin on SQLite; the row id is the dataset's id. Its columns hold tokens that
+# text_query.py made, separated by spaces, so the tokenizer has nothing left to decide: every byte beyond ASCII is
+# part of a token, and so are the signs that mark what is no word of a text (see plugins/sql/index_document.py).
+# Without content of its own it needs a third of the space; ``search_document`` has it, compressed.
+SEARCH_INDEX = "search_index"
+CREATE_SEARCH_INDEX = DDL(
+    f"CREATE VIRTUAL TABLE IF NOT EXISTS {SEARCH_INDEX} USING fts5("
+    "name, tags, lead, readme, annotations, rest, facets, content='', tokenize=\"ascii tokenchars '_=|'\")"
+)
+DROP_SEARCH_INDEX = DDL(f"DROP TABLE IF EXISTS {SEARCH_INDEX}")
+event.listen(SearchDocument.__table__, "after_create", CREATE_SEARCH_INDEX.execute_if(dialect="sqlite"))
+event.listen(SearchDocument.__table__, "before_drop", DROP_SEARCH_INDEX.execute_if(dialect="sqlite"))

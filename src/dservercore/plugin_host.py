@@ -1,0 +1,220 @@
+"""Discovers, chooses and holds the plugins of an application, and fans writes out to them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
+from typing import Any
+
+from flask import Flask, current_app
+
+from dservercore.db import sql_db
+from dservercore.errors import ConfigurationError
+from dservercore.plugin_api import ExtensionABC, PluginABC, RetrieveABC, SearchABC
+
+DISTRIBUTION = "dservercore"
+SEARCH_GROUP = "dservercore.search"
+RETRIEVE_GROUP = "dservercore.retrieve"
+EXTENSION_GROUP = "dservercore.extension"
+DEFAULT_PLUGIN = "sql"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PluginSet:
+    """The plugins of one application."""
+
+    search: SearchABC
+    retrieve: RetrieveABC
+    extensions: tuple[ExtensionABC, ...]
+
+    def __iter__(self) -> Iterator[PluginABC]:
+        yield self.search
+        yield self.retrieve
+        yield from self.extensions
+
+    @cached_property
+    def share_sql_session(self) -> bool:
+        """Whether search and retrieve stores change in the same transaction as the SQL rows."""
+        return self.search.shares_sql_session and self.retrieve.shares_sql_session
+
+
+# Discovery
+
+
+def search_entrypoints_iterator() -> Iterable[EntryPoint]:
+    """Yield the entry points of the installed search plugins, the bundled ones included."""
+    yield from entry_points(group=SEARCH_GROUP)
+
+
+def retrieve_entrypoints_iterator() -> Iterable[EntryPoint]:
+    """Yield the entry points of the installed retrieve plugins, the bundled ones included."""
+    yield from entry_points(group=RETRIEVE_GROUP)
+
+
+def extension_entrypoints_iterator() -> Iterable[EntryPoint]:
+    """Yield the entry points of the installed extensions, the bundled ones included."""
+    yield from entry_points(group=EXTENSION_GROUP)
+
+
+def load_plugins(config: Mapping[str, Any]) -> PluginSet:
+    """Create the plugins that *config* asks for, not yet initialised.
+
+    :raises ConfigurationError: if the choice is not clear or a plugin cannot be created
+    """
+    search = _choose(search_entrypoints_iterator(), "search", "DSERVER_SEARCH_PLUGIN", config)
+    retrieve = _choose(retrieve_entrypoints_iterator(), "retrieve", "DSERVER_RETRIEVE_PLUGIN", config)
+    extensions = _choose_extensions(extension_entrypoints_iterator(), config.get("DSERVER_EXTENSIONS") or [])
+    return PluginSet(
+        search=_create(search), retrieve=_create(retrieve), extensions=tuple(_create(e) for e in extensions)
+    )
+
+
+def _is_bundled(entry_point: EntryPoint) -> bool:
+    return entry_point.dist is not None and entry_point.dist.name == DISTRIBUTION
+
+
+def _choose(
+    installed: Iterable[EntryPoint], kind: str, setting: str, config: Mapping[str, Any]
+) -> EntryPoint:
+    """Return the plugin named by *setting*; else the only one of a third party; else ours on SQL."""
+    by_name = {entry_point.name: entry_point for entry_point in installed}
+    wanted = config.get(setting)
+    if not wanted:
+        others = sorted(name for name, entry_point in by_name.items() if not _is_bundled(entry_point))
+        if len(others) > 1:
+            raise ConfigurationError(
+                f"Too many {kind} plugins; there can be only one: set {setting} to one of {', '.join(others)}"
+            )
+        wanted = others[0] if others else DEFAULT_PLUGIN
+    if wanted not in by_name:
+        installed_names = ", ".join(sorted(by_name)) or "none"
+        raise ConfigurationError(
+            f"{setting}: no {kind} plugin named {wanted!r}; installed: {installed_names}"
+        )
+    return by_name[wanted]
+
+
+def _choose_extensions(installed: Iterable[EntryPoint], named: Iterable[str]) -> list[EntryPoint]:
+    """Return every third-party extension, and the bundled ones that are named."""
+    entry_points_ = list(installed)
+    unknown = set(named) - {entry_point.name for entry_point in entry_points_}
+    if unknown:
+        raise ConfigurationError(f"DSERVER_EXTENSIONS: no extension named {', '.join(sorted(unknown))}")
+    return [e for e in entry_points_ if not _is_bundled(e) or e.name in named]
+
+
+def _create(entry_point: EntryPoint) -> Any:
+    try:
+        return entry_point.load()()
+    except Exception as error:
+        logger.debug("Plugin %s", entry_point.name, exc_info=True)
+        raise ConfigurationError(
+            f"The plugin {entry_point.name} ({entry_point.value}) cannot be loaded: {error}"
+        ) from error
+
+
+def add_plugin_config(app: Flask, plugins: PluginSet) -> None:
+    """Add the settings of each plugin to those of *app*, and the names of its secrets."""
+    for plugin in plugins:
+        settings = plugin.get_config()
+        if isinstance(settings, Mapping):
+            app.config.from_mapping(settings)
+        else:
+            app.config.from_object(settings)
+        app.config["CONFIG_SECRETS_TO_OBFUSCATE"] += plugin.get_config_secrets_to_obfuscate()
+
+
+def init_plugins(app: Flask, plugins: PluginSet) -> None:
+    """Give each plugin its application, once, and the application its plugins.
+
+    :raises ConfigurationError: in one line, if a plugin cannot start
+    """
+    app.search = plugins.search  # type: ignore[attr-defined]
+    app.retrieve = plugins.retrieve  # type: ignore[attr-defined]
+    app.custom_extensions = list(plugins.extensions)  # type: ignore[attr-defined]
+    app.plugins = list(plugins)  # type: ignore[attr-defined]
+    app.extensions[DISTRIBUTION] = plugins
+    for plugin in plugins:
+        try:
+            plugin.init_app(app)
+        except ConfigurationError:
+            raise
+        except Exception as error:
+            logger.debug("Plugin %s", type(plugin).__name__, exc_info=True)
+            raise ConfigurationError(f"The plugin {type(plugin).__name__} cannot start: {error}") from error
+
+
+def plugins() -> PluginSet:
+    """Return the plugins of the current application."""
+    return current_app.extensions[DISTRIBUTION]
+
+
+def versions() -> dict[str, str | None]:
+    """Return ``{component: version}`` for the server and every plugin in use, for ``/config/versions``."""
+    found: dict[str, str | None] = {DISTRIBUTION: _version_of(DISTRIBUTION)}
+    for plugin in plugins():
+        module = type(plugin).__module__.split(".")[0]
+        found[plugin.version_key or module] = _version_of(module)
+    return found
+
+
+def _version_of(module: str) -> str | None:
+    try:
+        return version(module)
+    except PackageNotFoundError:
+        return None
+
+
+# Fanning out
+
+
+def register(document: dict[str, Any]) -> None:
+    """Store a dataset's document in the search and retrieve plugins, then tell the extensions.
+
+    Each gets a copy of its own.
+
+    :raises ValidationError: if a store cannot hold the document
+    """
+    held = plugins()
+    held.search.register_dataset(dict(document))
+    held.retrieve.register_dataset(dict(document))
+    _tell_extensions(lambda extension: extension.register_dataset(dict(document)))
+
+
+def delete(uri: str) -> None:
+    """Remove a dataset's document from the search and retrieve plugins, then tell the extensions."""
+    held = plugins()
+    held.search.delete_dataset(uri)
+    held.retrieve.delete_dataset(uri)
+    _tell_extensions(lambda extension: extension.delete_dataset(uri))
+
+
+def edit(uri: str, field: str, value: Any, document: Callable[[], dict[str, Any]]) -> None:
+    """Replace the ``readme``, ``tags`` or ``annotations`` of a dataset in the search and retrieve plugins.
+
+    :param document: returns the full document with the new value, for a plugin without the optional setter
+    """
+    # The document is put together from what the retrieve plugin holds, so before that is changed.
+    held = plugins()
+    setters = [getattr(plugin, f"set_{field}", None) for plugin in (held.search, held.retrieve)]
+    whole = document() if not all(setters) else {}
+    for plugin, setter in zip((held.search, held.retrieve), setters, strict=True):
+        if setter:
+            setter(uri, value)
+        else:
+            plugin.register_dataset(dict(whole))
+
+
+def _tell_extensions(tell: Callable[[ExtensionABC], Any]) -> None:
+    """Call every extension; one that fails is logged, and whatever it wrote to SQL is undone."""
+    for extension in plugins().extensions:
+        try:
+            with sql_db.session.begin_nested():
+                tell(extension)
+        except Exception:
+            logger.exception("The extension %s failed", type(extension).__name__)

@@ -1,0 +1,94 @@
+"""What is stored of a dataset to find it: tokens by column, for an index of any dialect.
+
+Three kinds of token stand beside the words, told apart by a sign that no word contains: ``_sequences``, the spelling of
+a word that is stored as its stem; ``|``, the border between two texts, which no phrase crosses; ``=c1f...``, a facet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any, Literal
+
+from dservercore.text_query import Analysis, analyse
+
+#: The beginning of a README, where it says what the dataset is, counts once more than the rest: this many tokens.
+LEAD_TOKENS = 100
+
+FORM = "_"
+
+Facet = Literal["base_uri", "creator", "tag", "uploader", "uuid"]
+_FACET_SIGNS: dict[Facet, str] = {"base_uri": "=b", "creator": "=c", "tag": "=t", "uploader": "=p", "uuid": "=u"}
+
+
+@lru_cache(maxsize=10_000)
+def facet(kind: Facet, value: str) -> str:
+    """Return the token by which datasets with exactly this base URI, creator, tag, uploader or UUID are found."""
+    digest = blake2b(value.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+    return _FACET_SIGNS[kind] + digest
+
+
+def index_document(dataset_info: Mapping[str, Any]) -> dict[str, str]:
+    """Return the tokens to store of a dataset, by column."""
+    return {
+        "name": _stored(analyse(dataset_info["name"])),
+        "rest": _stored(analyse(*_texts_of_rest(dataset_info))),
+        **annotation_columns(dataset_info["annotations"]),
+        **readme_columns(dataset_info["readme"]),
+        **tag_columns(dataset_info["tags"], dataset_info),
+    }
+
+
+def readme_columns(readme: str) -> dict[str, str]:
+    """Return the columns that a README fills."""
+    analysis = analyse(readme)
+    return {"lead": " ".join(analysis.tokens[:LEAD_TOKENS]), "readme": _stored(analysis)}
+
+
+def annotation_columns(annotations: Mapping[str, Any]) -> dict[str, str]:
+    """Return the column that annotations fill, with their names and everything in their values."""
+    return {"annotations": _stored(analyse(*_texts_of_json(annotations)))}
+
+
+def tag_columns(tags: Iterable[str], dataset: Mapping[str, Any]) -> dict[str, str]:
+    """Return the columns that tags fill.
+
+    :param dataset: ``base_uri``, ``creator_username``, ``uploaded_by`` and ``uuid``, whose facets stand beside the tags'
+    """
+    facets = [
+        facet("base_uri", dataset["base_uri"]),
+        facet("creator", dataset["creator_username"]),
+        facet("uuid", dataset["uuid"].lower()),
+        *(facet("tag", tag) for tag in tags),
+    ]
+    if dataset.get("uploaded_by") is not None:
+        facets.append(facet("uploader", dataset["uploaded_by"]))
+    return {"tags": _stored(analyse(*tags)), "facets": " ".join(facets)}
+
+
+def _stored(analysis: Analysis) -> str:
+    return " ".join([*analysis.tokens, *(FORM + form for form in analysis.forms)])
+
+
+def _texts_of_rest(dataset_info: Mapping[str, Any]) -> Iterator[str]:
+    yield dataset_info["creator_username"]
+    yield dataset_info["uri"]
+    if dataset_info["uuid"] not in dataset_info["uri"]:
+        yield dataset_info["uuid"]
+    for item in dataset_info["manifest"]["items"].values():
+        yield item["relpath"]
+
+
+def _texts_of_json(value: Any) -> Iterator[str]:
+    """Yield keys, strings, numbers and truth values, in order and without recursion: the nesting is the client's."""
+    stack = [value]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, Mapping):
+            for key, child in reversed(value.items()):
+                stack += (child, key)
+        elif isinstance(value, (list, tuple)):
+            stack += reversed(value)
+        elif value is not None:
+            yield value if isinstance(value, str) else str(value)

@@ -1,0 +1,148 @@
+"""Search in the SQL database itself. On SQLite for now, with FTS5."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import make_url
+
+from dservercore import text_query
+from dservercore.errors import ConfigurationError, invalid
+from dservercore.plugin_api import SearchABC
+from dservercore.plugins.sql import fts5
+from dservercore.plugins.sql.index_document import (
+    Facet,
+    annotation_columns,
+    facet,
+    index_document,
+    readme_columns,
+    tag_columns,
+)
+
+if TYPE_CHECKING:
+    from flask import Flask
+    from flask_smorest.pagination import PaginationParameters
+
+    from dservercore.sort import SortParameters
+
+#: By what results can be sorted. Relevance is a matter of the words of ``free_text``: -1 is best first.
+SORT_FIELDS = ("base_uri", "created_at", "creator_username", "frozen_at", "name", "uri", "uuid", "relevance")
+
+_ANY_OF_FILTERS: dict[str, Facet] = {"creator_usernames": "creator", "uuids": "uuid", "uploaded_by": "uploader"}
+
+
+class SqlSearch(SearchABC):
+    """Keeps its index in the database that holds the datasets, and changes it in the same transaction.
+
+    A dataset's row is flushed before it is registered here, and deleted after it is deleted here.
+    """
+
+    shares_sql_session = True
+    version_key = "dserver_search_plugin_sql"
+
+    def init_app(self, app: Flask, *args: Any, **kwargs: Any) -> None:
+        """Check that the database is one that this plugin can search.
+
+        :raises ConfigurationError: if it is not
+        """
+        database = make_url(app.config["SQLALCHEMY_DATABASE_URI"]).get_backend_name()
+        if database != "sqlite":
+            raise ConfigurationError(
+                f"The sql search plugin works on SQLite, and SQLALCHEMY_DATABASE_URI is {database}:"
+                " name another plugin in DSERVER_SEARCH_PLUGIN."
+            )
+        fts5.require_fts5()
+
+    def ready(self) -> str | None:
+        """Return None if the index is there."""
+        return None if fts5.is_there() else "the search index is missing"
+
+    def register_dataset(self, dataset_info: dict[str, Any]) -> None:
+        """Put a dataset into the index, or replace what is there of it.
+
+        :raises UnknownURIError: if the dataset has no row
+        """
+        fts5.store(dataset_info["uri"], index_document(dataset_info))
+
+    def delete_dataset(self, uri: str) -> None:
+        """Take a dataset out of the index; no error if it is not there."""
+        fts5.remove(uri)
+
+    def set_tags(self, uri: str, tags: Iterable[str]) -> None:
+        """Replace what is in the index of a dataset's tags.
+
+        :raises UnknownURIError: if the dataset is not in the index
+        """
+        fts5.change(uri, lambda dataset: tag_columns(tags, dataset))
+
+    def set_annotations(self, uri: str, annotations: Mapping[str, Any]) -> None:
+        """Replace what is in the index of a dataset's annotations.
+
+        :raises UnknownURIError: if the dataset is not in the index
+        """
+        fts5.change(uri, lambda _dataset: annotation_columns(annotations))
+
+    def set_readme(self, uri: str, readme: str) -> None:
+        """Replace what is in the index of a dataset's README.
+
+        :raises UnknownURIError: if the dataset is not in the index
+        """
+        fts5.change(uri, lambda _dataset: readme_columns(readme))
+
+    def search(
+        self,
+        query: dict[str, Any],
+        pagination_parameters: PaginationParameters | None = None,
+        sort_parameters: SortParameters | None = None,
+    ) -> list[dict[str, Any]]:
+        """Return one page of the dataset objects that match, times in seconds since the epoch, UTC.
+
+        :raises ValidationError: 422, if ``free_text`` is too long or a sort field unknown
+        """
+        match = _match(query)
+        count = fts5.count(match) if match else None
+        if pagination_parameters is not None:
+            pagination_parameters.item_count = count.matching if count else 0
+        if match is None or count is None or not count.matching:
+            return []
+        order = _order(sort_parameters, match.has_words)
+        if pagination_parameters is None:
+            return fts5.page(match, count, order, offset=0, limit=None)
+        if pagination_parameters.first_item >= count.matching:
+            return []
+        return fts5.page(match, count, order, pagination_parameters.first_item, pagination_parameters.page_size)
+
+
+def _match(query: Mapping[str, Any]) -> fts5.Match | None:
+    """Return what to look for, or None where that is nothing: no base URI, or a text without words."""
+    words = None
+    if query.get("free_text") is not None:
+        words = text_query.parse(query["free_text"])
+        if not words:
+            return None
+    base_uris = query.get("base_uris")
+    if not base_uris:
+        return None
+    return fts5.match(words, _facets(query), base_uris, [facet("base_uri", base_uri) for base_uri in base_uris])
+
+
+def _facets(query: Mapping[str, Any]) -> list[list[str]]:
+    """Return groups of facets, of each of which a dataset must have one."""
+    groups = [
+        [facet(kind, value.lower() if kind == "uuid" else value) for value in query[field]]
+        for field, kind in _ANY_OF_FILTERS.items()
+        if query.get(field)
+    ]
+    return groups + [[facet("tag", tag)] for tag in query.get("tags") or []]
+
+
+def _order(sort_parameters: SortParameters | None, has_words: bool) -> dict[str, int]:
+    """Return the fields to sort by, ending in ``uri`` so that the order is the same on every page."""
+    order = dict(sort_parameters.order) if sort_parameters is not None else {}
+    for field in order:
+        if field not in SORT_FIELDS:
+            raise invalid("sort", f"Unknown field {field!r}; known are {', '.join(SORT_FIELDS)}.")
+    if not has_words:
+        order.pop("relevance", None)
+    return {**order, "uri": order.get("uri", 1)}

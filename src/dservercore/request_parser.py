@@ -1,0 +1,189 @@
+"""Reads request bodies and query strings into what the schemas expect, and stops what no store can hold.
+
+A client can put things into valid JSON that a database refuses: NUL characters and halves of surrogate
+pairs in text, integers beyond 64 bits, numbers too large for a double. They are answered here, once, with the
+place where they stand, so that no route has to think of them.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import re
+from typing import Any, NoReturn
+from urllib.parse import unquote_to_bytes
+
+import marshmallow as ma
+from flask import Request
+from webargs.core import missing
+from webargs.flaskparser import FlaskParser, abort, is_json_request
+
+MAX_REPORTED_PROBLEMS = 20
+
+_INTEGER_MIN, _INTEGER_MAX = -(2**63), 2**63 - 1
+# Up to 18 digits and a sign always fit into 64 bits.
+_DIGITS_THAT_FIT = 18
+_TEXT_ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+_UNFIT_CHARACTER = re.compile("[\0\ud800-\udfff]")
+_UNUSUAL_QUERY = re.compile(rb"%00|%[89a-fA-F]|[\x80-\xff]")
+
+BAD_TEXT = "Text must not contain NUL characters or unpaired surrogates."
+BAD_NUMBER = "Number out of range: integers have 64 bits, other numbers are IEEE 754 doubles."
+BAD_QUERY_TEXT = "Not valid UTF-8, or contains a NUL character."
+
+#: Takes the place of a number that does not fit, until its path is known.
+_OUT_OF_RANGE: Any = object()
+
+
+class RequestParser(FlaskParser):
+    """The parser behind ``Blueprint.arguments``.
+
+    JSON: no body, or one of another content type, counts as ``{}``; 400 for what is not JSON; 422 for text
+    and numbers that cannot be stored, keyed by their path in the document. Unknown keys are an error.
+    Query string: 422 for parameters that are not UTF-8 or contain NUL. Unknown parameters are ignored.
+    """
+
+    def parse(self, argmap: Any, req: Request | None = None, **options: Any) -> Any:
+        """Return the arguments that *argmap*, a schema, loads from the request.
+
+        :raises HTTPException: 400 or 422, with the errors under the location and the field
+        """
+        if isinstance(argmap, type) and issubclass(argmap, ma.Schema):
+            argmap = _shared_instance(argmap)
+        return super().parse(argmap, req, **options)
+
+    def load_json(self, req: Request, schema: ma.Schema) -> Any:
+        """Return the JSON body, or ``missing``."""
+        if not is_json_request(req):
+            return missing
+        body = req.get_data(cache=True)
+        return parse_json_body(body) if body else missing
+
+    def load_querystring(self, req: Request, schema: ma.Schema) -> Any:
+        """Return the parameters; those that the schema declares as lists may be repeated."""
+        check_query_string(req.query_string)
+        return super().load_querystring(req, schema)
+
+
+@functools.cache
+def _shared_instance(schema_class: type[ma.Schema]) -> ma.Schema:
+    # Loading changes nothing in a schema, so one does for all requests; making one copies every field.
+    return schema_class()
+
+
+def parse_json_body(body: bytes) -> Any:
+    """Return the document in *body*.
+
+    :raises HTTPException: 400 if it is not JSON in UTF-8
+    :raises marshmallow.ValidationError: if it holds text or numbers that cannot be stored
+    """
+    numbers = _Numbers()
+    try:
+        document = json.loads(
+            body.decode("utf-8"),
+            parse_int=numbers.integer,
+            parse_float=numbers.fraction,
+            parse_constant=_refuse_constant,
+        )
+    except (ValueError, RecursionError):
+        abort(400, messages={"json": ["Invalid JSON body."]})
+    if numbers.out_of_range or _TEXT_ESCAPE.search(body):
+        problems = _unfit_values(document)
+        if problems:
+            raise ma.ValidationError(problems)
+    return document
+
+
+class _Numbers:
+    """Converts the numbers of one document and remembers whether one did not fit."""
+
+    def __init__(self) -> None:
+        self.out_of_range = False
+
+    def integer(self, text: str) -> int:
+        if len(text) <= _DIGITS_THAT_FIT:
+            return int(text)
+        # 20 characters hold every 64-bit integer; longer text may exceed what int() is willing to read.
+        if len(text) <= 20 and _INTEGER_MIN <= (number := int(text)) <= _INTEGER_MAX:
+            return number
+        self.out_of_range = True
+        return _OUT_OF_RANGE
+
+    def fraction(self, text: str) -> float:
+        number = float(text)
+        if math.isinf(number):
+            self.out_of_range = True
+            return _OUT_OF_RANGE
+        return number
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _unfit_values(document: Any) -> dict[Any, Any]:
+    """Return the errors of *document* in its own shape, at most ``MAX_REPORTED_PROBLEMS``."""
+    problems: dict[Any, Any] = {}
+    found = 0
+    waiting: list[tuple[tuple[Any, ...], Any]] = [((), document)]
+    while waiting and found < MAX_REPORTED_PROBLEMS:
+        path, value = waiting.pop()
+        message = _unfit(value)
+        if message:
+            _place(problems, path, message)
+            found += 1
+        elif isinstance(value, list):
+            waiting.extend(((*path, index), element) for index, element in enumerate(value))
+        elif isinstance(value, dict):
+            waiting.extend(_members(path, value))
+    return problems
+
+
+def _members(path: tuple[Any, ...], value: dict[str, Any]) -> list[tuple[tuple[Any, ...], Any]]:
+    # A key that is unfit stands for everything below it.
+    return [
+        ((*path, _printable(key)), key if _UNFIT_CHARACTER.search(key) else member)
+        for key, member in value.items()
+    ]
+
+
+def _unfit(value: Any) -> str | None:
+    if value is _OUT_OF_RANGE:
+        return BAD_NUMBER
+    if isinstance(value, str) and _UNFIT_CHARACTER.search(value):
+        return BAD_TEXT
+    return None
+
+
+def _place(problems: dict[Any, Any], path: tuple[Any, ...], message: str) -> None:
+    """Put *message* at *path* of the nested *problems*."""
+    *parents, last = path or ("_schema",)
+    for parent in parents:
+        problems = problems.setdefault(parent, {})
+    problems[last] = [message]
+
+
+def _printable(key: str) -> str:
+    return _UNFIT_CHARACTER.sub(lambda match: f"\\u{ord(match[0]):04x}", key)
+
+
+def check_query_string(query_string: bytes) -> None:
+    """Pass if every parameter is UTF-8 without NUL.
+
+    :raises marshmallow.ValidationError: ``{parameter: [message]}``
+    """
+    if not _UNUSUAL_QUERY.search(query_string):
+        return
+    problems = {}
+    for parameter in query_string.split(b"&"):
+        decoded = unquote_to_bytes(parameter.replace(b"+", b" "))
+        try:
+            fit = "\0" not in decoded.decode("utf-8")
+        except UnicodeDecodeError:
+            fit = False
+        if not fit:
+            name = decoded.partition(b"=")[0].decode("utf-8", "backslashreplace")
+            problems[name.replace("\0", "\\x00")] = [BAD_QUERY_TEXT]
+    if problems:
+        raise ma.ValidationError(problems)

@@ -1,0 +1,84 @@
+"""The kinds of values that the schemas are made of, and which of them the stores can hold."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Any
+
+from marshmallow import fields, validate
+
+from dservercore.date_utils import timestamp_to_datetime
+
+# MongoDB refuses documents with more than 100 levels, and there are a few above an annotation's value.
+MAX_JSON_DEPTH = 64
+INTEGER_MAX = 2**63 - 1
+
+_UUID_SPELLING = re.compile(r"(urn:uuid:)?\{?[0-9a-f-]+\}?", re.IGNORECASE)
+
+
+class UUIDString(fields.String):
+    """A UUID in any of its spellings; loads to lower case with dashes."""
+
+    default_error_messages = {"invalid_uuid": "Not a valid UUID."}
+
+    def __init__(self, **kwargs: Any):
+        kwargs["metadata"] = {"format": "uuid", **kwargs.get("metadata", {})}
+        super().__init__(**kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        # uuid.UUID alone takes underscores and foreign digits too.
+        if not _UUID_SPELLING.fullmatch(text):
+            raise self.make_error("invalid_uuid")
+        try:
+            return str(uuid.UUID(text))
+        except ValueError:
+            raise self.make_error("invalid_uuid") from None
+
+
+class Timestamp(fields.Float):
+    """Seconds since the epoch, UTC: a number, or a string that holds one. Loads to float."""
+
+    default_error_messages = {"invalid_time": "Not a number of seconds between the years 1 and 9999."}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+            raise self.make_error("invalid")
+        try:
+            timestamp_to_datetime(value)
+        except ValueError:
+            raise self.make_error("invalid_time") from None
+        return float(value)
+
+
+class Count(fields.Integer):
+    """A number of things or bytes: not negative, below 2**63. Takes numeric strings and drops fractions."""
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(validate=validate.Range(min=0, max=INTEGER_MAX), **kwargs)
+
+
+class JSONValue(fields.Raw):
+    """Any JSON value that every store can hold: at most ``MAX_JSON_DEPTH`` levels deep."""
+
+    default_error_messages = {"too_deep": f"Nested more than {MAX_JSON_DEPTH} levels deep."}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if _deeper_than(value, MAX_JSON_DEPTH):
+            raise self.make_error("too_deep")
+        return value
+
+
+class JSONObject(fields.Dict):
+    """A JSON object with any content, at most ``MAX_JSON_DEPTH`` levels deep."""
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(keys=fields.String(), values=JSONValue(allow_none=True), **kwargs)
+
+
+def _deeper_than(value: Any, levels: int) -> bool:
+    if not isinstance(value, (dict, list)):
+        return False
+    members = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_deeper_than(member, levels - 1) for member in members)

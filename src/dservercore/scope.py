@@ -1,0 +1,56 @@
+"""Who acts, and on which base URIs: the two things that every catalog function is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from dservercore.errors import AuthorizationError
+
+Grant = Literal["search", "register"]
+
+
+@dataclass(frozen=True)
+class Actor:
+    """The user on whose behalf something is done.
+
+    ``username`` is None for the operator at the command line, whom no permission restricts.
+    """
+
+    username: str | None
+    is_admin: bool = False
+    id: int | None = None
+    display_name: str | None = None
+
+
+OPERATOR = Actor(username=None, is_admin=True)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The base URIs in which an actor may search, or register: ``{base URI: primary key}``."""
+
+    grant: Grant
+    base_uris: Mapping[str, int] = field(default_factory=dict)
+
+    def __contains__(self, base_uri: object) -> bool:
+        return base_uri in self.base_uris
+
+    @property
+    def ids(self) -> list[int]:
+        """The primary keys."""
+        return list(self.base_uris.values())
+
+    def require(self, base_uri: str) -> None:
+        """Pass if *base_uri* is in the scope.
+
+        :raises AuthorizationError: if not; also where the base URI is not registered, so that nobody learns which are
+        """
+        if base_uri not in self.base_uris:
+            raise AuthorizationError(f"No {self.grant} permission on the base URI of this request")
+
+    def narrowed_to(self, base_uris: Iterable[str]) -> Scope:
+        """Return the scope that leaves out everything not in *base_uris*."""
+        wanted = set(base_uris)
+        return Scope(self.grant, {uri: key for uri, key in self.base_uris.items() if uri in wanted})

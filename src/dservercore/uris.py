@@ -1,0 +1,96 @@
+"""URIs of datasets and base URIs: how they appear in request paths, and what they may look like."""
+
+from __future__ import annotations
+
+import re
+import socket
+from urllib.parse import urlparse, urlunparse
+
+from dservercore.errors import invalid
+
+MAX_LENGTH = 1024
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+# What is left of ``s3://`` when a proxy has merged the slashes.
+_MERGED = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/(?!/)")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def url_suffix_to_uri(suffix: str) -> str:
+    """Return the URI that the (percent-decoded) end of a request path stands for.
+
+    ``s3/bucket/x``, ``s3:/bucket/x`` and ``s3://bucket/x`` are all ``s3://bucket/x``.
+    What has no scheme in any of these forms comes back as it is, and names nothing.
+    """
+    if "://" not in suffix:
+        merged = _MERGED.match(suffix)
+        suffix = _MERGED.sub(r"\1://", suffix, count=1) if merged else suffix.replace("/", "://", 1)
+    return _sanitise(suffix)
+
+
+def uri_to_url_suffix(uri: str) -> str:
+    """Return the short form of a URI for request paths: ``s3/bucket/x`` for ``s3://bucket/x``."""
+    return uri.replace("://", "/", 1)
+
+
+def _sanitise(uri: str) -> str:
+    # As dtoolcore does it (lower-case scheme, no empty query or fragment), but never completing a path
+    # without a scheme from the host name and working directory of the server.
+    try:
+        return urlunparse(urlparse(uri)) if _SCHEME.match(uri) else uri
+    except ValueError:  # such as an unclosed [ in the host
+        return uri
+
+
+def parent(uri: str) -> str:
+    """Return the base URI of a dataset URI: everything before its last ``/``."""
+    return uri.rsplit("/", 1)[0]
+
+
+def last_segment(uri: str) -> str:
+    """Return what follows the last ``/`` of a URI."""
+    return uri.rsplit("/", 1)[-1]
+
+
+def check_base_uri(text: str, field: str = "base_uri") -> str:
+    """Return a base URI in the one form in which it is stored: with a scheme and without a slash at the end.
+
+    :raises ValidationError: 422 naming *field*
+    """
+    uri = _sanitise(text).rstrip("/")
+    scheme = _SCHEME.match(text)
+    if not scheme or len(uri) <= len(scheme.group().rstrip("/")):
+        raise invalid(field, f"{text!r} is not a base URI; write a scheme and a place, such as s3://bucket")
+    _check(uri, field)
+    return uri
+
+
+def check_dataset_uri(uri: str, base_uri: str, field: str = "uri") -> str:
+    """Return the last segment of a dataset URI that is *base_uri* plus ``/`` plus exactly one segment.
+
+    :raises ValidationError: 422 naming *field*
+    """
+    _check(uri, field)
+    if parent(uri) != base_uri:
+        raise invalid(field, "must be base_uri, a slash and one more segment")
+    segment = last_segment(uri)
+    if segment in ("", ".", ".."):
+        raise invalid(field, f"{segment!r} cannot be the last segment")
+    return segment
+
+
+def _check(uri: str, field: str) -> None:
+    if len(uri) > MAX_LENGTH:
+        raise invalid(field, f"longer than {MAX_LENGTH} characters")
+    if _CONTROL.search(uri):
+        raise invalid(field, "contains a control character")
+
+
+def is_out_of_reach(uri: str) -> bool:
+    """Return whether a ``file://`` URI lies on another host, so that its path means nothing here."""
+    parsed = urlparse(uri)
+    return parsed.scheme in ("file", "symlink") and parsed.netloc not in (
+        "",
+        "localhost",
+        socket.gethostname(),
+    )

@@ -1,0 +1,133 @@
+"""Fixtures that most tests share: an application on a database of its own, users, tokens, datasets."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from flask_jwt_extended import create_access_token
+
+from dservercore import create_app, sql_db
+from dservercore.catalog import base_uris, datasets, users
+from dservercore.keys import generate_key_pair
+from dservercore.permissions import operator_scope
+from dservercore.scope import OPERATOR
+
+pytest_plugins = ["ci_skips"]
+
+ADMIN = "ada"  # administrator without any permission on base URIs
+CHAMPION = "carl"  # may search and register in RED
+READER = "rita"  # may search RED and BLUE
+NOBODY = "nora"  # registered, no permission at all
+STRANGER = "sam"  # has a valid token, is not registered
+
+RED = "s3://red"
+BLUE = "s3://blue"
+
+
+@pytest.fixture(scope="session")
+def key_pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A private and a public key file."""
+    return generate_key_pair(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture()
+def config(tmp_path: Path, key_pair: tuple[Path, Path]) -> dict[str, Any]:
+    private, public = key_pair
+    return {
+        "SECRET_KEY": "for tests alone",
+        "SQLALCHEMY_DATABASE_URI": f"sqlite:///{tmp_path / 'test.db'}",
+        "JWT_PRIVATE_KEY": private.read_text(),
+        "JWT_PUBLIC_KEY": public.read_text(),
+    }
+
+
+@pytest.fixture()
+def app(config: dict[str, Any]) -> Iterator[Flask]:
+    """An application with empty tables."""
+    app = create_app(config)
+    with app.app_context():
+        sql_db.create_all()
+    yield app
+    with app.app_context():
+        sql_db.engine.dispose()
+
+
+@pytest.fixture()
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture()
+def people(app: Flask) -> None:
+    """The users and base URIs named at the top of this module."""
+    with app.app_context():
+        users.add_user(ADMIN, is_admin=True)
+        for name in (CHAMPION, READER, NOBODY):
+            users.add_user(name)
+        base_uris.create_base_uri(RED, [CHAMPION, READER], [CHAMPION])
+        base_uris.create_base_uri(BLUE, [READER], [])
+        sql_db.session.commit()
+
+
+@pytest.fixture()
+def bearer(app: Flask) -> Callable[[str], dict[str, str]]:
+    """``bearer(username)`` gives the headers of a request by that user."""
+
+    def headers(username: str, **options: Any) -> dict[str, str]:
+        with app.app_context():
+            return {"Authorization": f"Bearer {create_access_token(username, **options)}"}
+
+    return headers
+
+
+def dataset_info(base_uri: str = RED, **changes: Any) -> dict[str, Any]:
+    """A dataset's document, ready for ``PUT /uris/<uri>``."""
+    identifier = str(changes.pop("uuid", None) or uuid.uuid4())
+    return {
+        "uuid": identifier,
+        "base_uri": base_uri,
+        "uri": f"{base_uri}/{identifier}",
+        "name": "bean-harvest",
+        "type": "dataset",
+        "readme": "description: Beans from the greenhouse\n",
+        "manifest": {
+            "dtoolcore_version": "3.19.0",
+            "hash_function": "md5sum_hexdigest",
+            "items": {
+                "e4cc3a7dc281c3d89ed4553293c4b4b110dc9bf3": {
+                    "hash": "d89117c9da2cc34586e183017cb14851",
+                    "relpath": "pods/U00096.3.rev.1.bt2",
+                    "size_in_bytes": 5741810,
+                    "utc_timestamp": 1536832115.0,
+                }
+            },
+        },
+        "creator_username": "olga",
+        "frozen_at": 1536238185.881941,
+        "created_at": 1536236399.19497,
+        "annotations": {"soil": "loam"},
+        "tags": ["beans", "2026"],
+        "number_of_items": 1,
+        "size_in_bytes": 5741810,
+        **changes,
+    }
+
+
+@pytest.fixture()
+def register(app: Flask, people: None) -> Callable[..., dict[str, Any]]:
+    """``register(**changes)`` registers a dataset as the operator does and returns its document."""
+
+    def register_one(base_uri: str = RED, **changes: Any) -> dict[str, Any]:
+        info = dataset_info(base_uri, **changes)
+        with app.app_context():
+            datasets.register_dataset(OPERATOR, operator_scope("register"), info)
+            sql_db.session.commit()
+        return info
+
+    return register_one
