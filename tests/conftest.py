@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_jwt_extended import create_access_token
+from world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, dataset_info
 
 from dservercore import create_app, sql_db
 from dservercore.catalog import base_uris, datasets, users
@@ -19,16 +19,6 @@ from dservercore.permissions import operator_scope
 from dservercore.scope import OPERATOR
 
 pytest_plugins = ["ci_skips"]
-
-ADMIN = "ada"  # administrator without any permission on base URIs
-CHAMPION = "carl"  # may search and register in RED
-READER = "rita"  # may search RED and BLUE
-NOBODY = "nora"  # registered, no permission at all
-STRANGER = "sam"  # has a valid token, is not registered
-
-RED = "s3://red"
-BLUE = "s3://blue"
-
 
 @pytest.fixture(scope="session")
 def key_pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
@@ -65,7 +55,7 @@ def client(app: Flask) -> FlaskClient:
 
 @pytest.fixture()
 def people(app: Flask) -> None:
-    """The users and base URIs named at the top of this module."""
+    """The users and base URIs of world.py."""
     with app.app_context():
         users.add_user(ADMIN, is_admin=True)
         for name in (CHAMPION, READER, NOBODY):
@@ -84,39 +74,6 @@ def bearer(app: Flask) -> Callable[[str], dict[str, str]]:
             return {"Authorization": f"Bearer {create_access_token(username, **options)}"}
 
     return headers
-
-
-def dataset_info(base_uri: str = RED, **changes: Any) -> dict[str, Any]:
-    """A dataset's document, ready for ``PUT /uris/<uri>``."""
-    identifier = str(changes.pop("uuid", None) or uuid.uuid4())
-    return {
-        "uuid": identifier,
-        "base_uri": base_uri,
-        "uri": f"{base_uri}/{identifier}",
-        "name": "bean-harvest",
-        "type": "dataset",
-        "readme": "description: Beans from the greenhouse\n",
-        "manifest": {
-            "dtoolcore_version": "3.19.0",
-            "hash_function": "md5sum_hexdigest",
-            "items": {
-                "e4cc3a7dc281c3d89ed4553293c4b4b110dc9bf3": {
-                    "hash": "d89117c9da2cc34586e183017cb14851",
-                    "relpath": "pods/U00096.3.rev.1.bt2",
-                    "size_in_bytes": 5741810,
-                    "utc_timestamp": 1536832115.0,
-                }
-            },
-        },
-        "creator_username": "olga",
-        "frozen_at": 1536238185.881941,
-        "created_at": 1536236399.19497,
-        "annotations": {"soil": "loam"},
-        "tags": ["beans", "2026"],
-        "number_of_items": 1,
-        "size_in_bytes": 5741810,
-        **changes,
-    }
 
 
 @pytest.fixture()

@@ -7,7 +7,7 @@ and get the columns and indexes that they lack.
 from __future__ import annotations
 
 import sqlalchemy as sa
-from alembic import op
+from alembic import context, op
 from sqlalchemy.dialects import mysql
 
 revision = "0001"
@@ -47,8 +47,10 @@ def administration() -> None:
     for name in ("search_permissions", "register_permissions"):
         make_table(
             name,
-            sa.Column("user_id", sa.ForeignKey("user.id", ondelete="CASCADE"), primary_key=True),
-            sa.Column("base_uri_id", sa.ForeignKey("base_uri.id", ondelete="CASCADE"), primary_key=True),
+            sa.Column("user_id", sa.Integer, sa.ForeignKey("user.id", ondelete="CASCADE"), primary_key=True),
+            sa.Column(
+                "base_uri_id", sa.Integer, sa.ForeignKey("base_uri.id", ondelete="CASCADE"), primary_key=True
+            ),
             indexed=["base_uri_id"],
         )
 
@@ -58,7 +60,7 @@ def datasets() -> None:
     make_table(
         "dataset",
         sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("base_uri_id", sa.ForeignKey("base_uri.id"), nullable=False),
+        sa.Column("base_uri_id", sa.Integer, sa.ForeignKey("base_uri.id"), nullable=False),
         sa.Column("uri", sa.String(1024), nullable=False),
         sa.Column("uuid", sa.String(36), nullable=False),
         sa.Column("name", sa.String(80), nullable=False),
@@ -79,7 +81,9 @@ def datasets() -> None:
         )
     make_table(
         "dataset_tag",
-        sa.Column("dataset_id", sa.ForeignKey("dataset.id", ondelete="CASCADE"), primary_key=True),
+        sa.Column(
+            "dataset_id", sa.Integer, sa.ForeignKey("dataset.id", ondelete="CASCADE"), primary_key=True
+        ),
         sa.Column("tag", sa.String(80), primary_key=True),
         sa.Column("position", sa.Integer, nullable=False),
         indexed=["tag"],
@@ -92,10 +96,13 @@ def figures() -> None:
         "summary_count",
         sa.Column("kind", sa.String(8), primary_key=True),
         sa.Column("value", sa.String(255), primary_key=True),
-        sa.Column("base_uri_id", sa.ForeignKey("base_uri.id", ondelete="CASCADE"), primary_key=True),
+        sa.Column(
+            "base_uri_id", sa.Integer, sa.ForeignKey("base_uri.id", ondelete="CASCADE"), primary_key=True
+        ),
         sa.Column("datasets", large_integer, nullable=False),
         sa.Column("size_high", sa.BigInteger, nullable=False),
         sa.Column("size_low", sa.BigInteger, nullable=False),
+        sqlite_with_rowid=False,
     )
 
 
@@ -103,24 +110,36 @@ def documents() -> None:
     """What the bundled search and retrieve plugins keep."""
     make_table(
         "dataset_document",
-        sa.Column("dataset_id", sa.ForeignKey("dataset.id", ondelete="CASCADE"), primary_key=True),
+        sa.Column(
+            "dataset_id", sa.Integer, sa.ForeignKey("dataset.id", ondelete="CASCADE"), primary_key=True
+        ),
         sa.Column("readme", long_text, nullable=False),
         sa.Column("annotations", long_text, nullable=False),
         sa.Column("manifest", long_bytes, nullable=False),
     )
+    make_table(
+        "search_document",
+        sa.Column("dataset_id", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("tokens", long_bytes, nullable=False),
+    )
     if op.get_bind().dialect.name == "sqlite":
         op.execute(
             "CREATE VIRTUAL TABLE IF NOT EXISTS search_index USING fts5("
-            "name, tags, lead, readme, annotations, rest, facets, tokenize=\"ascii tokenchars '_=|'\")"
+            "name, tags, lead, readme, annotations, rest, facets, content='', "
+            "tokenize=\"ascii tokenchars '_=|'\")"
         )
 
 
 def make_table(
-    name: str, *columns: sa.Column, unique: list[str] | None = None, indexed: list[str] | None = None
+    name: str,
+    *columns: sa.Column,
+    unique: list[str] | None = None,
+    indexed: list[str] | None = None,
+    **options: object,
 ) -> None:
     """Create a table, or complete one that is there, with an index of its own for each column named."""
-    if name not in sa.inspect(op.get_bind()).get_table_names():
-        op.create_table(name, *columns)
+    if name not in tables():
+        op.create_table(name, *columns, **options)
     else:
         there = {column["name"] for column in sa.inspect(op.get_bind()).get_columns(name)}
         for column in columns:
@@ -132,7 +151,14 @@ def make_table(
             op.create_index(index, name, [column_name], unique=column_name in (unique or []))
 
 
+def tables() -> set[str]:
+    # `flask db upgrade --sql` prints what a new database needs: there is none to look at.
+    return set() if context.is_offline_mode() else set(sa.inspect(op.get_bind()).get_table_names())
+
+
 def indexes_of(name: str) -> set[str | None]:
+    if context.is_offline_mode():
+        return set()
     return {index["name"] for index in sa.inspect(op.get_bind()).get_indexes(name)}
 
 
@@ -141,6 +167,7 @@ def downgrade() -> None:
     if op.get_bind().dialect.name == "sqlite":
         op.execute("DROP TABLE IF EXISTS search_index")
     for name in (
+        "search_document",
         "dataset_document",
         "summary_count",
         "dataset_tag",

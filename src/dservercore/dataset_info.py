@@ -86,6 +86,31 @@ def checked(info: Mapping[str, Any]) -> dict[str, Any]:
     return document
 
 
+def has_required_form(dataset_info: Mapping[str, Any]) -> bool:
+    """Return whether *dataset_info* looks like a dataset's document at all; :func:`checked` looks at the values too."""
+    return (
+        all(key in dataset_info for key in DATASET_INFO_REQUIRED_KEYS)
+        and dataset_info["type"] == "dataset"
+        and len(str(dataset_info["uuid"])) == 36
+        and not str(dataset_info["base_uri"]).endswith("/")
+    )
+
+
+def checked_upload(info: Mapping[str, Any]) -> tuple[str | None, datetime | None]:
+    """Return who registered the dataset, and when (naive UTC), where the one who hands it over says so.
+
+    :raises ValidationError: 422 naming the field
+    """
+    uploaded_by, uploaded_at = info.get("uploaded_by"), info.get("uploaded_at")
+    if uploaded_by is not None:
+        _checked_text(info, "uploaded_by", 1, 255)
+    if uploaded_at is None:
+        return uploaded_by, None
+    if isinstance(uploaded_at, datetime):
+        uploaded_at = datetime_to_timestamp(uploaded_at)
+    return uploaded_by, timestamp_to_datetime(_checked_time({"uploaded_at": uploaded_at}, "uploaded_at"))
+
+
 def _check_location(info: Mapping[str, Any]) -> None:
     _checked_text(info, "base_uri", 1, uris.MAX_LENGTH)
     _checked_text(info, "uri", 1, uris.MAX_LENGTH)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 from pathlib import Path
 from typing import Any, cast
@@ -13,13 +14,14 @@ from flask_jwt_extended import JWTManager
 from flask_marshmallow import Marshmallow
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import CursorResult, Engine, Insert, Table, event, make_url
-from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy import Connection, CursorResult, Engine, Table, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from dservercore.errors import ConfigurationError
 
-sql_db = SQLAlchemy()
+# What is written does not belong into the log, where an error of a statement would show its parameters.
+sql_db = SQLAlchemy(engine_options={"hide_parameters": True})
 jwt = JWTManager()
 ma = Marshmallow()
 migrate = Migrate()
@@ -49,12 +51,11 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 @event.listens_for(Engine, "before_cursor_execute")
 def _write_in_a_transaction(
-    connection: Any, cursor: Any, statement: str, _parameters: Any, _context: Any, _many: bool
+    connection: Any, _cursor: Any, statement: str, _parameters: Any, _context: Any, _many: bool
 ) -> None:
     """Open a transaction for the first write of a session that did not call :func:`begin_write`."""
-    raw = connection.connection.dbapi_connection
-    if isinstance(raw, sqlite3.Connection) and not raw.in_transaction and _writes(statement):
-        cursor.execute("BEGIN IMMEDIATE")
+    if _writes(statement):
+        _begin_immediate(connection)
 
 
 def _writes(statement: str) -> bool:
@@ -75,9 +76,19 @@ def begin_write() -> None:
     On SQLite this takes the one write lock, waiting for up to ``SQLITE_BUSY_SECONDS``; other databases lock rows
     as they are written. Calling it again in the same transaction does nothing.
     """
-    raw = sql_db.session.connection().connection.dbapi_connection
+    _begin_immediate(sql_db.session.connection())
+
+
+def _begin_immediate(connection: Connection) -> None:
+    raw = connection.connection.dbapi_connection
     if isinstance(raw, sqlite3.Connection) and not raw.in_transaction:
-        raw.execute("BEGIN IMMEDIATE")
+        # Through SQLAlchemy, so that a database that is locked or read-only fails with an error of its kind.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def sorts_by_code_point() -> bool:
+    """Return whether the database sorts text as Python does, by code point, and not by the rules of a language."""
+    return sql_db.session.get_bind().dialect.name == "sqlite"
 
 
 def commit() -> None:
@@ -90,20 +101,48 @@ def rollback() -> None:
     sql_db.session.rollback()
 
 
-def insert(table: Table) -> Any:
-    """Return the INSERT of the session's database, the one that can express "or update" / "or ignore"."""
-    constructs: dict[str, type[Insert]] = {
-        "sqlite": sqlite.Insert,
-        "postgresql": postgresql.Insert,
-        "mysql": mysql.Insert,
-        "mariadb": mysql.Insert,
-    }
-    return constructs[sql_db.session.get_bind().dialect.name](table)
+def upsert(
+    table: Table,
+    key: tuple[str, ...],
+    *,
+    overwrite: tuple[str, ...] = (),
+    add: tuple[str, ...] = (),
+    returning: str | None = None,
+) -> Any:
+    """Return the INSERT that leaves a row with the same *key* as it is, except for the columns named.
+
+    Give the values when it is executed; the statement is made once for each kind of database, because
+    composing one costs more than running it.
+
+    :param overwrite: columns that get the new value
+    :param add: columns that the new value is added to
+    :param returning: column whose value is wanted
+    """
+    return _upsert(sql_db.session.get_bind().dialect.name, table, key, overwrite, add, returning)
 
 
-def changed_rows(statement: Any) -> int:
+@functools.cache
+def _upsert(
+    dialect: str,
+    table: Table,
+    key: tuple[str, ...],
+    overwrite: tuple[str, ...],
+    add: tuple[str, ...],
+    returning: str | None,
+) -> Any:
+    insert = (postgresql.Insert if dialect == "postgresql" else sqlite.Insert)(table)
+    changes = {name: insert.excluded[name] for name in overwrite}
+    changes |= {name: table.c[name] + insert.excluded[name] for name in add}
+    if changes:
+        insert = insert.on_conflict_do_update(index_elements=key, set_=changes)
+    else:
+        insert = insert.on_conflict_do_nothing(index_elements=key)
+    return insert.returning(table.c[returning]) if returning else insert
+
+
+def changed_rows(statement: Any, values: Any = None) -> int:
     """Execute an INSERT, UPDATE or DELETE; return how many rows it touched."""
-    return cast("CursorResult[Any]", sql_db.session.execute(statement)).rowcount
+    return cast("CursorResult[Any]", sql_db.session.execute(statement, values)).rowcount
 
 
 # Setting up
@@ -147,18 +186,27 @@ def migrations_directory() -> Path:
     return installed if installed.is_dir() else package.parents[1] / "migrations"
 
 
+def current_revision() -> str | None:
+    """Return the migration that the database is at; None if none has run on it.
+
+    :raises ConfigurationError: if it cannot be opened
+    """
+    try:
+        with sql_db.engine.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+    except DBAPIError as error:
+        raise ConfigurationError(f"The database cannot be opened: {reason(error)}") from None
+
+
 def require_upgraded() -> None:
     """Pass if the database has the tables that this version works with.
 
-    :raises ConfigurationError: if it cannot be reached, or ``flask db upgrade`` has to run first
+    :raises ConfigurationError: if it cannot be opened, or ``flask db upgrade`` has to run first
     """
-    script = ScriptDirectory(str(migrations_directory()))
-    try:
-        with sql_db.engine.connect() as connection:
-            revision = MigrationContext.configure(connection).get_current_revision()
-    except DBAPIError as error:
-        raise ConfigurationError(
-            f"The database cannot be opened: {str(error.orig).strip().splitlines()[0]}"
-        ) from None
-    if revision != script.get_current_head():
+    if current_revision() != ScriptDirectory(str(migrations_directory())).get_current_head():
         raise ConfigurationError("The database is not up to date: run `flask db upgrade` first")
+
+
+def reason(error: DBAPIError) -> str:
+    """Return the first line of what the database said, without the statement and its parameters."""
+    return str(error.orig).strip().partition("\n")[0]

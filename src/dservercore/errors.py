@@ -67,6 +67,10 @@ class UnknownBaseURIError(_NotFoundError):
     """The base URI is not registered."""
 
 
+class UnregisteredBaseURIError(UnknownBaseURIError, ValidationError):
+    """A document to register names a base URI that is not registered: an unknown place, and a document at fault."""
+
+
 class UnknownURIError(_NotFoundError):
     """No dataset is registered under the URI."""
 

@@ -175,11 +175,13 @@ class SummaryCount(sql_db.Model):  # type: ignore[name-defined]
     """Number and size of the datasets of one base URI that share a creator, tag or uploader.
 
     Kept by every write, in its transaction. Sizes are summed in two parts, ``size_in_bytes // 2**32`` and the rest,
-    because a sum of 63-bit numbers has no room in a 64-bit column. ``kind`` is ``base_uri`` (one row with the value
-    ``""``: the total), ``creator``, ``tag`` or ``uploader``. A row that would count nothing is deleted.
+    because a sum of 63-bit numbers has no room in a 64-bit column. ``kind`` is ``base_uri`` (one row with the
+    primary key as its value: the total), ``creator``, ``tag`` or ``uploader``. A row that counts nothing is deleted.
     """
 
     __tablename__ = "summary_count"
+    # In the order of the primary key, in which it is read: sums need no sorting.
+    __table_args__ = {"sqlite_with_rowid": False}
 
     kind: Mapped[str] = mapped_column(String(8), primary_key=True)
     value: Mapped[str] = mapped_column(String(255), primary_key=True)

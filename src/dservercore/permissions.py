@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from typing import Any
+
+from sqlalchemy import Select, Table, bindparam, select
 
 from dservercore.db import sql_db
 from dservercore.errors import AuthenticationError, UnknownUserError
 from dservercore.models import GRANT_TABLES, BaseURI, User
-from dservercore.scope import Actor, Grant, Scope
+from dservercore.scope import Actor, Grant, OperatorScope, Scope
 
-_ACTOR_COLUMNS = (User.username, User.is_admin, User.id, User.display_name)
+_user, _base_uri = User.__table__, BaseURI.__table__
+_ACTOR_COLUMNS = (_user.c.username, _user.c.is_admin, _user.c.id, _user.c.display_name)
+_ACTOR = select(*_ACTOR_COLUMNS).where(_user.c.username == bindparam("username"))
+
+
+def _with_grants(granted: Table) -> Select[Any]:
+    """Return the statement for a user and, a row each, the base URIs of *granted*; one row if there are none."""
+    joined = _user.outerjoin(granted, granted.c.user_id == _user.c.id)
+    return (
+        select(*_ACTOR_COLUMNS, _base_uri.c.base_uri, _base_uri.c.id)
+        .select_from(joined.outerjoin(_base_uri, _base_uri.c.id == granted.c.base_uri_id))
+        .where(_user.c.username == bindparam("username"))
+        .order_by(_base_uri.c.base_uri)
+    )
+
+
+_ACTOR_WITH_GRANTS = {grant: _with_grants(table) for grant, table in GRANT_TABLES.items()}
 
 
 def identify(username: str) -> Actor:
@@ -17,7 +35,7 @@ def identify(username: str) -> Actor:
 
     :raises AuthenticationError: if there is none
     """
-    row = sql_db.session.execute(select(*_ACTOR_COLUMNS).where(User.username == username)).first()
+    row = sql_db.session.execute(_ACTOR, {"username": username}).first()
     if row is None:
         raise AuthenticationError(f"User {username!r} is not registered")
     return Actor(*row)
@@ -28,15 +46,7 @@ def identify_with_scope(username: str, grant: Grant) -> tuple[Actor, Scope]:
 
     :raises AuthenticationError: if there is no such user
     """
-    granted = GRANT_TABLES[grant]
-    statement = (
-        select(*_ACTOR_COLUMNS, BaseURI.base_uri, BaseURI.id)
-        .outerjoin(granted, granted.c.user_id == User.id)
-        .outerjoin(BaseURI, BaseURI.id == granted.c.base_uri_id)
-        .where(User.username == username)
-        .order_by(BaseURI.base_uri)
-    )
-    rows = sql_db.session.execute(statement).all()
+    rows = sql_db.session.execute(_ACTOR_WITH_GRANTS[grant], {"username": username}).all()
     if not rows:
         raise AuthenticationError(f"User {username!r} is not registered")
     return Actor(*rows[0][:4]), Scope(grant, {uri: key for *_, uri, key in rows if uri is not None})
@@ -64,4 +74,4 @@ def scope_of(username: str, grant: Grant) -> Scope:
 def operator_scope(grant: Grant) -> Scope:
     """Return the scope of the operator at the command line: every registered base URI."""
     rows = sql_db.session.execute(select(BaseURI.base_uri, BaseURI.id)).all()
-    return Scope(grant, {row.base_uri: row.id for row in rows})
+    return OperatorScope(grant, {row.base_uri: row.id for row in rows})

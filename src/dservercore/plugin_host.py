@@ -194,6 +194,13 @@ def delete(uri: str) -> None:
     _tell_extensions(lambda extension: extension.delete_dataset(uri))
 
 
+def delete_from_sql(uri: str) -> None:
+    """Remove a dataset's document from the plugins that keep it in the SQL database, beside the dataset's row."""
+    for plugin in (plugins().search, plugins().retrieve):
+        if plugin.shares_sql_session:
+            plugin.delete_dataset(uri)
+
+
 def edit(uri: str, field: str, value: Any, document: Callable[[], dict[str, Any]]) -> None:
     """Replace the ``readme``, ``tags`` or ``annotations`` of a dataset in the search and retrieve plugins.
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from dservercore.errors import AuthorizationError
+from dservercore.errors import AuthorizationError, UnregisteredBaseURIError
 
 Grant = Literal["search", "register"]
 
@@ -54,3 +54,15 @@ class Scope:
         """Return the scope that leaves out everything not in *base_uris*."""
         wanted = set(base_uris)
         return Scope(self.grant, {uri: key for uri, key in self.base_uris.items() if uri in wanted})
+
+
+class OperatorScope(Scope):
+    """The scope of the operator, and of code that decides itself who may do what: every registered base URI."""
+
+    def require(self, base_uri: str) -> None:
+        """Pass if *base_uri* is registered.
+
+        :raises UnregisteredBaseURIError: if not
+        """
+        if base_uri not in self.base_uris:
+            raise UnregisteredBaseURIError(f"Base URI {base_uri!r} is not registered")

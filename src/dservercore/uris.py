@@ -14,18 +14,23 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 # What is left of ``s3://`` when a proxy has merged the slashes.
 _MERGED = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/(?!/)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# dtool looks for a dataset at the path of its URI: these would make it look elsewhere than the URI reads.
+_NOT_OF_PATH = re.compile(r"[?#]")
+_DOTS = {".", ".."}
 
 
-def url_suffix_to_uri(suffix: str) -> str:
+def url_suffix_to_uri(url_suffix: str) -> str:
     """Return the URI that the (percent-decoded) end of a request path stands for.
 
     ``s3/bucket/x``, ``s3:/bucket/x`` and ``s3://bucket/x`` are all ``s3://bucket/x``.
     What has no scheme in any of these forms comes back as it is, and names nothing.
     """
-    if "://" not in suffix:
-        merged = _MERGED.match(suffix)
-        suffix = _MERGED.sub(r"\1://", suffix, count=1) if merged else suffix.replace("/", "://", 1)
-    return _sanitise(suffix)
+    if "://" not in url_suffix:
+        merged = _MERGED.match(url_suffix)
+        url_suffix = (
+            _MERGED.sub(r"\1://", url_suffix, count=1) if merged else url_suffix.replace("/", "://", 1)
+        )
+    return _sanitise(url_suffix)
 
 
 def uri_to_url_suffix(uri: str) -> str:
@@ -35,9 +40,10 @@ def uri_to_url_suffix(uri: str) -> str:
 
 def _sanitise(uri: str) -> str:
     # As dtoolcore does it (lower-case scheme, no empty query or fragment), but never completing a path
-    # without a scheme from the host name and working directory of the server.
+    # without a scheme from the host name and working directory of the server. The parser drops line breaks and tabs
+    # without a word, so what has any is left for the checks to refuse.
     try:
-        return urlunparse(urlparse(uri)) if _SCHEME.match(uri) else uri
+        return urlunparse(urlparse(uri)) if _SCHEME.match(uri) and not _CONTROL.search(uri) else uri
     except ValueError:  # such as an unclosed [ in the host
         return uri
 
@@ -74,8 +80,8 @@ def check_dataset_uri(uri: str, base_uri: str, field: str = "uri") -> str:
     if parent(uri) != base_uri:
         raise invalid(field, "must be base_uri, a slash and one more segment")
     segment = last_segment(uri)
-    if segment in ("", ".", ".."):
-        raise invalid(field, f"{segment!r} cannot be the last segment")
+    if not segment:
+        raise invalid(field, "must not end in a slash")
     return segment
 
 
@@ -84,6 +90,10 @@ def _check(uri: str, field: str) -> None:
         raise invalid(field, f"longer than {MAX_LENGTH} characters")
     if _CONTROL.search(uri):
         raise invalid(field, "contains a control character")
+    if _NOT_OF_PATH.search(uri):
+        raise invalid(field, "must have neither a query (?) nor a fragment (#)")
+    if not _DOTS.isdisjoint(uri.split("/")):
+        raise invalid(field, "must not have . or .. as a segment")
 
 
 def is_out_of_reach(uri: str) -> bool:

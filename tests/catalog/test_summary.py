@@ -7,7 +7,7 @@ import uuid
 from typing import Any
 
 import pytest
-from conftest import BLUE, RED, dataset_info
+from world import BLUE, RED, dataset_info
 from flask import Flask
 
 from dservercore import sql_db
@@ -138,5 +138,8 @@ def test_nothing_is_undone_by_an_operation_that_fails(app: Flask, walk: Walk) ->
 def compare(model: Model) -> None:
     everything = operator_scope("search")
     for some in ({RED, BLUE, GREEN}, {RED}, {BLUE, GREEN}, set()):
-        assert summary.summarise(everything.narrowed_to(some)) == model.summary(some)
-        assert summary.number_of_datasets(everything.narrowed_to(some)) == model.summary(some)["number_of_datasets"]
+        scope = everything.narrowed_to(some)
+        expected = model.summary(some)
+        assert summary.summarise(scope) == expected
+        held = {uri: number for uri, number in summary.datasets_per_base_uri(scope).items() if number}
+        assert held == expected["datasets_per_base_uri"]

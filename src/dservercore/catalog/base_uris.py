@@ -13,7 +13,11 @@ from dservercore.catalog import datasets
 from dservercore.db import sql_db
 from dservercore.errors import ConflictError, UnknownBaseURIError, invalid
 from dservercore.models import BaseURI, Dataset, User, register_permissions, search_permissions
-from dservercore.uris import check_base_uri
+from dservercore.uris import check_base_uri, parent
+
+# So many names go into one statement; every database takes more parameters than that.
+_NAMES_AT_ONCE = 500
+MAX_NAMED = 20  # unknown users that an error names
 
 _WITH_USERS = (selectinload(BaseURI.search_users), selectinload(BaseURI.register_users))
 
@@ -62,6 +66,15 @@ def get_id(base_uri: str) -> int:
     return key
 
 
+def require_base_of(uri: str) -> None:
+    """Pass if the base URI of *uri* is registered, whether or not the dataset is.
+
+    :raises UnknownBaseURIError: if not
+    """
+    if datasets.counted(uri) is None:
+        get_id(parent(uri))
+
+
 # Writing
 
 
@@ -99,8 +112,7 @@ def put_base_uri(base_uri: str, searchers: Iterable[str], registrants: Iterable[
 def _insert(base_uri: str) -> bool:
     base_uri = check_base_uri(base_uri)
     db.begin_write()
-    insert = db.insert(BaseURI.__table__).values(base_uri=base_uri)
-    return bool(db.changed_rows(insert.on_conflict_do_nothing(index_elements=["base_uri"])))
+    return bool(db.changed_rows(db.upsert(BaseURI.__table__, ("base_uri",)), {"base_uri": base_uri}))
 
 
 def replace_permissions(base_uri: str, searchers: Iterable[str], registrants: Iterable[str]) -> None:
@@ -116,12 +128,17 @@ def replace_permissions(base_uri: str, searchers: Iterable[str], registrants: It
 
 
 def _user_ids(usernames: Iterable[str], field: str) -> set[int]:
-    wanted = set(usernames)
-    found = sql_db.session.execute(select(User.username, User.id).where(User.username.in_(wanted)))
-    known = {row.username: row.id for row in found}
-    unknown = sorted(wanted - set(known))
+    wanted = sorted(set(usernames))
+    known: dict[str, int] = {}
+    for start in range(0, len(wanted), _NAMES_AT_ONCE):
+        some = wanted[start : start + _NAMES_AT_ONCE]
+        found = sql_db.session.execute(select(User.username, User.id).where(User.username.in_(some)))
+        known |= {row.username: row.id for row in found}
+    unknown = [name for name in wanted if name not in known]
     if unknown:
-        raise invalid(field, f"not registered as users: {', '.join(unknown)}")
+        named, more = unknown[:MAX_NAMED], len(unknown) - MAX_NAMED
+        others = f" and {more} more" if more > 0 else ""
+        raise invalid(field, f"not registered as users: {', '.join(named)}{others}")
     return set(known.values())
 
 
@@ -135,7 +152,7 @@ def _replace(table: Table, base_uri_id: int, user_ids: set[int]) -> None:
         )
     new = [{"user_id": user_id, "base_uri_id": base_uri_id} for user_id in sorted(user_ids - granted)]
     if new:
-        sql_db.session.execute(db.insert(table).on_conflict_do_nothing(), new)
+        sql_db.session.execute(db.upsert(table, ("user_id", "base_uri_id")), new)
 
 
 def delete_base_uri(base_uri: str, with_datasets: bool = False) -> bool:

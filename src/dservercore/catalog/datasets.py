@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import Select, bindparam, delete, select
@@ -16,20 +19,28 @@ from dservercore.errors import AuthorizationError, UnknownURIError, ValidationEr
 from dservercore.models import BaseURI, Dataset, DatasetTag
 from dservercore.scope import Actor, Scope
 
-_columns = {key: BaseURI.base_uri if key == "base_uri" else getattr(Dataset, key) for key in DATASET_KEYS}
-_OBJECT = select(*_columns.values(), Dataset.base_uri_id).join(BaseURI, BaseURI.id == Dataset.base_uri_id)
-_BY_URI = _OBJECT.where(Dataset.uri == bindparam("uri"))
-_BY_UUID = _OBJECT.where(
-    Dataset.uuid == bindparam("uuid"), Dataset.base_uri_id.in_(bindparam("ids", expanding=True))
-)
-_IN_SCOPE = _OBJECT.where(Dataset.base_uri_id.in_(bindparam("ids", expanding=True)))
+# Statements name the tables' own columns, and are made once: through the classes of the models each use of one
+# took four times as long.
+_dataset, _base_uri, _dataset_tag = Dataset.__table__, BaseURI.__table__, DatasetTag.__table__
+_ids: Any = bindparam("ids", expanding=True)
 
-_COUNTED = select(*summary.COUNTED_COLUMNS).where(Dataset.uri == bindparam("uri"))
-_TAGS = (
-    select(DatasetTag.tag)
-    .where(DatasetTag.dataset_id == bindparam("dataset_id"))
-    .order_by(DatasetTag.position, DatasetTag.tag)
+_columns = {key: _base_uri.c.base_uri if key == "base_uri" else _dataset.c[key] for key in DATASET_KEYS}
+_OBJECT = select(*_columns.values(), _dataset.c.base_uri_id).select_from(
+    _dataset.join(_base_uri, _base_uri.c.id == _dataset.c.base_uri_id)
 )
+_BY_URI = _OBJECT.where(_dataset.c.uri == bindparam("uri"))
+_BY_UUID = _OBJECT.where(_dataset.c.uuid == bindparam("uuid"), _dataset.c.base_uri_id.in_(_ids))
+_IN_SCOPE = _OBJECT.where(_dataset.c.base_uri_id.in_(_ids))
+
+_COUNTED = select(*summary.COUNTED_COLUMNS).where(_dataset.c.uri == bindparam("uri"))
+_TAGS = (
+    select(_dataset_tag.c.tag)
+    .where(_dataset_tag.c.dataset_id == bindparam("dataset_id"))
+    .order_by(_dataset_tag.c.position, _dataset_tag.c.tag)
+)
+_BASE_URI_ID = select(_base_uri.c.id).where(_base_uri.c.base_uri == bindparam("base_uri"))
+_INSERT_TAGS = _dataset_tag.insert()
+_DELETE_TAGS = delete(_dataset_tag).where(_dataset_tag.c.dataset_id == bindparam("of_dataset"))
 
 
 # Finding
@@ -79,16 +90,68 @@ def list_datasets(
 
     :param order: ``{field: 1 | -1}``; ties are broken by ``uri``
     """
-    statement = _ordered(_IN_SCOPE, order)
-    if page:
-        statement = statement.offset(page.start).limit(page.stop - page.start)
-    rows = sql_db.session.execute(statement, {"ids": scope.ids}).all()
-    return [_as_object(row) for row in rows], summary.number_of_datasets(scope)
+    numbers = summary.datasets_per_base_uri(scope)
+    total = sum(numbers.values())
+    if page is None:
+        return _rows(scope.ids, order, 0, total), total
+    offset, limit = page.start, page.stop - page.start
+    ids = scope.ids
+    if next(iter(order)) == "uri" and db.sorts_by_code_point():
+        ids, offset = _base_uris_of_page(scope, numbers, offset, limit, backwards=order["uri"] < 0)
+    return _rows(ids, order, offset, limit), total
+
+
+def _rows(ids: list[int], order: Mapping[str, int], offset: int, limit: int) -> list[dict[str, Any]]:
+    parameters = {"ids": ids, "limit": limit, "offset": offset}
+    return [_as_object(row) for row in sql_db.session.execute(_page_of(tuple(order.items())), parameters)]
+
+
+@functools.lru_cache(maxsize=256)
+def _page_of(order: tuple[tuple[str, int], ...]) -> Select[Any]:
+    return _ordered(_IN_SCOPE, dict(order)).limit(bindparam("limit")).offset(bindparam("offset"))
+
+
+def _base_uris_of_page(
+    scope: Scope, numbers: Mapping[str, int], offset: int, limit: int, backwards: bool
+) -> tuple[list[int], int]:
+    """Return the base URIs that a page sorted by URI can touch, and where it begins within them.
+
+    In that order the datasets of a base URI stand together, unless another base URI lies inside it: then nothing is
+    left out. Counting instead of walking to page 9000 of 100,000 datasets makes it as fast as the first.
+    """
+    in_order = sorted(numbers, key=lambda base_uri: base_uri + "/", reverse=backwards)
+    if any(
+        inner.startswith(outer + "/") for outer, inner in pairwise(sorted(numbers, key=lambda b: b + "/"))
+    ):
+        return scope.ids, offset
+    needed: list[int] = []
+    before = skipped = 0  # datasets
+    for base_uri in in_order:
+        behind = before + numbers[base_uri]
+        if behind <= offset:
+            skipped = behind
+        elif before < offset + limit:
+            needed.append(scope.base_uris[base_uri])
+        before = behind
+    return needed, offset - skipped
+
+
+def iterate(scope: Scope) -> Iterator[dict[str, Any]]:
+    """Yield every dataset object in *scope*, in the order of the URIs, without holding them all."""
+    statement = _ordered(_IN_SCOPE, {"uri": 1}).execution_options(yield_per=1000)
+    for row in sql_db.session.execute(statement, {"ids": scope.ids}):
+        yield _as_object(row)
 
 
 def filters_anything(query: Mapping[str, Any]) -> bool:
     """Return whether *query* asks for less than everything in scope; an empty list does so for ``base_uris`` alone."""
     return any(value != [] or key == "base_uris" for key, value in query.items())
+
+
+def narrowed(scope: Scope, query: Mapping[str, Any]) -> Scope:
+    """Return what *query* asks for of *scope*: its ``base_uris``, or everything where it names none."""
+    asked = query.get("base_uris")
+    return scope if asked is None else scope.narrowed_to(asked)
 
 
 def search(
@@ -98,8 +161,7 @@ def search(
 
     :param query: ``free_text`` and filters; an empty list filters nothing, except that ``base_uris: []`` finds nothing
     """
-    asked = query.get("base_uris")
-    permitted = scope if asked is None else scope.narrowed_to(asked)
+    permitted = narrowed(scope, query)
     if not permitted.base_uris:
         if pagination_parameters is not None:
             pagination_parameters.item_count = 0
@@ -123,40 +185,71 @@ def _ordered(statement: Select[Any], order: Mapping[str, int]) -> Select[Any]:
 
 
 def _as_object(row: Any) -> dict[str, Any]:
-    return dataset_object(row._mapping)
+    return dataset_object(dict(zip(DATASET_KEYS, row, strict=False)))
 
 
 # Registering
 
 
 def register_dataset(
-    actor: Actor, scope: Scope, info: Mapping[str, Any], fingerprint: str | None = None
+    actor: Actor,
+    scope: Scope,
+    info: Mapping[str, Any],
+    fingerprint: str | None = None,
+    uploaded_at: datetime | None = None,
 ) -> bool:
     """Store a dataset's document everywhere, or replace the one of the same URI. Return whether it is new.
 
     :param scope: the base URIs in which *actor* may register
     :param info: the document (see ``dataset_info``)
     :param fingerprint: what its storage looked like, if it was read from there
+    :param uploaded_at: naive UTC; None: now
     :raises ValidationError: if the document is not acceptable
     :raises AuthorizationError: if *scope* does not have its base URI
     """
+    if isinstance(info.get("base_uri"), str):
+        scope.require(info["base_uri"])  # first, so that nobody else learns what is wrong with the document
     document = checked(info)
-    scope.require(document["base_uri"])
     document["uploaded_by"] = actor.username
-    document["uploaded_at"] = utcnow()
+    document["uploaded_at"] = uploaded_at or utcnow()
     db.begin_write()
-    _, before = counted(document["uri"]) or (None, None)
-    after = _count_of(document, scope.base_uris[document["base_uri"]])
-    if before and before.base_uri_id != after.base_uri_id:
+    base_uri_id = _id_of_base_uri(document["base_uri"])
+    registered = counted(document["uri"])
+    write_row(document, base_uri_id, registered, fingerprint)
+    plugin_host.register(document)
+    return registered is None
+
+
+def _id_of_base_uri(base_uri: str) -> int:
+    # The scope is older than the write: meanwhile the base URI may be gone, and its key be that of another one.
+    key = sql_db.session.execute(_BASE_URI_ID, {"base_uri": base_uri}).scalar()
+    if key is None:
+        raise AuthorizationError("The base URI of the dataset is no longer registered")
+    return key
+
+
+def write_row(
+    document: Mapping[str, Any],
+    base_uri_id: int,
+    registered: tuple[int, summary.Counted] | None,
+    fingerprint: str | None = None,
+) -> None:
+    """Insert or replace the dataset's row and its tags, and count it, without telling any plugin.
+
+    :param document: as :func:`dataset_info.checked` returns it, with ``uploaded_by`` and ``uploaded_at``
+    :param registered: what :func:`counted` returns of it, in the same transaction
+    :raises AuthorizationError: if it is registered in another base URI
+    """
+    before = registered[1] if registered else None
+    after = _count_of(document, base_uri_id)
+    if before and before.base_uri_id != base_uri_id:
         raise AuthorizationError("The dataset is registered in another base URI")
-    dataset_id = _write_row(document, after.base_uri_id, fingerprint)
+    dataset_id = _upsert(document, base_uri_id, fingerprint)
     write_tags(dataset_id, before.tags if before else (), after.tags)
     summary.count_change(before, after)
-    plugin_host.register(document)
-    return before is None
 
 
-def _write_row(document: Mapping[str, Any], base_uri_id: int, fingerprint: str | None) -> int:
+def _upsert(document: Mapping[str, Any], base_uri_id: int, fingerprint: str | None) -> int:
     """Insert or replace the dataset's row; return its primary key."""
     values = {key: document[key] for key in DATASET_KEYS if key != "base_uri"}
     values |= {
@@ -165,10 +258,8 @@ def _write_row(document: Mapping[str, Any], base_uri_id: int, fingerprint: str |
         "created_at": timestamp_to_datetime(document["created_at"]),
         "fingerprint": fingerprint,
     }
-    upsert = db.insert(Dataset.__table__).values(values)
-    return sql_db.session.execute(
-        upsert.on_conflict_do_update(index_elements=["uri"], set_=values).returning(Dataset.__table__.c.id)
-    ).scalar_one()
+    upsert = db.upsert(Dataset.__table__, ("uri",), overwrite=tuple(values), returning="id")
+    return sql_db.session.execute(upsert, values).scalar_one()
 
 
 def write_tags(dataset_id: int, before: tuple[str, ...], after: tuple[str, ...]) -> None:
@@ -176,10 +267,10 @@ def write_tags(dataset_id: int, before: tuple[str, ...], after: tuple[str, ...])
     if before == after:
         return
     if before:
-        sql_db.session.execute(delete(DatasetTag).where(DatasetTag.dataset_id == dataset_id))
+        sql_db.session.execute(_DELETE_TAGS, {"of_dataset": dataset_id})
     if after:
         rows = [{"dataset_id": dataset_id, "tag": tag, "position": n} for n, tag in enumerate(after)]
-        sql_db.session.execute(db.insert(DatasetTag.__table__).values(rows))
+        sql_db.session.execute(_INSERT_TAGS, rows)
 
 
 def counted(uri: str) -> tuple[int, summary.Counted] | None:
@@ -236,6 +327,16 @@ def delete_all_in(base_uri_id: int) -> int:
 def remove(uri: str, dataset_id: int, before: summary.Counted) -> None:
     """Remove one dataset, known to exist, from every store."""
     plugin_host.delete(uri)
-    sql_db.session.execute(delete(DatasetTag).where(DatasetTag.dataset_id == dataset_id))
-    sql_db.session.execute(delete(Dataset).where(Dataset.id == dataset_id))
+    remove_row(dataset_id, before)
+
+
+def remove_row(dataset_id: int, before: summary.Counted) -> None:
+    """Remove the row of one dataset, known to exist, without telling any plugin."""
+    uncount(dataset_id, before)
+    sql_db.session.execute(delete(_dataset).where(_dataset.c.id == dataset_id))
+
+
+def uncount(dataset_id: int, before: summary.Counted) -> None:
+    """Remove the tags of one dataset, known to exist, and its part in the summaries; its row is left."""
+    sql_db.session.execute(_DELETE_TAGS, {"of_dataset": dataset_id})
     summary.count_change(before, None)

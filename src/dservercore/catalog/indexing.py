@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
+import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlparse
 
-import dtoolcore
-from dtoolcore.utils import DEFAULT_CONFIG_PATH
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
 from dservercore import db, uris
-from dservercore.catalog import base_uris, datasets
+from dservercore.catalog import base_uris, datasets, storage
 from dservercore.dataset_info import generate_dataset_info
 from dservercore.db import sql_db
-from dservercore.errors import UnavailableError, ValidationError
 from dservercore.models import Dataset
 from dservercore.scope import OPERATOR, Scope
 
 Outcome = Literal["registered", "unchanged", "not frozen", "failed", "pruned"]
 
 BATCH = 100  # datasets that share one commit
+BATCH_SECONDS = 1.0  # for how long what has been read waits for slow storage to fill its batch
 
 
 @dataclass(frozen=True)
 class Indexed:
-    """What became of one dataset; ``name`` and ``reason`` say more about one that failed."""
+    """What became of one dataset; ``name`` and ``reason`` say more about one that was not registered."""
 
     outcome: Outcome
     uri: str
@@ -58,7 +53,7 @@ def index_base_uri(
     full: bool = False,
     prune: bool = False,
     started: Callable[[int], None] = lambda number_of_datasets: None,
-) -> Iterator[Indexed]:
+) -> Generator[Indexed]:
     """Register every dataset in the storage of a base URI; yield what became of each, once it is durable.
 
     Commits after each batch, so that an interrupted run loses nothing that it reported.
@@ -72,99 +67,45 @@ def index_base_uri(
     :raises UnavailableError: if its storage cannot be listed
     """
     base_uri_id = base_uris.get_id(base_uri)
-    found = list_stored(base_uri)
+    found = storage.list_uris(base_uri)
     started(len(found))
     known = _fingerprints(base_uri_id)
     reads = _in_parallel(lambda uri: _read(uri, base_uri, None if full else known.get(uri)), found, jobs)
-    for batch in _batches(reads, BATCH):
+    for batch in _batches(reads):
         yield from _register_batch(scope, batch)
     if prune:
-        yield from _prune(known.keys() - set(found))
+        yield from _prune(uri for uri in sorted(known.keys() - set(found)) if storage.is_gone(uri))
 
 
-def register_from_storage(scope: Scope, uri: str) -> None:
+def register_from_storage(scope: Scope, uri: str) -> Indexed:
     """Register the one dataset that is stored at *uri*; flushes, and leaves the commit to the caller.
 
-    :raises ValidationError: if it cannot be read, or its document is not acceptable
+    :param scope: register scope of the operator
+    :raises UnknownBaseURIError: if its base URI is not registered
     """
     base_uri = uris.parent(uri)
     base_uris.get_id(base_uri)
-    try:
-        document = {**generate_dataset_info(dtoolcore.DataSet.from_uri(uri), base_uri), "uri": uri}
-    except Exception as error:  # each storage has errors of its own
-        raise ValidationError(f"Cannot read {uri}: {_reason(error)}") from error
-    datasets.register_dataset(OPERATOR, scope, document, _fingerprint(uri))
+    read = _read(uri, base_uri, None)
+    return read.outcome or _register(scope, read)
 
 
-# Storage
-
-
-def list_stored(base_uri: str) -> list[str]:
-    """Return the URIs of all datasets, frozen or not, in the storage of a base URI.
-
-    :raises UnavailableError: if it cannot be listed
-    """
-    try:
-        if uris.is_out_of_reach(base_uri):
-            raise OSError(f"it is on another host ({urlparse(base_uri).netloc})")
-        broker = _storage_broker(base_uri)
-        listed = broker.list_dataset_uris(base_uri, DEFAULT_CONFIG_PATH)
-    except Exception as error:  # each storage has errors of its own
-        raise UnavailableError(f"Cannot list the datasets in {base_uri}: {_reason(error)}") from error
-    # dtool writes the host name into the URIs of files, whether or not the base URI has it.
-    return sorted(f"{base_uri}/{uris.last_segment(uri)}" for uri in listed)
-
-
-def _storage_broker(uri: str) -> Any:
-    scheme = urlparse(uri).scheme
-    # dtoolcore has no public way to the brokers by scheme.
-    brokers = dtoolcore._generate_storage_broker_lookup()
-    if scheme not in brokers:
-        raise ValueError(f"no dtool storage broker for {scheme}:// is installed (such as dtool-{scheme})")
-    return brokers[scheme]
+# Reading
 
 
 def _read(uri: str, base_uri: str, known: str | None) -> _Read:
     """Read one dataset, unless its storage still looks as it did when it was registered."""
+    name = uris.last_segment(uri)
     try:
-        fingerprint = _fingerprint(uri)
+        fingerprint = storage.fingerprint(uri)
         if known is not None and fingerprint == known:
             return _Read(uri, outcome=Indexed("unchanged", uri))
-        dataset = dtoolcore.DataSet.from_uri(uri)
-        return _Read(uri, {**generate_dataset_info(dataset, base_uri), "uri": uri}, fingerprint)
-    except dtoolcore.DtoolCoreTypeError:
-        return _Read(uri, outcome=Indexed("not frozen", uri))
+        dataset = storage.open_dataset(uri)
+        name = str(dataset.name)
+        return _Read(uri, generate_dataset_info(dataset, base_uri), fingerprint)
+    except storage.NotFrozenError as error:
+        return _Read(uri, outcome=Indexed("not frozen", uri, name, storage.reason(error)))
     except Exception as error:  # one broken dataset must not stop the others
-        return _Read(uri, outcome=Indexed("failed", uri, uris.last_segment(uri), _reason(error)))
-
-
-def _fingerprint(uri: str) -> str | None:
-    """Return a digest of names, sizes and modification times of a dataset's metadata files.
-
-    None where the storage is not a directory here, so that only reading the dataset tells whether it has changed.
-    """
-    parsed = urlparse(uri)
-    if parsed.scheme != "file":
-        return None
-    directory = Path(parsed.path)
-    hidden = directory / ".dtool"
-    files = [directory / "README.yml", hidden / "dtool", hidden / "manifest.json"]
-    for name in ("annotations", "tags"):
-        if (hidden / name).is_dir():
-            files.extend(Path(entry) for entry in os.scandir(hidden / name))
-    digest = hashlib.blake2b(digest_size=20)
-    for path in sorted(files):
-        status = path.stat()
-        digest.update(json.dumps([path.name, status.st_size, status.st_mtime_ns]).encode())
-    return digest.hexdigest()
-
-
-def _reason(error: Exception) -> str:
-    text = getattr(error, "strerror", None) or str(error)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-# Registering
+        return _Read(uri, outcome=Indexed("failed", uri, name, storage.reason(error)))
 
 
 def _fingerprints(base_uri_id: int) -> dict[str, str | None]:
@@ -174,30 +115,43 @@ def _fingerprints(base_uri_id: int) -> dict[str, str | None]:
     return {row.uri: row.fingerprint for row in rows}
 
 
-def _in_parallel(read: Callable[[str], _Read], found: Iterable[str], jobs: int) -> Iterator[_Read]:
-    """Yield the result of *read* for each URI, in order, never holding many more than *jobs* results."""
+def _in_parallel(read: Callable[[str], _Read], found: Iterable[str], jobs: int) -> Iterator[Future[_Read]]:
+    """Yield the future result of *read* for each URI, in order, never holding many more than *jobs* results."""
     waiting: deque[Future[_Read]] = deque()
-    with ThreadPoolExecutor(max_workers=jobs) as pool:
-        try:
-            for uri in found:
-                waiting.append(pool.submit(read, uri))
-                if len(waiting) > 4 * jobs:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    pool = ThreadPoolExecutor(max_workers=jobs)
+    try:
+        for uri in found:
+            waiting.append(pool.submit(read, uri))
+            if len(waiting) > 4 * jobs:
+                yield waiting.popleft()
+        while waiting:
+            yield waiting.popleft()
+    finally:
+        # Whoever interrupts is not kept waiting by a storage that may never answer.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _batches(reads: Iterator[_Read], size: int) -> Iterator[list[_Read]]:
+def _batches(reads: Iterable[Future[_Read]]) -> Iterator[list[_Read]]:
+    """Gather results into batches, each of ``BATCH`` or as many as there are when storage keeps one waiting."""
     batch: list[_Read] = []
+    deadline = 0.0
     for read in reads:
-        batch.append(read)
-        if len(batch) == size:
+        if not batch:
+            deadline = time.monotonic() + BATCH_SECONDS
+        elif len(batch) == BATCH or not _is_done_by(deadline, read):
             yield batch
-            batch = []
+            batch, deadline = [], time.monotonic() + BATCH_SECONDS
+        batch.append(read.result())
     if batch:
         yield batch
+
+
+def _is_done_by(deadline: float, read: Future[_Read]) -> bool:
+    seconds = deadline - time.monotonic()
+    return seconds > 0 and (read.done() or bool(wait([read], timeout=seconds).done))
+
+
+# Registering
 
 
 def _register_batch(scope: Scope, batch: list[_Read]) -> list[Indexed]:
@@ -213,15 +167,18 @@ def _register(scope: Scope, read: _Read) -> Indexed:
     try:
         with sql_db.session.begin_nested():
             datasets.register_dataset(OPERATOR, scope, read.document, read.fingerprint)
+    except OperationalError:  # a full disk, a lost connection: not the fault of this dataset
+        raise
     except Exception as error:  # a document that one store refuses must not stop the others
-        return Indexed("failed", read.uri, str(read.document.get("name", "")), _reason(error))
+        return Indexed("failed", read.uri, str(read.document.get("name", "")), storage.reason(error))
     return Indexed("registered", read.uri)
 
 
 def _prune(gone: Iterable[str]) -> Iterator[Indexed]:
-    db.begin_write()
+    """Remove the registrations of datasets that are gone from storage."""
     pruned = []
-    for uri in sorted(gone):
+    for uri in list(gone):  # looks at the storage, so before the write begins
+        db.begin_write()
         registered = datasets.counted(uri)
         if registered:
             datasets.remove(uri, *registered)

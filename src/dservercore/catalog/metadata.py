@@ -33,11 +33,11 @@ def split_name(path: str) -> tuple[str, str]:
 
     A name may hold slashes if the client is wrong about names; then what is registered tells where the URI ends.
     """
-    ends = [index for index, character in enumerate(path) if character == "/"]
-    by_uri = {path[:end]: path[end + 1 :] for end in ends}
-    registered = sql_db.session.execute(select(Dataset.uri).where(Dataset.uri.in_(by_uri))).scalars()
+    ends = [end for end, character in enumerate(path[: uris.MAX_LENGTH + 1]) if character == "/"]
+    candidates = [path[:end] for end in ends]
+    registered = sql_db.session.execute(select(Dataset.uri).where(Dataset.uri.in_(candidates))).scalars()
     uri = max(registered, key=len, default=uris.parent(path))
-    return uri, by_uri.get(uri, "")
+    return uri, path[len(uri) + 1 :]
 
 
 # Reading

@@ -1,22 +1,162 @@
-"""The datasets themselves, where they are stored: brings an edit of the catalog to the dataset."""
+"""The datasets themselves, where they are stored: finds and opens them, and brings an edit of the catalog to one."""
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import json
 import logging
+import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlparse
 
 import dtoolcore
 import orjson
+from dtoolcore.utils import DEFAULT_CONFIG_PATH
 from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
 
-from dservercore import uris
+from dservercore import db, uris
 from dservercore.db import sql_db
+from dservercore.errors import DserverError, UnavailableError
 from dservercore.models import Dataset
 
 logger = logging.getLogger(__name__)
 
 Field = Literal["readme", "tags", "annotations"]
+
+MAX_REASON_LENGTH = 500  # characters
+
+
+class NotFrozenError(ValueError):
+    """The dataset is still being put together, so that there is nothing final to register."""
+
+
+# Reading
+
+
+def list_uris(base_uri: str) -> list[str]:
+    """Return the URIs of all datasets, frozen or not, in the storage of a base URI.
+
+    :raises UnavailableError: if it cannot be listed
+    """
+    try:
+        _require_reach(base_uri)
+        listed = _storage_broker_of(base_uri).list_dataset_uris(base_uri, DEFAULT_CONFIG_PATH)
+    except Exception as error:  # each storage has errors of its own
+        raise UnavailableError(f"Cannot list the datasets in {base_uri}: {reason(error)}") from error
+    # dtool writes the host name into the URIs of files, whether or not the base URI has it.
+    return sorted(f"{base_uri}/{uris.last_segment(uri)}" for uri in listed)
+
+
+def is_gone(uri: str) -> bool:
+    """Return whether there is certainly no dataset at *uri*; one that cannot be looked at may be there."""
+    try:
+        _require_reach(uri)
+        if urlparse(uri).scheme == "file":
+            # dtoolcore takes a folder that it may not enter for one without a dataset.
+            (Path(urlparse(uri).path) / ".dtool" / "dtool").stat()
+            return False
+        return not _storage_broker_of(uri)(uri, None).has_admin_metadata()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except Exception:  # each storage has errors of its own
+        return False
+
+
+class _StoredDataset(dtoolcore.DataSet):
+    """A dataset, opened without looking through everything that is installed for storage brokers three times over."""
+
+    def __init__(self, uri: str, storage_broker: Any, admin_metadata: dict[str, Any]):
+        self._uri = uri
+        self._storage_broker = storage_broker
+        self._admin_metadata = admin_metadata
+        self._manifest_cache = None
+
+
+def open_dataset(uri: str) -> dtoolcore.DataSet:
+    """Return the frozen dataset that is stored at *uri*.
+
+    :raises NotFrozenError: if it is not frozen yet
+    :raises FileNotFoundError: if there is none, and whatever the storage raises
+    """
+    _require_reach(uri)
+    storage_broker = _storage_broker_of(uri)(uri, None)
+    if not storage_broker.has_admin_metadata():
+        raise FileNotFoundError(f"no dataset is stored as {uri}")
+    admin_metadata = storage_broker.get_admin_metadata()
+    if admin_metadata["type"] != "dataset":
+        raise NotFrozenError("not frozen yet")
+    return _StoredDataset(uri, storage_broker, admin_metadata)
+
+
+def fingerprint(uri: str) -> str | None:
+    """Return a digest of names, sizes and modification times of a dataset's metadata files.
+
+    None where the storage is not a directory here, so that only reading the dataset tells whether it has changed.
+    """
+    parsed = urlparse(uri)
+    if parsed.scheme != "file":
+        return None
+    directory = Path(parsed.path)
+    hidden = directory / ".dtool"
+    files = [directory / "README.yml", hidden / "dtool", hidden / "manifest.json"]
+    for name in ("annotations", "tags"):
+        if (hidden / name).is_dir():
+            files.extend(Path(entry) for entry in os.scandir(hidden / name))
+    digest = hashlib.blake2b(digest_size=20)
+    for path in sorted(files):
+        try:
+            status = path.stat()
+            digest.update(json.dumps([path.name, status.st_size, status.st_mtime_ns]).encode())
+        except FileNotFoundError:  # not frozen, or broken: reading it will tell
+            digest.update(json.dumps([path.name, None]).encode())
+    return digest.hexdigest()
+
+
+def reason(error: Exception) -> str:
+    """Return in one line what is wrong with a dataset, for a person who looks after its storage."""
+    text = " ".join(_explain(error).split())
+    return text if len(text) <= MAX_REASON_LENGTH else f"{text[:MAX_REASON_LENGTH]} ..."
+
+
+def _explain(error: Exception) -> str:
+    if isinstance(error, (DserverError, NotFrozenError)):
+        return str(error)
+    if isinstance(error, OSError):
+        return ": ".join(str(part) for part in (error.strerror or error, error.filename) if part)
+    if isinstance(error, json.JSONDecodeError):
+        return f"a metadata file is not JSON: {error}"
+    if isinstance(error, UnicodeDecodeError):
+        return f"a metadata file is not UTF-8 text: {error}"
+    if isinstance(error, DBAPIError):
+        return db.reason(error)
+    if isinstance(error, (KeyError, TypeError, AttributeError)):
+        return f"the metadata is not as dtool writes it: {type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _require_reach(uri: str) -> None:
+    if uris.is_out_of_reach(uri):
+        raise OSError(f"it is on another host ({urlparse(uri).netloc})")
+
+
+def _storage_broker_of(uri: str) -> Any:
+    scheme = urlparse(uri).scheme
+    if scheme not in _storage_brokers():
+        raise OSError(f"no dtool storage broker for {scheme}:// is installed (such as dtool-{scheme})")
+    return _storage_brokers()[scheme]
+
+
+@functools.cache
+def _storage_brokers() -> dict[str, Any]:
+    # dtoolcore has no public way to the brokers by scheme.
+    return dtoolcore._generate_storage_broker_lookup()
+
+
+# Writing
 
 
 def update_dataset(uri: str, field: Field, value: Any) -> bool:
@@ -28,14 +168,12 @@ def update_dataset(uri: str, field: Field, value: Any) -> bool:
     """
     uuid = sql_db.session.execute(select(Dataset.uuid).where(Dataset.uri == uri)).scalar()
     try:
-        if uris.is_out_of_reach(uri):
-            raise OSError("the storage is on another host")
-        dataset = dtoolcore.DataSet.from_uri(uri)
+        dataset = open_dataset(uri)
         if dataset.uuid != uuid:
             raise ValueError("another dataset is stored there")
         _UPDATES[field](dataset, value)
     except Exception as error:  # each storage has errors of its own
-        logger.warning("The %s of %s in storage not updated: %s: %s", field, uri, type(error).__name__, error)
+        logger.warning("The %s of %s in storage not updated: %s", field, uri, reason(error))
         return False
     return True
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import bindparam, case, delete, func, select
+from sqlalchemy import bindparam, delete, func, select
 
 from dservercore import db
 from dservercore.db import sql_db
@@ -23,14 +23,10 @@ _PLURALS = {
     "uploader": "uploaders",
 }
 
-_counts = SummaryCount.__table__
+_counts, _dataset = SummaryCount.__table__, Dataset.__table__
 
-COUNTED_COLUMNS = (
-    Dataset.id,
-    Dataset.base_uri_id,
-    Dataset.creator_username,
-    Dataset.size_in_bytes,
-    Dataset.uploaded_by,
+COUNTED_COLUMNS = tuple(
+    _dataset.c[name] for name in ("id", "base_uri_id", "creator_username", "size_in_bytes", "uploaded_by")
 )
 
 
@@ -55,7 +51,7 @@ class Counted:
 
     def rows(self) -> Iterable[tuple[str, str, int]]:
         """Yield (kind, value, base URI) of each row of ``summary_count`` that includes the dataset."""
-        yield _TOTAL, "", self.base_uri_id
+        yield _TOTAL, str(self.base_uri_id), self.base_uri_id
         yield "creator", self.creator_username, self.base_uri_id
         if self.uploaded_by is not None:
             yield "uploader", self.uploaded_by, self.base_uri_id
@@ -98,17 +94,17 @@ def _row(key: tuple[str, str, int], datasets: int, size: int) -> dict[str, Any]:
 
 
 def _add(rows: list[dict[str, Any]]) -> None:
-    insert = db.insert(_counts).values(rows)
-    added = {name: _counts.c[name] + insert.excluded[name] for name in ("datasets", "size_high", "size_low")}
-    sql_db.session.execute(
-        insert.on_conflict_do_update(index_elements=["kind", "value", "base_uri_id"], set_=added)
-    )
+    upsert = db.upsert(_counts, ("kind", "value", "base_uri_id"), add=("datasets", "size_high", "size_low"))
+    sql_db.session.execute(upsert, rows)
 
 
 def _drop_empty(base_uri_id: int) -> None:
-    sql_db.session.execute(
-        delete(_counts).where(_counts.c.base_uri_id == base_uri_id, _counts.c.datasets == 0)
-    )
+    sql_db.session.execute(_DELETE_EMPTY, {"of_base_uri": base_uri_id})
+
+
+_DELETE_EMPTY = delete(_counts).where(
+    _counts.c.base_uri_id == bindparam("of_base_uri"), _counts.c.datasets == 0
+)
 
 
 def recount() -> None:
@@ -132,28 +128,29 @@ def recount() -> None:
 
 
 _ids: Any = bindparam("ids", expanding=True)
-_NUMBER = select(func.coalesce(func.sum(_counts.c.datasets), 0)).where(
-    _counts.c.kind == _TOTAL, _counts.c.value == "", _counts.c.base_uri_id.in_(_ids)
+_NUMBERS = select(_counts.c.base_uri_id, _counts.c.datasets).where(
+    _counts.c.kind == _TOTAL, _counts.c.base_uri_id.in_(_ids)
 )
-# The totals stay apart by base URI; everything else is summed over the scope.
-_apart = case((_counts.c.kind == _TOTAL, _counts.c.base_uri_id), else_=0)
 _FIGURES = (
     select(
         _counts.c.kind,
         _counts.c.value,
-        _apart,
         func.sum(_counts.c.datasets),
         func.sum(_counts.c.size_high),
         func.sum(_counts.c.size_low),
     )
     .where(_counts.c.base_uri_id.in_(_ids))
-    .group_by(_counts.c.kind, _counts.c.value, _apart)
+    .group_by(_counts.c.kind, _counts.c.value)
 )
 
 
-def number_of_datasets(scope: Scope) -> int:
-    """Return how many datasets there are in *scope*."""
-    return int(sql_db.session.execute(_NUMBER, {"ids": scope.ids}).scalar_one())
+def datasets_per_base_uri(scope: Scope) -> dict[str, int]:
+    """Return how many datasets each base URI in *scope* holds."""
+    numbers = dict.fromkeys(scope.base_uris, 0)
+    names = {key: uri for uri, key in scope.base_uris.items()}
+    for base_uri_id, datasets in sql_db.session.execute(_NUMBERS, {"ids": scope.ids}):
+        numbers[names[base_uri_id]] = datasets
+    return numbers
 
 
 def summarise(scope: Scope) -> dict[str, Any]:
@@ -176,9 +173,9 @@ def summarise(scope: Scope) -> dict[str, Any]:
 
 def _figures(scope: Scope) -> dict[str, dict[str, tuple[int, int]]]:
     """Return ``{kind: {value: (datasets, bytes)}}``."""
-    names = {key: uri for uri, key in scope.base_uris.items()}
+    names = {str(key): uri for uri, key in scope.base_uris.items()}
     found: dict[str, dict[str, tuple[int, int]]] = {kind: {} for kind in _PLURALS}
-    for kind, value, base_uri_id, datasets, high, low in sql_db.session.execute(_FIGURES, {"ids": scope.ids}):
-        label = names[base_uri_id] if kind == _TOTAL else value
+    for kind, value, datasets, high, low in sql_db.session.execute(_FIGURES, {"ids": scope.ids}):
+        label = names[value] if kind == _TOTAL else value
         found[kind][label] = (int(datasets), int(high) * _PART + int(low))
     return found

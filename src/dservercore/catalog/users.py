@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import delete, func, select
@@ -42,6 +42,13 @@ def list_users(
     return [user.as_dict() for user in users], sql_db.session.execute(
         select(func.count(User.id))
     ).scalar_one()
+
+
+def registered(usernames: Iterable[str]) -> set[str]:
+    """Return those of *usernames* that are registered."""
+    return set(
+        sql_db.session.execute(select(User.username).where(User.username.in_(set(usernames)))).scalars()
+    )
 
 
 def get_user(username: str) -> dict[str, Any]:
@@ -93,8 +100,7 @@ def _insert(username: str, properties: Mapping[str, Any]) -> bool:
         "display_name": checked_display_name(properties.get("display_name")),
     }
     db.begin_write()
-    insert = db.insert(User.__table__).values(values).on_conflict_do_nothing(index_elements=["username"])
-    return bool(db.changed_rows(insert))
+    return bool(db.changed_rows(db.upsert(User.__table__, ("username",)), values))
 
 
 def update_user(username: str, changes: Mapping[str, Any], *, actor: Actor | None = None) -> dict[str, Any]:
@@ -138,9 +144,8 @@ def grant(kind: Grant, username: str, base_uri: str) -> dict[str, Any]:
     :raises ConflictError: if it is granted already
     """
     db.begin_write()
-    row = _grant_row(username, base_uri)
-    insert = db.insert(GRANT_TABLES[kind]).values(row).on_conflict_do_nothing()
-    if not db.changed_rows(insert):
+    insert = db.upsert(GRANT_TABLES[kind], ("user_id", "base_uri_id"))
+    if not db.changed_rows(insert, _grant_row(username, base_uri)):
         raise ConflictError(f"User {username!r} already has {kind} permissions")
     return get_user(username)
 

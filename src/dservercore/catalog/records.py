@@ -1,0 +1,186 @@
+"""The rows of users, base URIs and datasets as SQLAlchemy objects, for plugins that work on the tables themselves.
+
+What is written here, or deleted through the model :class:`Dataset`, leaves the summaries and the other stores right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import event, inspect, select
+from sqlalchemy.orm import ORMExecuteState, Session, joinedload
+
+from dservercore import db, plugin_host
+from dservercore.catalog import base_uris, datasets
+from dservercore.dataset_info import checked, checked_upload
+from dservercore.date_utils import (
+    extract_created_at_as_datetime,
+    extract_frozen_at_as_datetime,
+    utcnow,
+)
+from dservercore.db import sql_db
+from dservercore.errors import AuthenticationError, UnknownBaseURIError, UnknownURIError
+from dservercore.models import BaseURI, Dataset, User
+from dservercore.scope import Scope
+
+# So many URIs go into one statement; every database takes more parameters than that.
+_URIS_AT_ONCE = 500
+
+# What a document says where only its row is written.
+_NO_DESCRIPTION = {"type": "dataset", "readme": "", "manifest": {"items": {}}, "annotations": {}}
+
+
+# Reading
+
+
+def get_user(username: str) -> User:
+    """Return the user of that name.
+
+    :raises AuthenticationError: if nobody is registered under it
+    """
+    user = _one(select(User).where(User.username == username))
+    if user is None:
+        raise AuthenticationError(f"User {username!r} is not registered")
+    return user
+
+
+def get_base_uri(base_uri: str) -> BaseURI:
+    """Return a base URI.
+
+    :raises UnknownBaseURIError: if it is not registered
+    """
+    found = _one(select(BaseURI).where(BaseURI.base_uri == base_uri))
+    if found is None:
+        raise UnknownBaseURIError(f"Base URI {base_uri!r} is not registered")
+    return found
+
+
+def get_dataset(uri: str) -> Dataset:
+    """Return a dataset.
+
+    :raises UnknownURIError: if it is not registered
+    """
+    found = _one(select(Dataset).where(Dataset.uri == uri))
+    if found is None:
+        raise UnknownURIError(f"No dataset is registered as {uri}")
+    return found
+
+
+def _one(statement: Any) -> Any:
+    return sql_db.session.execute(statement.execution_options(populate_existing=True)).scalar_one_or_none()
+
+
+def of_objects(found: Iterable[Mapping[str, Any]]) -> list[Dataset]:
+    """Return the datasets of dataset objects, such as ``datasets.list_datasets`` returns, in the same order."""
+    uris = [dataset["uri"] for dataset in found]
+    rows: dict[str, Dataset] = {}
+    for start in range(0, len(uris), _URIS_AT_ONCE):
+        statement = (
+            select(Dataset)
+            .options(joinedload(Dataset.base_uri))
+            .where(Dataset.uri.in_(uris[start : start + _URIS_AT_ONCE]))
+            .execution_options(populate_existing=True)
+        )
+        rows |= {row.uri: row for row in sql_db.session.execute(statement).scalars()}
+    return [rows[uri] for uri in uris]
+
+
+# Writing the row of a dataset, and nothing in any other store
+
+
+def new_dataset(admin_metadata: Mapping[str, Any]) -> Dataset:
+    """Return a dataset that is not stored; :func:`put_admin_metadata` stores one.
+
+    :raises UnknownBaseURIError: if its base URI is not registered
+    """
+    uploaded_by, uploaded_at = checked_upload(admin_metadata)
+    return Dataset(
+        base_uri_id=base_uris.get_id(admin_metadata["base_uri"]),
+        uri=admin_metadata["uri"],
+        uuid=admin_metadata["uuid"],
+        name=admin_metadata["name"],
+        creator_username=admin_metadata["creator_username"],
+        frozen_at=extract_frozen_at_as_datetime(admin_metadata),
+        created_at=extract_created_at_as_datetime(admin_metadata),
+        number_of_items=admin_metadata.get("number_of_items"),
+        size_in_bytes=admin_metadata.get("size_in_bytes"),
+        uploaded_by=uploaded_by,
+        uploaded_at=uploaded_at,
+    )
+
+
+def put_admin_metadata(scope: Scope, admin_metadata: Mapping[str, Any]) -> str:
+    """Insert or replace the row of a dataset; its tags stay as they are. Return its URI.
+
+    :param admin_metadata: ``base_uri``, ``uri``, ``uuid``, ``name``, ``creator_username``, ``frozen_at`` and what else
+        a dataset object has
+    :raises AuthorizationError: if *scope* does not have the base URI
+    :raises ValidationError: if they are not acceptable
+    """
+    if "base_uri" in admin_metadata:
+        scope.require(admin_metadata["base_uri"])
+    document = checked({**_NO_DESCRIPTION, **admin_metadata, "tags": []})
+    uploaded_by, uploaded_at = checked_upload(admin_metadata)
+    db.begin_write()
+    registered = datasets.counted(document["uri"])
+    document |= {
+        "tags": registered[1].tags if registered else (),
+        "uploaded_by": uploaded_by,
+        "uploaded_at": uploaded_at or utcnow(),
+    }
+    datasets.write_row(document, scope.base_uris[document["base_uri"]], registered)
+    return document["uri"]
+
+
+def delete_admin_metadata(uri: str) -> None:
+    """Delete the row of a dataset and what hangs on it in the SQL database; no error if there is none."""
+    db.begin_write()
+    registered = datasets.counted(uri)
+    if registered:
+        plugin_host.delete_from_sql(uri)
+        datasets.remove_row(*registered)
+
+
+def delete(uri: str) -> None:
+    """Delete a dataset from every store; no error if it is not registered."""
+    db.begin_write()
+    registered = datasets.counted(uri)
+    if registered:
+        datasets.remove(uri, *registered)
+
+
+# What plugins delete through the session
+
+
+def watch_deletions() -> None:
+    """From now on, delete from every store what is deleted through the model :class:`Dataset`.
+
+    That is ``session.query(Dataset).filter(...).delete()``, ``session.execute(delete(Dataset)...)`` and
+    ``session.delete(dataset)``. The published notification plugin does the first.
+    """
+    if not event.contains(sql_db.session, "do_orm_execute", _before_bulk_deletion):
+        event.listen(sql_db.session, "do_orm_execute", _before_bulk_deletion)
+        event.listen(sql_db.session, "before_flush", _before_flush)
+
+
+def _before_bulk_deletion(state: ORMExecuteState) -> None:
+    if not state.is_delete or state.bind_mapper is not inspect(Dataset):
+        return
+    condition = state.statement.whereclause  # type: ignore[attr-defined]
+    doomed = select(Dataset.uri) if condition is None else select(Dataset.uri).where(condition)
+    _clear(state.session.execute(doomed, state.parameters).scalars().all())
+
+
+def _before_flush(session: Session, _context: Any, _instances: Any) -> None:
+    _clear([row.uri for row in session.deleted if isinstance(row, Dataset)])
+
+
+def _clear(uris: Iterable[str]) -> None:
+    """Delete everything of these datasets but their rows, which the statement at hand deletes."""
+    for uri in uris:
+        db.begin_write()
+        registered = datasets.counted(uri)
+        if registered:
+            plugin_host.delete(uri)
+            datasets.uncount(*registered)
