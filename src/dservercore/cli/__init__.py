@@ -1,0 +1,54 @@
+"""The ``flask`` commands. Each parses, calls the catalog, commits once, and says what happened."""
+
+from dservercore.cli.base_uris import (
+    add_base_uri,
+    base_uri_cli,
+    delete_base_uri,
+    index_base_uri,
+    list_base_uris,
+)
+from dservercore.cli.config import config_cli, config_show, config_versions
+from dservercore.cli.datasets import dataset_cli, delete, list_datasets, register, show
+from dservercore.cli.init import init_command
+from dservercore.cli.keys import generate_keys, keys_cli, public_key
+from dservercore.cli.migrations import adapt_flask_migrate
+from dservercore.cli.users import (
+    delete_user,
+    generate_token,
+    give_register_permission,
+    give_search_permission,
+    list_users,
+    register_user,
+    update_user,
+    user_cli,
+)
+
+adapt_flask_migrate()
+
+__all__ = [
+    "add_base_uri",
+    "base_uri_cli",
+    "config_cli",
+    "config_show",
+    "config_versions",
+    "dataset_cli",
+    "delete",
+    "delete_base_uri",
+    "delete_user",
+    "generate_keys",
+    "generate_token",
+    "give_register_permission",
+    "give_search_permission",
+    "index_base_uri",
+    "init_command",
+    "keys_cli",
+    "list_base_uris",
+    "list_datasets",
+    "list_users",
+    "public_key",
+    "register",
+    "register_user",
+    "show",
+    "update_user",
+    "user_cli",
+]

@@ -1,0 +1,25 @@
+"""``flask config``: what the server runs with."""
+
+from __future__ import annotations
+
+from flask import current_app
+
+from dservercore import config, plugin_host
+from dservercore.cli.console import Group, say_json
+
+config_cli = Group("config", help="Show the configuration, and the versions of server and plugins.")
+
+
+@config_cli.command(name="show")
+def config_show() -> None:
+    """Show every setting, as JSON.
+
+    Secrets are shown as "***". Settings are environment variables: export them before you start the server.
+    """
+    say_json(config.shown(current_app.config))
+
+
+@config_cli.command(name="versions")
+def config_versions() -> None:
+    """Show the versions of the server and of each plugin in use, as JSON."""
+    say_json(plugin_host.versions())

@@ -1,0 +1,115 @@
+"""How every command speaks, and how it fails: in one clear line on stderr, without a traceback."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import textwrap
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from flask.cli import AppGroup
+from sqlalchemy.exc import DBAPIError
+
+from dservercore import db
+from dservercore.errors import ConfigurationError, DserverError
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+class Failure(click.ClickException):
+    """Ends the command with a message on stderr."""
+
+    exit_code = 1
+
+    def __init__(self, *lines: str):
+        super().__init__("\n".join(lines))
+        self.lines = lines
+
+    def show(self, file: Any = None) -> None:
+        """Print the message, as it is in the documentation: without a prefix."""
+        for line in self.lines:
+            say(line, err=True)
+
+
+class Interruption(Failure):
+    """Ends the command as Ctrl-C does."""
+
+    exit_code = 130  # what a shell makes of SIGINT
+
+
+class Command(click.Command):
+    """A command that ends in one line where the catalog or the database refuses."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse arguments that no database and no JSON can hold."""
+        for argument in args:
+            try:
+                argument.encode()
+            except UnicodeEncodeError:
+                raise click.UsageError(f"{argument!a} is not text in UTF-8.", ctx) from None
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        with errors_in_one_line():
+            return super().invoke(ctx)
+
+
+class Group(AppGroup):
+    """A group of such commands, which run with an application context."""
+
+    command_class = Command
+
+
+@contextmanager
+def errors_in_one_line() -> Iterator[None]:
+    """Turn what the catalog and the database raise into a :class:`Failure`."""
+    try:
+        yield
+    except DserverError as error:
+        raise Failure(error.message) from error
+    except DBAPIError as error:
+        raise Failure(_why_the_database_failed(error)) from error
+
+
+def _why_the_database_failed(error: DBAPIError) -> str:
+    # A table that is missing, or a server that is out of reach, has another error in each database.
+    try:
+        db.require_upgraded()
+    except ConfigurationError as cause:
+        return cause.message
+    return f"The database failed: {db.reason(error)}"
+
+
+def say(line: str, err: bool = False) -> None:
+    """Print one line, whatever characters are in it: what would act on a terminal, or cannot be printed, is escaped."""
+    encoding = (sys.stderr if err else sys.stdout).encoding or "utf-8"
+    visible = _CONTROL.sub(lambda found: f"\\x{ord(found.group()):02x}", line)
+    click.echo(visible.encode(encoding, "backslashreplace").decode(encoding), err=err)
+
+
+def say_json(value: Any) -> None:
+    """Print a JSON value, indented by 2."""
+    click.echo(_to_json(value))
+
+
+def say_json_list(items: Iterable[Any]) -> None:
+    """Print a JSON array as :func:`say_json` does, without holding all of its items."""
+    opening = "["
+    for item in items:
+        click.echo(f"{opening}\n{textwrap.indent(_to_json(item), '  ')}", nl=False)
+        opening = ","
+    click.echo("[]" if opening == "[" else "\n]")
+
+
+def _to_json(value: Any) -> str:
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=2)
+    return text

@@ -1,0 +1,1 @@
+"""What the ``flask`` commands do, say and refuse."""

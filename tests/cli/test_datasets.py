@@ -1,0 +1,167 @@
+"""``flask dataset``"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dtoolcore
+import pytest
+from flask import Flask
+
+from world import BLUE, RED, dataset_info
+from dservercore import sql_db
+from dservercore.catalog import metadata
+from dservercore.dataset_info import DATASET_KEYS
+from dservercore.permissions import operator_scope
+
+from .conftest import CommandLine
+
+
+@pytest.fixture
+def beans(flask: CommandLine, base: Path, package: Callable[..., Path]) -> str:
+    """The URI of a stored dataset in a registered base URI."""
+    flask.succeed("base_uri", "add", str(base))
+    return f"file://{socket.gethostname()}{package('beans', tags=('legume', 'dry'))}"
+
+
+# register
+
+
+def test_a_stored_dataset_is_registered(flask: CommandLine, app: Flask, beans: str) -> None:
+    assert flask.succeed("dataset", "register", beans) == f"Registered: {beans}\n"
+    found = flask.read("dataset", "show", beans)
+    assert set(found) == {*DATASET_KEYS, "tags"}
+    assert (found["name"], found["creator_username"], found["uploaded_by"]) == ("beans", "olga", None)
+    assert (found["number_of_items"], found["tags"]) == (1, ["dry", "legume"])
+    assert isinstance(found["frozen_at"], float)
+    with app.app_context():
+        scope = operator_scope("search")
+        assert metadata.get_readme(scope, beans) == "description: beans\n"
+        assert metadata.get_annotations(scope, beans) == {"soil": "loam"}
+
+
+def test_a_path_names_a_dataset_too(
+    flask: CommandLine, base: Path, beans: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(base)
+    assert flask.succeed("dataset", "register", "beans/") == f"Registered: {beans}\n"
+
+
+def test_registering_again_brings_the_registration_up_to_date(flask: CommandLine, beans: str) -> None:
+    flask.succeed("dataset", "register", beans)
+    dtoolcore.DataSet.from_uri(beans).put_tag("new")
+    flask.succeed("dataset", "register", beans)
+    assert flask.read("dataset", "show", beans)["tags"] == ["dry", "legume", "new"]
+
+
+def test_its_base_uri_must_be_registered(
+    flask: CommandLine, base: Path, package: Callable[..., Path]
+) -> None:
+    uri = f"file://{package('beans')}"
+    assert flask.fail("dataset", "register", uri) == f"Base URI 'file://{base}' not registered"
+
+
+def refused(flask: CommandLine, uri: str) -> str:
+    """Return the reason that is given after the first line."""
+    result = flask("dataset", "register", uri)
+    assert (result.exit_code, result.stdout) == (1, "")
+    first, reason = result.stderr.splitlines()
+    assert first == f"Failed to register: {uri.rsplit('/', 1)[1]} {uri}"
+    return reason.strip()
+
+
+def test_what_is_not_there_cannot_be_registered(flask: CommandLine, beans: str) -> None:
+    assert refused(flask, beans + "-2") == f"no dataset is stored as {beans}-2"
+
+
+def test_a_dataset_must_be_frozen(flask: CommandLine, base: Path, beans: str) -> None:
+    dtoolcore.create_proto_dataset("draft", f"file://{base}", creator_username="olga")
+    assert refused(flask, beans.replace("beans", "draft")) == "not frozen yet"
+
+
+def test_a_dataset_on_another_host_is_not_looked_for_on_this_one(
+    flask: CommandLine, base: Path, beans: str
+) -> None:
+    flask.succeed("base_uri", "add", f"file://elsewhere.example{base}")
+    assert "elsewhere.example" in refused(flask, f"file://elsewhere.example{base}/beans")
+
+
+def test_an_unknown_kind_of_storage_is_named(flask: CommandLine) -> None:
+    flask.succeed("base_uri", "add", "tape://shelf")
+    assert "tape://" in refused(flask, "tape://shelf/beans")
+
+
+# list, show
+
+
+def test_datasets_are_listed_by_uri(flask: CommandLine, register: Callable[..., Any]) -> None:
+    uris = sorted([register(RED)["uri"], register(BLUE)["uri"], register(RED)["uri"]])
+    found = flask.read("dataset", "list")
+    assert [dataset["uri"] for dataset in found] == uris
+    assert all(set(dataset) == set(DATASET_KEYS) for dataset in found)
+    assert flask.succeed("dataset", "list", "--uris").splitlines() == uris
+
+
+def test_the_list_is_the_same_text_as_if_made_at_once(
+    flask: CommandLine, register: Callable[..., Any]
+) -> None:
+    for _ in range(3):
+        register(name="Grüße 🌱")
+    text = flask.succeed("dataset", "list")
+    assert text == json.dumps(json.loads(text), indent=2, ensure_ascii=False) + "\n"
+
+
+def test_the_list_can_be_limited_to_a_base_uri(flask: CommandLine, register: Callable[..., Any]) -> None:
+    register(RED)
+    blue = register(BLUE)["uri"]
+    assert flask.succeed("dataset", "list", "--base-uri", BLUE, "--uris") == f"{blue}\n"
+    said = flask.fail("dataset", "list", "--base-uri", "s3://none")
+    assert said == "Base URI 's3://none' not registered"
+
+
+def test_without_datasets_the_list_is_empty(flask: CommandLine) -> None:
+    assert flask.read("dataset", "list") == []
+    assert flask.succeed("dataset", "list", "--uris") == ""
+
+
+def test_a_dataset_that_is_not_registered_cannot_be_shown(flask: CommandLine, people: None) -> None:
+    assert flask.fail("dataset", "show", f"{RED}/x") == f"No dataset is registered as {RED}/x"
+    assert flask.fail("dataset", "show", "s3://none/x") == "Base URI 's3://none' not registered"
+
+
+# delete
+
+
+def test_a_deleted_dataset_is_found_nowhere_and_still_stored(
+    flask: CommandLine, app: Flask, base: Path, beans: str
+) -> None:
+    flask.succeed("dataset", "register", beans)
+    assert flask.succeed("dataset", "delete", beans) == ""
+    assert flask.read("dataset", "list") == []
+    with app.app_context():
+        query = {"free_text": "beans", "base_uris": [beans.rsplit("/", 1)[0]]}
+        assert app.search.search(query) == []  # type: ignore[attr-defined]
+    assert (base / "beans" / "README.yml").read_text() == "description: beans\n"
+
+
+@pytest.mark.parametrize("uri", [f"{RED}/x", "s3://none/x", "s3://none"])
+def test_a_dataset_that_is_not_there_can_be_deleted(flask: CommandLine, people: None, uri: str) -> None:
+    assert flask.succeed("dataset", "delete", uri) == ""
+
+
+def test_deleting_one_leaves_its_copies(flask: CommandLine, register: Callable[..., Any]) -> None:
+    info = register(RED)
+    copy = register(BLUE, uuid=info["uuid"])["uri"]
+    flask.succeed("dataset", "delete", info["uri"])
+    assert flask.succeed("dataset", "list", "--uris") == f"{copy}\n"
+
+
+def test_dataset_info_of_the_tests_is_as_dtool_writes_it(beans: str) -> None:
+    """Otherwise the tests that use it would say little about real datasets."""
+    real = {**dtoolcore.DataSet.from_uri(beans).admin_metadata, "readme": "", "manifest": {}}
+    assert set(real) - set(dataset_info()) == {"dtoolcore_version"}
+    assert sql_db

@@ -1,0 +1,466 @@
+"""``flask base_uri index``: real datasets, whole and broken, on disk"""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import dtoolcore
+import pytest
+from click.testing import Result
+
+from .conftest import CommandLine, Installation
+
+Package = Callable[..., Path]
+
+
+@pytest.fixture
+def base_uri(flask: CommandLine, base: Path) -> str:
+    """The registered base URI of the directory ``base``."""
+    flask.succeed("base_uri", "add", str(base))
+    return f"file://{socket.gethostname()}{base}"
+
+
+def index(flask: CommandLine, base: Path, *options: str) -> tuple[list[str], str]:
+    """Return the lines on stdout and the summary of an index run in which nothing fails."""
+    result = flask("base_uri", "index", str(base), *options)
+    assert result.exit_code == 0, result.output
+    return result.stdout.splitlines(), result.stderr.strip()
+
+
+def uris(flask: CommandLine) -> list[str]:
+    return flask.succeed("dataset", "list", "--uris").splitlines()
+
+
+# What it does
+
+
+def test_every_dataset_is_registered_and_reported(
+    flask: CommandLine, base: Path, base_uri: str, package: Package
+) -> None:
+    for name in ("peas", "beans", "lentils"):
+        package(name)
+    lines, summary = index(flask, base)
+    expected = [f"{base_uri}/{name}" for name in ("beans", "lentils", "peas")]
+    assert lines == [f"Registered: {uri}" for uri in expected]
+    assert summary == "3 registered, 0 unchanged, 0 failed"
+    assert uris(flask) == expected
+
+
+def test_a_base_uri_without_a_host_keeps_its_spelling(
+    flask: CommandLine, base: Path, package: Package
+) -> None:
+    package("beans")
+    flask.succeed("base_uri", "add", f"file://{base}")
+    assert flask.succeed("base_uri", "index", f"file://{base}") == f"Registered: file://{base}/beans\n"
+
+
+def test_what_has_not_changed_is_skipped(
+    flask: CommandLine, base: Path, base_uri: str, package: Package
+) -> None:
+    package("beans")
+    package("peas")
+    index(flask, base)
+    assert index(flask, base) == ([], "0 registered, 2 unchanged, 0 failed")
+
+
+@pytest.mark.parametrize("change", ["readme", "tag", "annotation", "untag"])
+def test_what_has_changed_is_registered_anew(
+    flask: CommandLine, base: Path, base_uri: str, package: Package, change: str
+) -> None:
+    package("peas")
+    dataset = dtoolcore.DataSet.from_uri(f"file://{package('beans', tags=('old',))}")
+    index(flask, base)
+    {
+        "readme": lambda: dataset.put_readme("description: runner beans\n"),
+        "tag": lambda: dataset.put_tag("new"),
+        "annotation": lambda: dataset.put_annotation("soil", "clay"),
+        "untag": lambda: dataset.delete_tag("old"),
+    }[change]()
+    assert index(flask, base) == ([f"Registered: {base_uri}/beans"], "1 registered, 1 unchanged, 0 failed")
+
+
+def test_full_reads_everything_again(flask: CommandLine, base: Path, base_uri: str, package: Package) -> None:
+    package("beans")
+    index(flask, base)
+    assert index(flask, base, "--full") == (
+        [f"Registered: {base_uri}/beans"],
+        "1 registered, 0 unchanged, 0 failed",
+    )
+
+
+@pytest.mark.parametrize("jobs", ["1", "16"])
+def test_the_number_of_jobs_does_not_change_the_outcome(
+    flask: CommandLine, base: Path, base_uri: str, package: Package, jobs: str
+) -> None:
+    names = [f"plot-{number:02}" for number in range(30)]
+    for name in names:
+        package(name)
+    lines, _ = index(flask, base, "--jobs", jobs)
+    assert lines == [f"Registered: {base_uri}/{name}" for name in names]
+
+
+@pytest.mark.parametrize("jobs", ["0", "65", "many"])
+def test_the_number_of_jobs_has_limits(flask: CommandLine, base: Path, jobs: str) -> None:
+    assert "--jobs" in flask.misuse("base_uri", "index", str(base), "--jobs", jobs)
+
+
+def test_an_empty_directory_is_no_error(flask: CommandLine, base: Path, base_uri: str) -> None:
+    (base / "notes.txt").write_text("no dataset")
+    (base / "folder").mkdir()
+    assert index(flask, base) == ([], "0 registered, 0 unchanged, 0 failed")
+
+
+def test_names_with_odd_characters_are_registered(
+    flask: CommandLine, base: Path, base_uri: str, package: Package
+) -> None:
+    package("beans").rename(base / "Grüne Bohnen 🌱")
+    lines, _ = index(flask, base)
+    assert lines == [f"Registered: {base_uri}/Grüne Bohnen 🌱"]
+
+
+def test_a_dataset_that_is_not_frozen_is_left_out_until_it_is(
+    flask: CommandLine, base: Path, base_uri: str, package: Package
+) -> None:
+    package("beans")
+    draft = dtoolcore.create_proto_dataset("draft", f"file://{base}", "", creator_username="olga")
+    assert index(flask, base)[1] == "1 registered, 0 unchanged, 0 failed, 1 not frozen yet"
+    draft.freeze()
+    assert index(flask, base) == ([f"Registered: {base_uri}/draft"], "1 registered, 1 unchanged, 0 failed")
+
+
+# --prune
+
+
+def test_registrations_stay_when_their_datasets_are_gone(
+    flask: CommandLine, base: Path, base_uri: str, package: Package
+) -> None:
+    package("peas")
+    gone = package("lentils")
+    index(flask, base)
+    shutil.rmtree(gone)
+    index(flask, base)
+    assert f"{base_uri}/lentils" in uris(flask)
+
+
+def test_prune_removes_what_is_gone_from_storage(
+    flask: CommandLine, base: Path, base_uri: str, package: Package
+) -> None:
+    gone = package("beans")
+    package("peas")
+    index(flask, base)
+    shutil.rmtree(gone)
+    expected = ([f"Removed: {base_uri}/beans"], "0 registered, 1 unchanged, 0 failed, 1 removed")
+    assert index(flask, base, "--prune") == expected
+    assert uris(flask) == [f"{base_uri}/peas"]
+    assert index(flask, base, "--prune") == ([], "0 registered, 1 unchanged, 0 failed")
+
+
+def test_prune_removes_nothing_when_the_storage_cannot_be_listed(
+    flask: CommandLine, base: Path, base_uri: str, package: Package
+) -> None:
+    package("beans")
+    index(flask, base)
+    base.rename(base.parent / "unmounted")
+    said = flask.fail("base_uri", "index", str(base), "--prune")
+    assert said == f"Cannot list the datasets in {base_uri}: No such file or directory: {base}"
+    assert uris(flask) == [f"{base_uri}/beans"]
+
+
+def test_prune_removes_nothing_that_is_broken_or_cannot_be_looked_at(
+    flask: CommandLine, base: Path, base_uri: str, package: Package
+) -> None:
+    package("beans")
+    package("peas")
+    index(flask, base)
+    (base / "beans" / ".dtool" / "manifest.json").unlink()
+    # A folder into which nobody can look, not even root: what leads there is a link to itself.
+    shutil.rmtree(base / "peas" / ".dtool")
+    (base / "peas" / ".dtool").symlink_to(base / "peas" / ".dtool")
+    result = flask("base_uri", "index", str(base), "--prune")
+    assert result.stderr.strip() == "0 registered, 0 unchanged, 1 failed"
+    assert uris(flask) == [f"{base_uri}/beans", f"{base_uri}/peas"]
+
+
+# Broken datasets
+
+
+def without_manifest(dataset: Path) -> None:
+    (dataset / ".dtool" / "manifest.json").unlink()
+
+
+def with_cut_manifest(dataset: Path) -> None:
+    manifest = dataset / ".dtool" / "manifest.json"
+    manifest.write_text(manifest.read_text()[:40])
+
+
+def with_manifest_of_another_shape(dataset: Path) -> None:
+    (dataset / ".dtool" / "manifest.json").write_text("[]")
+
+
+def with_admin_metadata_that_is_not_json(dataset: Path) -> None:
+    (dataset / ".dtool" / "dtool").write_text("dtool")
+
+
+def with_admin_metadata_of_another_shape(dataset: Path) -> None:
+    (dataset / ".dtool" / "dtool").write_text('{"uuid": "1"}')
+
+
+def with_name_that_is_too_long(dataset: Path) -> None:
+    change_admin_metadata(dataset, name="x" * 81)
+
+
+def with_uuid_that_is_none(dataset: Path) -> None:
+    change_admin_metadata(dataset, uuid="not-a-uuid")
+
+
+def with_time_that_is_none(dataset: Path) -> None:
+    change_admin_metadata(dataset, frozen_at="last week")
+
+
+def with_readme_that_is_not_utf8(dataset: Path) -> None:
+    (dataset / "README.yml").write_bytes(b"description: B\xf6hnchen\n")
+
+
+def without_readme(dataset: Path) -> None:
+    (dataset / "README.yml").unlink()
+
+
+def with_readme_that_cannot_be_read(dataset: Path) -> None:
+    # Not even by root, as whom tests may run: a directory in its place.
+    (dataset / "README.yml").unlink()
+    (dataset / "README.yml").mkdir()
+
+
+def with_annotation_of_an_invalid_name(dataset: Path) -> None:
+    (dataset / ".dtool" / "annotations" / "so il.json").write_text('"loam"')
+
+
+def change_admin_metadata(dataset: Path, **changes: str) -> None:
+    file = dataset / ".dtool" / "dtool"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+
+BROKEN = {
+    without_manifest: "No such file or directory",
+    with_cut_manifest: "not JSON",
+    with_manifest_of_another_shape: "not as dtool writes it",
+    with_admin_metadata_that_is_not_json: "not JSON",
+    with_admin_metadata_of_another_shape: "not as dtool writes it",
+    with_name_that_is_too_long: "name: must have 1 to 80 characters",
+    with_uuid_that_is_none: "uuid: not a UUID",
+    with_time_that_is_none: "frozen_at",
+    with_readme_that_is_not_utf8: "not UTF-8 text",
+    without_readme: "README.yml",
+    with_readme_that_cannot_be_read: "README.yml",
+    with_annotation_of_an_invalid_name: "'so il' is not a valid name",
+}
+
+
+def failures(result: Result) -> dict[str, str]:
+    """Return ``{first line: reason}`` of each reported failure."""
+    lines = result.stdout.splitlines()
+    return {
+        line: lines[number + 1].strip()
+        for number, line in enumerate(lines)
+        if line.startswith("Failed to register: ")
+    }
+
+
+@pytest.mark.parametrize("broken", BROKEN, ids=lambda function: function.__name__)
+def test_a_broken_dataset_is_reported_and_the_others_are_registered(
+    flask: CommandLine, base: Path, base_uri: str, package: Package, broken: Callable[[Path], None]
+) -> None:
+    for name in ("beans", "lentils", "peas"):
+        package(name)
+    broken(base / "lentils")
+    result = flask("base_uri", "index", str(base))
+    assert result.exit_code == 1
+    ((first, reason),) = failures(result).items()
+    assert first.startswith("Failed to register: ")
+    assert first.endswith(f" {base_uri}/lentils")
+    assert BROKEN[broken] in reason
+    assert result.stderr.strip() == "2 registered, 0 unchanged, 1 failed"
+    assert uris(flask) == [f"{base_uri}/beans", f"{base_uri}/peas"]
+
+
+def test_a_mended_dataset_is_registered_by_the_next_run(
+    flask: CommandLine, base: Path, base_uri: str, package: Package
+) -> None:
+    readme = package("beans") / "README.yml"
+    readme.rename(base / "README.yml")
+    assert flask("base_uri", "index", str(base)).exit_code == 1
+    (base / "README.yml").rename(readme)
+    assert index(flask, base)[0] == [f"Registered: {base_uri}/beans"]
+
+
+def test_a_registered_dataset_that_breaks_keeps_its_registration(
+    flask: CommandLine, base: Path, base_uri: str, package: Package
+) -> None:
+    package("beans")
+    index(flask, base)
+    with_cut_manifest(base / "beans")
+    assert flask("base_uri", "index", str(base)).exit_code == 1
+    assert uris(flask) == [f"{base_uri}/beans"]
+
+
+def test_a_name_cannot_forge_a_line_of_the_report(
+    flask: CommandLine, base: Path, base_uri: str, package: Package
+) -> None:
+    shutil.copytree(package("beans"), base / "x\x1b[2J\x85Registered: y")
+    result = flask("base_uri", "index", str(base))
+    assert result.exit_code == 1
+    assert "\x1b" not in result.stdout
+    assert uris(flask) == [f"{base_uri}/beans"]
+    assert result.stdout.splitlines()[:2] == [
+        f"Registered: {base_uri}/beans",
+        f"Failed to register: beans {base_uri}/x\\x1b[2J\\x85Registered: y",
+    ]
+
+
+# Base URIs that cannot be indexed
+
+
+def test_the_base_uri_must_be_registered(flask: CommandLine, base: Path) -> None:
+    assert flask.fail("base_uri", "index", "s3://none") == "Base URI 's3://none' not registered"
+    expected = f"Base URI 'file://{socket.gethostname()}{base}' not registered"
+    assert flask.fail("base_uri", "index", str(base)) == expected
+
+
+def test_a_directory_on_another_host_is_not_looked_for_on_this_one(
+    flask: CommandLine, base: Path, package: Package
+) -> None:
+    package("beans")
+    flask.succeed("base_uri", "add", f"file://elsewhere.example{base}")
+    assert "elsewhere.example" in flask.fail("base_uri", "index", f"file://elsewhere.example{base}")
+
+
+def test_an_unknown_kind_of_storage_is_named(flask: CommandLine) -> None:
+    flask.succeed("base_uri", "add", "tape://shelf")
+    assert "tape://" in flask.fail("base_uri", "index", "tape://shelf")
+
+
+def test_a_file_is_no_directory(flask: CommandLine, base: Path) -> None:
+    (base / "file").write_text("")
+    flask.succeed("base_uri", "add", str(base / "file"))
+    assert "Not a directory" in flask.fail("base_uri", "index", str(base / "file"))
+
+
+# As a process of its own
+
+
+class SlowBase:
+    """A base URI with datasets of which the last one is read as slowly as the test wants: its README is a pipe."""
+
+    def __init__(self, server: Installation, base: Path, package: Package):
+        for name in ("beans", "lentils", "peas", "zucchini"):
+            package(name)
+        self.server = server
+        self.path = str(base)
+        self.readme = base / "zucchini" / "README.yml"
+        self.readme.unlink()
+        os.mkfifo(self.readme)
+        server.succeed("base_uri", "add", self.path)
+
+    def start(self) -> subprocess.Popen[str]:
+        """Start to index, and wait for the three datasets that can be read."""
+        process = self.server.start("base_uri", "index", self.path)
+        assert process.stdout is not None
+        for name in ("beans", "lentils", "peas"):
+            assert process.stdout.readline().strip().endswith(f"/{name}")
+        return process
+
+    def mend(self) -> None:
+        """Let whoever reads the README go on, and make it one that can be read."""
+        if self.readme.is_fifo():
+            os.close(os.open(self.readme, os.O_RDWR | os.O_NONBLOCK))
+            self.readme.unlink()
+        self.readme.write_text("description: zucchini\n")
+
+    def index_again(self) -> list[str]:
+        done = self.server.flask("base_uri", "index", self.path)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.strip() == "1 registered, 3 unchanged, 0 failed"
+        return done.stdout.splitlines()
+
+
+@pytest.fixture
+def slow(server: Installation, base: Path, package: Package) -> SlowBase:
+    return SlowBase(server, base, package)
+
+
+def test_ctrl_c_ends_in_one_line_and_loses_nothing(slow: SlowBase) -> None:
+    process = slow.start()
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    said = process.stderr.readline()
+    assert said == "Interrupted: 3 registered, 0 unchanged, 0 failed; run it again for the rest\n"
+    slow.mend()
+    assert process.wait(timeout=30) == 130
+    assert process.stderr.read() == ""
+    (line,) = slow.index_again()
+    assert line.endswith("/zucchini")
+
+
+def test_a_killed_run_loses_nothing_that_it_reported(slow: SlowBase) -> None:
+    process = slow.start()
+    process.kill()
+    process.wait(timeout=30)
+    slow.mend()
+    (line,) = slow.index_again()
+    assert line.endswith("/zucchini")
+
+
+def test_two_runs_at_once_do_not_disturb_each_other(
+    server: Installation, base: Path, package: Package
+) -> None:
+    names = [f"plot-{number:02}" for number in range(40)]
+    for name in names:
+        package(name)
+    server.succeed("base_uri", "add", str(base))
+    processes = [server.start("base_uri", "index", str(base)) for _ in range(3)]
+    for process in processes:
+        said = process.communicate(timeout=60)
+        assert process.returncode == 0, said
+    listed = server.succeed("dataset", "list", "--uris").splitlines()
+    assert [uri.rsplit("/", 1)[1] for uri in listed] == names
+
+
+def test_a_terminal_shows_a_progress_bar_that_leaves_the_lines_whole(
+    server: Installation, base: Path, package: Package
+) -> None:
+    names = [f"plot-{number:02}" for number in range(12)]
+    for name in names:
+        package(name)
+    server.succeed("base_uri", "add", str(base))
+    screen, terminal = pty.openpty()
+    process = server.start("base_uri", "index", str(base), stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    shown = read_all(screen)
+    assert process.wait(timeout=30) == 0
+    # What a terminal shows of a line is what comes after the last return to its start.
+    lines = [line.rstrip("\r").rsplit("\r", 1)[-1].strip() for line in shown.split("\n")]
+    assert "/12 " in shown
+    assert [line.rsplit("/", 1)[1] for line in lines if line.startswith("Registered: ")] == names
+    assert lines[-2:] == ["12 registered, 0 unchanged, 0 failed", ""]
+
+
+def read_all(screen: int) -> str:
+    shown = b""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            part = os.read(screen, 65536)
+        except OSError:  # nobody writes to it any more
+            break
+        shown += part
+    os.close(screen)
+    return shown.decode()
