@@ -17,13 +17,13 @@ from dservercore.errors import (
     UnknownURIError,
     ValidationError,
 )
+from dservercore.model_schemas import DatasetSchema
 from dservercore.plugin_api import ExtensionABC, PluginABC, RetrieveABC, SearchABC
 from dservercore.plugin_host import (
     extension_entrypoints_iterator,
     retrieve_entrypoints_iterator,
     search_entrypoints_iterator,
 )
-from dservercore.schemas import DatasetObjectSchema as DatasetSchema
 from dservercore.schemas import RegisterDatasetSchema, SearchDatasetSchema
 from dservercore.sort import SortParameters
 

@@ -1,0 +1,548 @@
+"""What plugin authors call, within an application context, and the names under which they call it.
+
+Every function here that writes ends its transaction: with a commit, or with a rollback where it raises.
+
+Functions that act for a user raise, in this order: ``AuthenticationError`` if nobody is registered under the name,
+``UnknownBaseURIError`` if the base URI of the dataset is not registered, ``AuthorizationError`` if the user lacks the
+permission, ``UnknownURIError`` if the dataset is not registered. Lists of datasets are simply empty instead of the
+latter three.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+import orjson
+from dtoolcore.utils import sanitise_uri
+from flask import current_app
+from flask_smorest.pagination import PaginationParameters
+
+from dservercore import config, db, permissions
+from dservercore.api.paging import slice_of
+from dservercore.catalog import base_uris, datasets, metadata, records, storage, summary
+from dservercore.catalog import users as user_catalog
+from dservercore.dataset_info import (
+    DATASET_INFO_REQUIRED_KEYS,
+    DATASET_SORT_FIELDS,
+    checked_upload,
+    generate_dataset_info,
+)
+from dservercore.dataset_info import has_required_form as dataset_info_is_valid
+from dservercore.errors import (
+    AuthorizationError,
+    ConflictError,
+    UnknownBaseURIError,
+    UnknownURIError,
+    UnknownUserError,
+)
+from dservercore.models import BaseURI, Dataset, User
+from dservercore.plugin_host import versions as versions_to_dict
+from dservercore.scope import Actor, Grant, Scope
+from dservercore.sort import SortParameters
+from dservercore.uris import uri_to_url_suffix, url_suffix_to_uri
+
+__all__ = [
+    "DATASET_INFO_REQUIRED_KEYS",
+    "DATASET_SORT_FIELDS",
+    "_preprocess_privileges",
+    "base_uri_exists",
+    "create_dataset_obj_from_admin_metadata",
+    "dataset_info_is_valid",
+    "dataset_uri_exists",
+    "delete_annotation_for_uri_by_user",
+    "delete_base_uri",
+    "delete_dataset",
+    "delete_dataset_admin_metadata",
+    "delete_user",
+    "delete_users",
+    "generate_dataset_info",
+    "get_admin_metadata_from_uri",
+    "get_annotations_from_uri_by_user",
+    "get_base_uri_obj",
+    "get_dataset_by_user_and_uri",
+    "get_dataset_obj",
+    "get_manifest_from_uri_by_user",
+    "get_permission_info",
+    "get_readme_from_uri_by_user",
+    "get_tags_from_uri_by_user",
+    "get_user_info",
+    "get_user_obj",
+    "list_admin_metadata_in_base_uri",
+    "list_base_uris",
+    "list_datasets_by_user",
+    "list_users",
+    "lookup_datasets_by_user_and_uuid",
+    "obj_to_dict",
+    "obj_to_lowercase_key_dict",
+    "preprocess_query_base_uris",
+    "register_base_uri",
+    "register_dataset",
+    "register_dataset_admin_metadata",
+    "register_permissions",
+    "register_user",
+    "register_users",
+    "search_datasets_by_user",
+    "set_annotation_for_uri_by_user",
+    "set_annotations_for_uri_by_user",
+    "set_readme_for_uri_by_user",
+    "set_tags_for_uri_by_user",
+    "summary_of_datasets_by_user",
+    "update_users",
+    "uri_to_url_suffix",
+    "url_suffix_to_uri",
+    "user_exists",
+    "versions_to_dict",
+]
+
+logger = logging.getLogger(__name__)
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+def _ends_transaction(write: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    @wraps(write)
+    def written(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        try:
+            result = write(*args, **kwargs)
+            db.commit()
+        except BaseException:
+            db.rollback()
+            raise
+        return result
+
+    return written
+
+
+# Configuration
+
+
+def obj_to_dict(obj: Any, exclusions: Iterable[str] = ()) -> dict[str, Any]:
+    """Return the settings, the upper-case keys, of a mapping such as ``app.config`` or of a class, fit for JSON.
+
+    :param exclusions: keys of secrets, whose values become ``***``
+    """
+    settings = obj if isinstance(obj, Mapping) else {name: getattr(obj, name) for name in dir(obj)}
+    return config.shown(settings, exclusions)
+
+
+def obj_to_lowercase_key_dict(obj: Any, exclusions: Iterable[str] = ()) -> dict[str, Any]:
+    """Return the same as :func:`obj_to_dict` with the keys in lower case."""
+    return {key.lower(): value for key, value in obj_to_dict(obj, exclusions).items()}
+
+
+# Users
+
+
+def user_exists(username: str) -> bool:
+    """Return whether the user is registered."""
+    return bool(user_catalog.registered([username]))
+
+
+def get_user_obj(username: str) -> User:
+    """Return the user.
+
+    :raises AuthenticationError: if nobody is registered under the name
+    """
+    return records.get_user(username)
+
+
+def get_user_info(username: str) -> dict[str, Any] | None:
+    """Return the user object of the REST API; None if nobody is registered under the name."""
+    try:
+        return user_catalog.get_user(username)
+    except UnknownUserError:
+        return None
+
+
+def list_users() -> list[dict[str, Any]]:
+    """Return the user objects of the REST API, in the order of their registration."""
+    return user_catalog.list_users()[0]
+
+
+@_ends_transaction
+def register_user(username: str, data: Mapping[str, Any]) -> None:
+    """Register a user, or set the properties of one.
+
+    :param data: ``is_admin`` (absent: False) and ``display_name`` (absent: as it is)
+    """
+    user_catalog.put_user(username, data)
+
+
+@_ends_transaction
+def register_users(users: Iterable[Mapping[str, Any]]) -> None:
+    """Register users; those who are registered already stay as they are.
+
+    :param users: mappings with ``username`` and, if wanted, ``is_admin`` and ``display_name``
+    """
+    for user in users:
+        with suppress(ConflictError):
+            user_catalog.add_user(
+                user["username"], bool(user.get("is_admin", False)), user.get("display_name")
+            )
+
+
+@_ends_transaction
+def update_users(users: Iterable[Mapping[str, Any]]) -> None:
+    """Set the properties of users; those who are not registered are passed over.
+
+    :param users: mappings with ``username``, ``is_admin`` (absent: False) and ``display_name`` (absent: as it is)
+    """
+    for user in users:
+        with suppress(UnknownUserError):
+            user_catalog.update_user(user["username"], {"is_admin": False, **user})
+
+
+@_ends_transaction
+def delete_users(users: Iterable[Mapping[str, Any]]) -> None:
+    """Remove users with their permissions; no error for one who is not registered.
+
+    :param users: mappings with ``username``
+    """
+    for user in users:
+        user_catalog.delete_user(user["username"])
+
+
+@_ends_transaction
+def delete_user(username: str) -> None:
+    """Remove a user with all permissions; no error if there is none."""
+    user_catalog.delete_user(username)
+
+
+# Base URIs
+
+
+def base_uri_exists(base_uri: str) -> bool:
+    """Return whether the base URI is registered."""
+    try:
+        base_uris.get_id(base_uri)
+    except UnknownBaseURIError:
+        return False
+    return True
+
+
+def get_base_uri_obj(base_uri: str) -> BaseURI:
+    """Return the base URI.
+
+    :raises UnknownBaseURIError: if it is not registered
+    """
+    return records.get_base_uri(base_uri)
+
+
+def list_base_uris() -> list[dict[str, Any]]:
+    """Return the base URI objects of the REST API, with permissions, in the order of their registration."""
+    return base_uris.list_base_uris()[0]
+
+
+@_ends_transaction
+def register_base_uri(base_uri: str) -> None:
+    """Register a base URI, or the directory of this host that a path names.
+
+    :raises ConflictError: if it is registered already
+    """
+    base_uris.add_base_uri(sanitise_uri(base_uri))
+
+
+@_ends_transaction
+def delete_base_uri(base_uri: str) -> None:
+    """Remove a base URI and the permissions on it; no error if it is not registered.
+
+    :raises ConflictError: if it still holds datasets
+    """
+    base_uris.delete_base_uri(base_uri)
+
+
+def get_permission_info(base_uri_str: str) -> dict[str, Any]:
+    """Return the base URI object of the REST API, with permissions.
+
+    :raises UnknownBaseURIError: if it is not registered
+    """
+    return base_uris.get_base_uri(base_uri_str)
+
+
+@_ends_transaction
+def register_permissions(base_uri: str, permissions: Mapping[str, Any]) -> None:
+    """Replace all permissions on a base URI.
+
+    :param permissions: ``users_with_search_permissions`` and ``users_with_register_permissions``, lists of user names;
+        one that is missing is empty, and users who are not registered are passed over
+    :raises UnknownBaseURIError: if it is not registered
+    """
+    base_uris.replace_permissions(
+        base_uri,
+        _registered(permissions.get("users_with_search_permissions", ())),
+        _registered(permissions.get("users_with_register_permissions", ())),
+    )
+
+
+def _registered(usernames: Iterable[str]) -> set[str]:
+    wanted = set(usernames)
+    known = user_catalog.registered(wanted)
+    if wanted - known:
+        logger.warning("No permissions for users who are not registered: %s", sorted(wanted - known))
+    return known
+
+
+# Finding datasets
+
+
+def dataset_uri_exists(uri: str) -> bool:
+    """Return whether a dataset is registered under *uri*."""
+    return metadata.is_registered(uri)
+
+
+def get_dataset_obj(uri: str) -> Dataset:
+    """Return the dataset.
+
+    :raises UnknownURIError: if it is not registered
+    """
+    return records.get_dataset(uri)
+
+
+def get_admin_metadata_from_uri(uri: str) -> dict[str, Any] | None:
+    """Return the dataset object of the REST API; None if the dataset is not registered."""
+    try:
+        return records.get_dataset(uri).as_dict()
+    except UnknownURIError:
+        return None
+
+
+def list_admin_metadata_in_base_uri(base_uri_str: str) -> list[dict[str, Any]]:
+    """Return the dataset objects of a base URI, sorted by URI.
+
+    :raises UnknownBaseURIError: if it is not registered
+    """
+    scope = Scope("search", {base_uri_str: base_uris.get_id(base_uri_str)})
+    return datasets.list_datasets(scope, _order(None))[0]
+
+
+def list_datasets_by_user(
+    username: str,
+    pagination_parameters: PaginationParameters | None = None,
+    sort_parameters: SortParameters | None = None,
+) -> list[Dataset]:
+    """Return the datasets that a user may search: one page, whose ``item_count`` is set, or all of them.
+
+    :raises AuthenticationError: if nobody is registered under the name
+    """
+    scope = _search_scope(username)
+    found = datasets.list_datasets(scope, _order(sort_parameters), _page(pagination_parameters))
+    return records.of_objects(_counted(found, pagination_parameters))
+
+
+def lookup_datasets_by_user_and_uuid(
+    username: str,
+    uuid: str,
+    pagination_parameters: PaginationParameters | None = None,
+    sort_parameters: SortParameters | None = None,
+) -> list[Dataset]:
+    """Return the copies of a dataset that a user may search: one page, whose ``item_count`` is set, or all of them.
+
+    :raises AuthenticationError: if nobody is registered under the name
+    """
+    page = _page(pagination_parameters) or slice(None)
+    found = datasets.find_copies(_search_scope(username), uuid, _order(sort_parameters), page)
+    return records.of_objects(_counted(found, pagination_parameters))
+
+
+def get_dataset_by_user_and_uri(username: str, uri: str) -> Dataset | None:
+    """Return the dataset; None if it is not registered, or the user may not search it."""
+    try:
+        datasets.find(permissions.scope_of(username, "search"), uri)
+    except (AuthorizationError, UnknownURIError):
+        return None
+    return records.get_dataset(uri)
+
+
+def search_datasets_by_user(
+    username: str,
+    query: Mapping[str, Any],
+    pagination_parameters: PaginationParameters | None = None,
+    sort_parameters: SortParameters | None = None,
+) -> list[dict[str, Any]]:
+    """Return the dataset objects that match: one page, whose ``item_count`` is set, or all of them.
+
+    :param query: any of ``free_text``, ``creator_usernames``, ``base_uris``, ``uuids``, ``tags`` and ``uploaded_by``;
+        ``{}`` finds everything that the user may search
+    :raises AuthenticationError: if nobody is registered under the name
+    """
+    return datasets.search(_search_scope(username), query, pagination_parameters, sort_parameters)
+
+
+def preprocess_query_base_uris(username: str, query: dict[str, Any]) -> dict[str, Any]:
+    """Set the ``base_uris`` of *query* to those that it asks for and the user may search. Return *query*.
+
+    :raises AuthenticationError: if nobody is registered under the name
+    """
+    query["base_uris"] = list(datasets.narrowed(_search_scope(username), query).base_uris)
+    return query
+
+
+_preprocess_privileges = preprocess_query_base_uris
+
+
+def summary_of_datasets_by_user(username: str) -> dict[str, Any]:
+    """Return the summary of the datasets that a user may search, as the REST API does.
+
+    :raises AuthenticationError: if nobody is registered under the name
+    """
+    return summary.summarise(_search_scope(username))
+
+
+def _search_scope(username: str) -> Scope:
+    return permissions.identify_with_scope(username, "search")[1]
+
+
+def _order(sort_parameters: SortParameters | None) -> Mapping[str, int]:
+    return (sort_parameters and sort_parameters.order) or {"uri": 1}
+
+
+def _page(pagination_parameters: PaginationParameters | None) -> slice | None:
+    return pagination_parameters and slice_of(pagination_parameters)
+
+
+def _counted(
+    found: tuple[list[dict[str, Any]], int], pagination_parameters: PaginationParameters | None
+) -> list[dict[str, Any]]:
+    if pagination_parameters is not None:
+        pagination_parameters.item_count = found[1]
+    return found[0]
+
+
+# Registering and deleting datasets
+
+
+@_ends_transaction
+def register_dataset(dataset_info: Mapping[str, Any]) -> str:
+    """Register a dataset in every store, or replace what is registered under its URI. Return its URI.
+
+    :param dataset_info: such as :func:`generate_dataset_info` returns. ``frozen_at`` and ``created_at`` may be numbers
+        or numeric strings; ``created_at`` and the counts may be missing. ``uploaded_by`` is kept where it is given, and
+        so is ``uploaded_at`` (a datetime, UTC if it is naive, or seconds since the epoch), which is now where it is not
+    :raises ValidationError: if it is not acceptable
+    :raises UnregisteredBaseURIError: a ValidationError and an UnknownBaseURIError, if its base URI is not registered
+    """
+    scope = permissions.operator_scope("register")
+    if dataset_info_is_valid(dataset_info):
+        scope.require(dataset_info["base_uri"])
+    uploaded_by, uploaded_at = checked_upload(dataset_info)
+    datasets.register_dataset(Actor(uploaded_by, is_admin=True), scope, dataset_info, uploaded_at=uploaded_at)
+    return dataset_info["uri"]
+
+
+@_ends_transaction
+def delete_dataset(uri: str) -> str:
+    """Remove a dataset from every store; no error if it is not registered. Return the URI."""
+    records.delete(uri)
+    return uri
+
+
+def create_dataset_obj_from_admin_metadata(admin_metadata: Mapping[str, Any]) -> Dataset:
+    """Return a dataset that is not stored; :func:`register_dataset_admin_metadata` stores one.
+
+    :raises UnknownBaseURIError: if its base URI is not registered
+    """
+    return records.new_dataset(admin_metadata)
+
+
+@_ends_transaction
+def register_dataset_admin_metadata(admin_metadata: Mapping[str, Any]) -> str:
+    """Insert or replace the row of a dataset, without its description in any store. Return its URI.
+
+    :param admin_metadata: ``base_uri``, ``uri``, ``uuid``, ``name``, ``creator_username``, ``frozen_at`` and what else
+        the dataset object of the REST API has
+    :raises UnknownBaseURIError: if its base URI is not registered
+    :raises ValidationError: if it is not acceptable
+    """
+    return records.put_admin_metadata(permissions.operator_scope("register"), admin_metadata)
+
+
+@_ends_transaction
+def delete_dataset_admin_metadata(uri: str) -> str:
+    """Delete the row of a dataset, and nothing outside the SQL database; no error if there is none. Return the URI."""
+    records.delete_admin_metadata(uri)
+    return uri
+
+
+# README, manifest, tags and annotations
+
+
+def get_readme_from_uri_by_user(username: str, uri: str) -> str:
+    """Return the README of a dataset that the user may search."""
+    return metadata.get_readme(_scopes(username, uri, "search")[0], uri)
+
+
+def get_manifest_from_uri_by_user(username: str, uri: str) -> dict[str, Any]:
+    """Return the manifest of a dataset that the user may search."""
+    return orjson.loads(metadata.get_manifest(_scopes(username, uri, "search")[0], uri))
+
+
+def get_tags_from_uri_by_user(username: str, uri: str) -> list[str]:
+    """Return the tags of a dataset that the user may search."""
+    return metadata.get_tags(_scopes(username, uri, "search")[0], uri)
+
+
+def get_annotations_from_uri_by_user(username: str, uri: str) -> dict[str, Any]:
+    """Return the annotations, by name, of a dataset that the user may search."""
+    return metadata.get_annotations(_scopes(username, uri, "search")[0], uri)
+
+
+def set_readme_for_uri_by_user(username: str, uri: str, readme: str) -> str:
+    """Replace the README, in the stores and if possible in storage, with search and register permission. Return it."""
+    return _edit(
+        uri,
+        "readme",
+        lambda: metadata.replace_readme(_scopes(username, uri, "search", "register"), uri, readme),
+    )
+
+
+def set_tags_for_uri_by_user(username: str, uri: str, tags: Iterable[str]) -> list[str]:
+    """Replace the tags, in the stores and if possible in storage, with register permission. Return them."""
+    return _edit(uri, "tags", lambda: metadata.replace_tags(_scopes(username, uri, "register"), uri, tags))
+
+
+def set_annotations_for_uri_by_user(
+    username: str, uri: str, annotations: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Replace all annotations, in the stores and if possible in storage, with register permission. Return them."""
+    return _edit(
+        uri,
+        "annotations",
+        lambda: metadata.replace_annotations(_scopes(username, uri, "register"), uri, annotations),
+    )
+
+
+def set_annotation_for_uri_by_user(username: str, uri: str, name: str, value: Any) -> dict[str, Any]:
+    """Set one annotation, with search and register permission. Return all annotations."""
+    return _edit(
+        uri,
+        "annotations",
+        lambda: metadata.set_annotation(_scopes(username, uri, "search", "register"), uri, name, value),
+    )
+
+
+def delete_annotation_for_uri_by_user(username: str, uri: str, name: str) -> dict[str, Any]:
+    """Remove one annotation, if it is there, with search and register permission. Return those that are left."""
+    return _edit(
+        uri,
+        "annotations",
+        lambda: metadata.delete_annotation(_scopes(username, uri, "search", "register"), uri, name),
+    )
+
+
+def _scopes(username: str, uri: str, *grants: Grant) -> list[Scope]:
+    """Return the scope of each grant of a user, if the base URI of *uri* is registered at all."""
+    scopes = [permissions.identify_with_scope(username, grant)[1] for grant in grants]
+    base_uris.require_base_of(uri)
+    return scopes
+
+
+def _edit(uri: str, field: storage.Field, edit: Callable[[], Result]) -> Result:
+    value = _ends_transaction(edit)()
+    if current_app.config["DSERVER_UPDATE_STORAGE"]:
+        storage.update_dataset(uri, field, value)
+    return value
