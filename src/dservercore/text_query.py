@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import threading
 import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import Stemmer
@@ -27,6 +27,7 @@ BREAK = "|"
 
 MAX_QUERY_CHARACTERS = 10_000
 MAX_QUERY_TOKENS = 200
+MAX_QUERY_PREFIXES = 10  # a short one stands for a good part of the index
 
 # -- Folding: one table decides for each character what is left of it ------------------------------------------------
 
@@ -55,8 +56,12 @@ _ONE_BY_ONE = (
 class _Folding(dict[int, str]):
     """For ``str.translate``: code point to folded text, worked out at its first use."""
 
+    SIZE = 50_000  # enough for every script in use
+
     def __missing__(self, code: int) -> str:
-        self[code] = folded = _fold_character(chr(code))
+        folded = _fold_character(chr(code))
+        if len(self) < self.SIZE:
+            self[code] = folded
         return folded
 
 
@@ -210,7 +215,6 @@ class _Item:
     term: Term
     excluded: bool = False
     is_or: bool = False
-    alternatives: list[Term] = field(default_factory=list)
 
 
 _QUOTES = str.maketrans("“”„‟", '""""')  # as word processors and phones type them
@@ -222,13 +226,18 @@ def parse(text: str) -> Query:
 
     Text without any letter or digit asks for nothing, and finds nothing.
 
-    :raises ValidationError: 422, if it has more than ``MAX_QUERY_CHARACTERS`` characters or ``MAX_QUERY_TOKENS`` words
+    :raises ValidationError: 422, if it has more than ``MAX_QUERY_CHARACTERS`` characters, ``MAX_QUERY_TOKENS`` words
+        or ``MAX_QUERY_PREFIXES`` prefixes
     """
     if len(text) > MAX_QUERY_CHARACTERS:
         raise invalid("free_text", f"Longer than {MAX_QUERY_CHARACTERS} characters.")
-    items = [_read_item(match) for match in _ITEM.finditer(unicodedata.normalize("NFKC", text).translate(_QUOTES))]
+    items = [
+        _read_item(match) for match in _ITEM.finditer(unicodedata.normalize("NFKC", text).translate(_QUOTES))
+    ]
     if sum(len(item.term) for item in items) > MAX_QUERY_TOKENS:
         raise invalid("free_text", f"More than {MAX_QUERY_TOKENS} words.")
+    if sum(item.term.prefix is not None for item in items) > MAX_QUERY_PREFIXES:
+        raise invalid("free_text", f"More than {MAX_QUERY_PREFIXES} words that end in '*'.")
     none_of = tuple(item.term for item in items if item.excluded and item.term)
     return Query(tuple(_all_of(items)), none_of)
 

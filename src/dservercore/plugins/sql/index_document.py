@@ -18,25 +18,34 @@ LEAD_TOKENS = 100
 
 FORM = "_"
 
-Facet = Literal["base_uri", "creator", "tag", "uploader", "uuid"]
-_FACET_SIGNS: dict[Facet, str] = {"base_uri": "=b", "creator": "=c", "tag": "=t", "uploader": "=p", "uuid": "=u"}
+#: The facet that every dataset has, and one that none has.
+EVERY, NONE = "=all", "=none"
+
+#: The facet of a base URI is this and its primary key.
+BASE_URI = "=b"
+
+Facet = Literal["creator", "tag", "uploader", "uuid"]
+_SIGNS: dict[Facet, str] = {"creator": "=c", "tag": "=t", "uploader": "=p", "uuid": "=u"}
 
 
 @lru_cache(maxsize=10_000)
 def facet(kind: Facet, value: str) -> str:
-    """Return the token by which datasets with exactly this base URI, creator, tag, uploader or UUID are found."""
+    """Return the token by which datasets with exactly this creator, tag, uploader or UUID are found."""
     digest = blake2b(value.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
-    return _FACET_SIGNS[kind] + digest
+    return _SIGNS[kind] + digest
 
 
-def index_document(dataset_info: Mapping[str, Any]) -> dict[str, str]:
-    """Return the tokens to store of a dataset, by column."""
+def index_document(dataset_info: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, str]:
+    """Return the tokens to store of a dataset, by column.
+
+    :param row: see :func:`tag_columns`
+    """
     return {
         "name": _stored(analyse(dataset_info["name"])),
         "rest": _stored(analyse(*_texts_of_rest(dataset_info))),
         **annotation_columns(dataset_info["annotations"]),
         **readme_columns(dataset_info["readme"]),
-        **tag_columns(dataset_info["tags"], dataset_info),
+        **tag_columns(dataset_info["tags"], row),
     }
 
 
@@ -51,19 +60,22 @@ def annotation_columns(annotations: Mapping[str, Any]) -> dict[str, str]:
     return {"annotations": _stored(analyse(*_texts_of_json(annotations)))}
 
 
-def tag_columns(tags: Iterable[str], dataset: Mapping[str, Any]) -> dict[str, str]:
+def tag_columns(tags: Iterable[str], row: Mapping[str, Any]) -> dict[str, str]:
     """Return the columns that tags fill.
 
-    :param dataset: ``base_uri``, ``creator_username``, ``uploaded_by`` and ``uuid``, whose facets stand beside the tags'
+    :param row: of the dataset: ``base_uri_id``, ``creator_username``, ``uploaded_by`` and ``uuid``, whose facets stand
+        beside those of the tags
     """
+    tags = list(tags)
     facets = [
-        facet("base_uri", dataset["base_uri"]),
-        facet("creator", dataset["creator_username"]),
-        facet("uuid", dataset["uuid"].lower()),
+        EVERY,
+        f"{BASE_URI}{row['base_uri_id']}",
+        facet("creator", row["creator_username"]),
+        facet("uuid", row["uuid"].lower()),
         *(facet("tag", tag) for tag in tags),
     ]
-    if dataset.get("uploaded_by") is not None:
-        facets.append(facet("uploader", dataset["uploaded_by"]))
+    if row["uploaded_by"] is not None:
+        facets.append(facet("uploader", row["uploaded_by"]))
     return {"tags": _stored(analyse(*tags)), "facets": " ".join(facets)}
 
 
@@ -76,8 +88,8 @@ def _texts_of_rest(dataset_info: Mapping[str, Any]) -> Iterator[str]:
     yield dataset_info["uri"]
     if dataset_info["uuid"] not in dataset_info["uri"]:
         yield dataset_info["uuid"]
-    for item in dataset_info["manifest"]["items"].values():
-        yield item["relpath"]
+    for item in dataset_info["manifest"].get("items", {}).values():
+        yield item.get("relpath", "")
 
 
 def _texts_of_json(value: Any) -> Iterator[str]:
@@ -86,7 +98,7 @@ def _texts_of_json(value: Any) -> Iterator[str]:
     while stack:
         value = stack.pop()
         if isinstance(value, Mapping):
-            for key, child in reversed(value.items()):
+            for key, child in reversed(list(value.items())):
                 stack += (child, key)
         elif isinstance(value, (list, tuple)):
             stack += reversed(value)

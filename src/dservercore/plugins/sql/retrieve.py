@@ -1,102 +1,181 @@
-"""The bundled retrieve plugin: documents in the SQL database, in the transaction of the dataset's row."""
+"""Descriptive metadata kept in the SQL database itself."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
-import zstandard
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import Select, Update, bindparam, delete, select, update
 
-from dservercore import db
-from dservercore.db import sql_db
-from dservercore.errors import UnknownURIError
+from dservercore.db import sql_db, upsert
+from dservercore.errors import UnknownURIError, ValidationError
 from dservercore.models import Dataset, DatasetDocument, DatasetTag
 from dservercore.plugin_api import RetrieveABC
+from dservercore.plugins.sql.packing import pack, unpack
 
-_documents = DatasetDocument.__table__
-_id_of_uri = select(Dataset.id).where(Dataset.uri == bindparam("of_uri")).scalar_subquery()
+_dataset = Dataset.__table__
+_document = DatasetDocument.__table__
+_tag = DatasetTag.__table__
+
+
+def _document_column(name: str) -> Select[Any]:
+    documents = _document.join(_dataset, _dataset.c.id == _document.c.dataset_id)
+    return select(_document.c[name]).select_from(documents).where(_dataset.c.uri == bindparam("uri"))
+
+
+_README = _document_column("readme")
+_ANNOTATIONS = _document_column("annotations")
+_MANIFEST = _document_column("manifest")
+_ID = select(_dataset.c.id).where(_dataset.c.uri == bindparam("uri"))
 _TAGS = (
-    select(DatasetTag.tag)
-    .select_from(Dataset)
-    .outerjoin(DatasetTag, DatasetTag.dataset_id == Dataset.id)
-    .where(Dataset.uri == bindparam("of_uri"))
-    .order_by(DatasetTag.position, DatasetTag.tag)
+    select(_tag.c.tag)
+    .select_from(_dataset.outerjoin(_tag))  # one row without a tag, where there are none
+    .where(_dataset.c.uri == bindparam("uri"))
+    .order_by(_tag.c.position, _tag.c.tag)
 )
+_OF_URI = _document.c.dataset_id == _ID.scalar_subquery()
+_DELETE = delete(_document).where(_OF_URI)
+_SET_README = update(_document).where(_OF_URI).values(readme=bindparam("value"))
+_SET_ANNOTATIONS = update(_document).where(_OF_URI).values(annotations=bindparam("value"))
 
 
 class SqlRetrieve(RetrieveABC):
-    """Keeps README and annotations as text, and the manifest compressed, in ``dataset_document``."""
+    """Keeps README, annotations and manifest in ``dataset_document``, beside the dataset's row.
+
+    Tags are rows that the server itself writes.
+    """
 
     shares_sql_session = True
     version_key = "dserver_retrieve_plugin_sql"
 
     def register_dataset(self, dataset_info: dict[str, Any]) -> None:
-        """Store the document of a dataset whose row is there already."""
-        values = {
-            "readme": dataset_info["readme"],
-            "annotations": _json(dataset_info["annotations"]),
-            "manifest": _compressed(dataset_info["manifest"]),
+        """Store a dataset's README, annotations and manifest, or replace them.
+
+        :raises UnknownURIError: if the dataset has no row
+        :raises ValidationError: if one of them cannot be stored
+        """
+        document = {
+            "dataset_id": _required(_ID, dataset_info["uri"]),
+            "readme": _storable(dataset_info["readme"]),
+            "annotations": _annotations_json(dataset_info["annotations"]),
+            "manifest": pack(_manifest_json(dataset_info["manifest"])),
         }
-        insert = db.insert(_documents).values(dataset_id=_id_of_uri, **values)
-        upsert = insert.on_conflict_do_update(index_elements=["dataset_id"], set_=values)
-        sql_db.session.execute(upsert, {"of_uri": dataset_info["uri"]})
+        replace = upsert(_document, ("dataset_id",), overwrite=("readme", "annotations", "manifest"))
+        sql_db.session.connection().execute(replace, document)
 
     def delete_dataset(self, uri: str) -> None:
-        """Forget the document; called before the dataset's row goes."""
-        sql_db.session.execute(delete(_documents).where(_documents.c.dataset_id == _id_of_uri), {"of_uri": uri})
+        """Forget a dataset's README, annotations and manifest; no error if there are none."""
+        sql_db.session.connection().execute(_DELETE, {"uri": uri})
 
     def get_readme(self, uri: str) -> str:
-        """Return the README."""
-        return self._column(uri, "readme")
+        """Return the README as it was registered.
+
+        :raises UnknownURIError: if the dataset is not stored
+        """
+        readme: str = _required(_README, uri)
+        return readme
 
     def get_annotations(self, uri: str) -> dict[str, Any]:
-        """Return the annotations."""
-        return orjson.loads(self._column(uri, "annotations"))
+        """Return the annotations by name.
 
-    def get_manifest(self, uri: str) -> dict[str, Any]:
-        """Return the manifest."""
-        return orjson.loads(self.get_manifest_json(uri))
-
-    def get_manifest_json(self, uri: str) -> bytes:
-        """Return the manifest as the JSON that is stored."""
-        return zstandard.ZstdDecompressor().decompress(self._column(uri, "manifest"))
+        :raises UnknownURIError: if the dataset is not stored
+        """
+        annotations: dict[str, Any] = json.loads(_required(_ANNOTATIONS, uri))
+        return annotations
 
     def get_tags(self, uri: str) -> list[str]:
-        """Return the tags, which are rows that the catalog keeps."""
-        tags = sql_db.session.execute(_TAGS, {"of_uri": uri}).scalars().all()
+        """Return the tags, in the order in which they were given.
+
+        :raises UnknownURIError: if the dataset is not registered
+        """
+        tags = sql_db.session.connection().execute(_TAGS, {"uri": uri}).scalars().all()
         if not tags:
-            raise UnknownURIError(f"No dataset is registered as {uri}")
+            raise UnknownURIError(uri)
         return [tag for tag in tags if tag is not None]
 
+    def get_manifest(self, uri: str) -> dict[str, Any]:
+        """Return the manifest: ``items``, ``hash_function`` and ``dtoolcore_version``.
+
+        :raises UnknownURIError: if the dataset is not stored
+        """
+        return _manifest(self.get_manifest_json(uri))
+
+    def get_manifest_json(self, uri: str) -> bytes:
+        """Return the manifest as JSON text in UTF-8, as it is stored, to be handed out without being rebuilt.
+
+        :raises UnknownURIError: if the dataset is not stored
+        """
+        return unpack(_required(_MANIFEST, uri))
+
     def set_readme(self, uri: str, readme: str) -> None:
-        """Replace the README."""
-        self._update(uri, readme=readme)
+        """Replace the README.
+
+        :raises UnknownURIError: if the dataset is not stored
+        :raises ValidationError: if it cannot be stored
+        """
+        _change(_SET_README, uri, _storable(readme))
 
     def set_annotations(self, uri: str, annotations: Mapping[str, Any]) -> None:
-        """Replace the annotations."""
-        self._update(uri, annotations=_json(annotations))
+        """Replace the annotations.
 
-    def set_tags(self, uri: str, tags: list[str]) -> None:
-        """Do nothing: the catalog has written the rows that :meth:`get_tags` reads."""
+        :raises UnknownURIError: if the dataset is not stored
+        :raises ValidationError: if they cannot be stored
+        """
+        _change(_SET_ANNOTATIONS, uri, _annotations_json(annotations))
 
-    def _column(self, uri: str, name: str) -> Any:
-        statement = select(_documents.c[name]).join(Dataset, Dataset.id == _documents.c.dataset_id)
-        row = sql_db.session.execute(statement.where(Dataset.uri == uri)).first()
-        if row is None:
-            raise UnknownURIError(f"No dataset is registered as {uri}")
-        return row[0]
-
-    def _update(self, uri: str, **values: Any) -> None:
-        sql_db.session.execute(
-            update(_documents).where(_documents.c.dataset_id == _id_of_uri).values(**values), {"of_uri": uri}
-        )
+    def set_tags(self, uri: str, tags: Iterable[str]) -> None:
+        """Do nothing: the server has written the rows that :meth:`get_tags` reads."""
 
 
-def _json(value: Any) -> str:
-    return orjson.dumps(value).decode()
+def _required(statement: Select[Any], uri: str) -> Any:
+    found = sql_db.session.connection().execute(statement, {"uri": uri}).scalar()
+    if found is None:
+        raise UnknownURIError(uri)
+    return found
 
 
-def _compressed(manifest: Mapping[str, Any]) -> bytes:
-    return zstandard.ZstdCompressor(level=3).compress(orjson.dumps(manifest))
+def _change(statement: Update, uri: str, value: str) -> None:
+    changed = sql_db.session.connection().execute(statement, {"uri": uri, "value": value})
+    if not changed.rowcount:
+        raise UnknownURIError(uri)
+
+
+def _storable(readme: str) -> str:
+    try:
+        readme.encode()
+    except UnicodeEncodeError:
+        raise ValidationError("readme: has characters (surrogates) that are no text") from None
+    return readme
+
+
+def _annotations_json(annotations: Mapping[str, Any]) -> str:
+    # Not orjson, which knows no integers beyond 64 bits.
+    return _json("annotations", annotations)
+
+
+def _manifest_json(manifest: Mapping[str, Any]) -> bytes:
+    try:
+        text = orjson.dumps(manifest)
+    except TypeError:  # a file name that is no text, for which json has escapes
+        return _json("manifest", manifest).encode()
+    if b"null" in text and orjson.loads(text) != manifest:
+        raise ValidationError("manifest: cannot be stored as JSON (a number is not finite)")
+    return text
+
+
+def _json(field: str, value: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as problem:
+        raise ValidationError(f"{field}: cannot be stored as JSON ({problem})") from None
+
+
+def _manifest(text: bytes) -> dict[str, Any]:
+    manifest: dict[str, Any]
+    try:
+        manifest = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        manifest = json.loads(text)
+    return manifest

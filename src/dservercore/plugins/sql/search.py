@@ -29,7 +29,11 @@ if TYPE_CHECKING:
 #: By what results can be sorted. Relevance is a matter of the words of ``free_text``: -1 is best first.
 SORT_FIELDS = ("base_uri", "created_at", "creator_username", "frozen_at", "name", "uri", "uuid", "relevance")
 
-_ANY_OF_FILTERS: dict[str, Facet] = {"creator_usernames": "creator", "uuids": "uuid", "uploaded_by": "uploader"}
+_ANY_OF_FILTERS: dict[str, Facet] = {
+    "creator_usernames": "creator",
+    "uuids": "uuid",
+    "uploaded_by": "uploader",
+}
 
 
 class SqlSearch(SearchABC):
@@ -63,7 +67,7 @@ class SqlSearch(SearchABC):
 
         :raises UnknownURIError: if the dataset has no row
         """
-        fts5.store(dataset_info["uri"], index_document(dataset_info))
+        fts5.store(dataset_info["uri"], lambda row: index_document(dataset_info, row))
 
     def delete_dataset(self, uri: str) -> None:
         """Take a dataset out of the index; no error if it is not there."""
@@ -74,21 +78,21 @@ class SqlSearch(SearchABC):
 
         :raises UnknownURIError: if the dataset is not in the index
         """
-        fts5.change(uri, lambda dataset: tag_columns(tags, dataset))
+        fts5.change(uri, lambda row: tag_columns(tags, row))
 
     def set_annotations(self, uri: str, annotations: Mapping[str, Any]) -> None:
         """Replace what is in the index of a dataset's annotations.
 
         :raises UnknownURIError: if the dataset is not in the index
         """
-        fts5.change(uri, lambda _dataset: annotation_columns(annotations))
+        fts5.change(uri, lambda _row: annotation_columns(annotations))
 
     def set_readme(self, uri: str, readme: str) -> None:
         """Replace what is in the index of a dataset's README.
 
         :raises UnknownURIError: if the dataset is not in the index
         """
-        fts5.change(uri, lambda _dataset: readme_columns(readme))
+        fts5.change(uri, lambda _row: readme_columns(readme))
 
     def search(
         self,
@@ -111,20 +115,20 @@ class SqlSearch(SearchABC):
             return fts5.page(match, count, order, offset=0, limit=None)
         if pagination_parameters.first_item >= count.matching:
             return []
-        return fts5.page(match, count, order, pagination_parameters.first_item, pagination_parameters.page_size)
+        return fts5.page(
+            match, count, order, pagination_parameters.first_item, pagination_parameters.page_size
+        )
 
 
 def _match(query: Mapping[str, Any]) -> fts5.Match | None:
     """Return what to look for, or None where that is nothing: no base URI, or a text without words."""
-    words = None
+    words = text_query.Query()
     if query.get("free_text") is not None:
         words = text_query.parse(query["free_text"])
         if not words:
             return None
     base_uris = query.get("base_uris")
-    if not base_uris:
-        return None
-    return fts5.match(words, _facets(query), base_uris, [facet("base_uri", base_uri) for base_uri in base_uris])
+    return fts5.match(words, _facets(query), base_uris) if base_uris else None
 
 
 def _facets(query: Mapping[str, Any]) -> list[list[str]]:
@@ -138,11 +142,14 @@ def _facets(query: Mapping[str, Any]) -> list[list[str]]:
 
 
 def _order(sort_parameters: SortParameters | None, has_words: bool) -> dict[str, int]:
-    """Return the fields to sort by, ending in ``uri`` so that the order is the same on every page."""
+    """Return the fields to sort by and their directions.
+
+    :raises ValidationError: 422, if one is unknown
+    """
     order = dict(sort_parameters.order) if sort_parameters is not None else {}
     for field in order:
         if field not in SORT_FIELDS:
             raise invalid("sort", f"Unknown field {field!r}; known are {', '.join(SORT_FIELDS)}.")
     if not has_words:
         order.pop("relevance", None)
-    return {**order, "uri": order.get("uri", 1)}
+    return order
