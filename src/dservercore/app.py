@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import click
+import flask_smorest
 from flask import Flask
 from flask_cors import CORS
 
@@ -17,8 +18,7 @@ from dservercore.api.docs import init_docs
 from dservercore.api.edits import STORAGE_UPDATED
 from dservercore.api.errors import JSONErrorApi, init_errors
 from dservercore.api.request_log import REQUEST_ID, init_request_log
-from dservercore.api.uris_in_paths import URIConverter
-from dservercore.blueprint import Blueprint
+from dservercore.api.uris_in_paths import CONVERTERS, URIConverter
 from dservercore.config import read_environment, with_defaults
 from dservercore.db import init_databases, jwt, ma, require_upgraded
 from dservercore.errors import ConfigurationError
@@ -44,7 +44,7 @@ def _create_app(test_config: Mapping[str, Any] | None) -> Flask:
     plugins = plugin_host.load_plugins(app.config)
     if test_config is None:
         plugin_host.add_plugin_config(app, plugins)
-    app.url_map.converters["uri"] = URIConverter
+    app.url_map.converters.update(CONVERTERS)
     CORS(app, expose_headers=["X-Pagination", "X-Sort", STORAGE_UPDATED, REQUEST_ID])
     init_request_log(app)
     init_errors(app)
@@ -73,7 +73,7 @@ def init_logging(app: Flask) -> None:
 def init_routes(app: Flask, plugins: plugin_host.PluginSet) -> None:
     """Mount the resources, then those of the extensions, and the documentation of both."""
     rest = JSONErrorApi(app)
-    rest.register_converter(URIConverter, lambda _converter: {"type": "string", "format": "uri"})
+    rest.register_converter(URIConverter, URIConverter.documentation)
     for resource in api.RESOURCES:
         rest.register_blueprint(resource)
     for extension in plugins.extensions:
@@ -81,9 +81,9 @@ def init_routes(app: Flask, plugins: plugin_host.PluginSet) -> None:
     init_docs(app, rest)
 
 
-def _blueprint_of(extension: plugin_host.ExtensionABC) -> Blueprint:
+def _blueprint_of(extension: plugin_host.ExtensionABC) -> flask_smorest.Blueprint:
     blueprint = extension.get_blueprint()
-    if not isinstance(blueprint, Blueprint.__mro__[1]):
+    if not isinstance(blueprint, flask_smorest.Blueprint):
         raise ConfigurationError(
             f"The extension {type(extension).__name__} has no flask_smorest or dservercore blueprint"
         )
@@ -106,6 +106,5 @@ def _stop(error: ConfigurationError) -> None:
         raise click.ClickException(error.message) from error
     if _under_gunicorn():
         print(f"Error: {error.message}", file=sys.stderr)
-        raise SystemExit(
-            4
-        )  # gunicorn's own code for an application that cannot be loaded; it does not try again
+        # gunicorn's own code for an application that cannot be loaded: it does not try again.
+        raise SystemExit(4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -186,7 +186,13 @@ def data_directory(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *config*, given in code instead of the environment, completed by what the server cannot do without."""
+    """Return *config*, given in code instead of the environment, completed by what the server cannot do without.
+
+    Text counts as it would in the environment: ``"False"`` is no.
+
+    :raises ConfigurationError: in one line, naming the setting that is wrong
+    """
+    texts = {name: value for name, value in config.items() if isinstance(value, str)}
     return {
         **FIXED,
         **{setting.name: setting.default for setting in SETTINGS},
@@ -194,6 +200,7 @@ def with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
         "CONFIG_SECRETS_TO_OBFUSCATE": list(CONFIG_EXCLUSIONS),
         "SQLALCHEMY_DATABASE_URI": "sqlite:///:memory:",
         **config,
+        **{setting.name: _read(setting, texts) for setting in SETTINGS if setting.name in texts},
     }
 
 
@@ -252,13 +259,13 @@ def _read_api_spec_options(environ: Mapping[str, str]) -> dict[str, Any]:
     return options
 
 
-def shown(config: Mapping[str, Any]) -> dict[str, Any]:
+def shown(config: Mapping[str, Any], exclusions: Iterable[str] = ()) -> dict[str, Any]:
     """Return *config* as an administrator may show it to others.
 
-    Only all-upper-case keys; values that are not JSON as text; secrets as ``***``: those listed under
-    ``CONFIG_SECRETS_TO_OBFUSCATE`` and whatever is named like one, or is an address with a password in it.
+    Only all-upper-case keys; values that are not JSON as text; secrets as ``***``: those in *exclusions* or listed
+    under ``CONFIG_SECRETS_TO_OBFUSCATE``, and whatever is named like one, or is an address with a password in it.
     """
-    listed = {*config.get("CONFIG_SECRETS_TO_OBFUSCATE", ()), *CONFIG_EXCLUSIONS}
+    listed = {*config.get("CONFIG_SECRETS_TO_OBFUSCATE", ()), *CONFIG_EXCLUSIONS, *exclusions}
     return {key: _shown_value(key, value, listed) for key, value in config.items() if key.isupper()}
 
 

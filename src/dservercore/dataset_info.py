@@ -74,7 +74,7 @@ def checked(info: Mapping[str, Any]) -> dict[str, Any]:
         "name": _checked_text(info, "name", 1, 80),
         "creator_username": _checked_text(info, "creator_username", 1, 255),
         "readme": _checked_text(info, "readme"),
-        "manifest": _checked_mapping(info, "manifest"),
+        "manifest": _checked_manifest(info["manifest"]),
         "frozen_at": frozen_at,
         "created_at": frozen_at if info.get("created_at") is None else _checked_time(info, "created_at"),
         "number_of_items": _checked_count(info, "number_of_items"),
@@ -213,10 +213,14 @@ def _checked_text(info: Mapping[str, Any], field: str, least: int = 0, most: int
     return text
 
 
-def _checked_mapping(info: Mapping[str, Any], field: str) -> Mapping[str, Any]:
-    if not isinstance(info[field], Mapping):
-        raise invalid(field, "must be an object")
-    return info[field]
+def _checked_manifest(manifest: Any) -> Mapping[str, Any]:
+    """Return the manifest, whose items are objects; what they say is up to whoever froze the dataset."""
+    if not isinstance(manifest, Mapping) or not isinstance(manifest.get("items", {}), Mapping):
+        raise invalid("manifest", "must be an object, and so must its items")
+    for identifier, item in manifest.get("items", {}).items():
+        if not isinstance(item, Mapping) or not isinstance(item.get("relpath", ""), str):
+            raise invalid("manifest", f"the item {identifier!r} must be an object whose relpath is text")
+    return manifest
 
 
 def _checked_time(info: Mapping[str, Any], field: str) -> float:

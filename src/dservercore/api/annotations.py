@@ -14,7 +14,7 @@ from flask.views import MethodView
 
 from dservercore import guards
 from dservercore.api.answers import answers, json_answer
-from dservercore.api.edits import edit_answer
+from dservercore.api.edits import STORAGE_HEADERS, edit_answer
 from dservercore.blueprint import Blueprint
 from dservercore.catalog import metadata
 from dservercore.errors import invalid
@@ -48,7 +48,7 @@ class Annotations(MethodView):
         return json_answer({"annotations": metadata.get_annotations(search_scope, uri)})
 
     @guards.with_scope("search", "register")
-    @answers(blp, 200, AnnotationSchema, errors=(400, 401, 403, 404, 422))
+    @answers(blp, 200, AnnotationSchema, errors=(400, 401, 403, 404, 413, 422), headers=STORAGE_HEADERS)
     @blp.arguments(AnnotationPutSchema)
     def put(
         self, body: dict[str, Any], uri: str, search_scope: Scope, register_scope: Scope, actor: Actor
@@ -62,7 +62,7 @@ class Annotation(MethodView):
     """One annotation of a dataset. You need search and register permission."""
 
     @guards.with_scope("search", "register")
-    @answers(blp, 200, AnnotationSchema, errors=(400, 401, 403, 404, 422))
+    @answers(blp, 200, AnnotationSchema, errors=(400, 401, 403, 404, 413, 422), headers=STORAGE_HEADERS)
     @blp.arguments(AnnotationPutSchema)
     def put(
         self,
@@ -77,7 +77,7 @@ class Annotation(MethodView):
         return _put(f"{uri}/{name}", body, search_scope, register_scope)
 
     @guards.with_scope("search", "register")
-    @answers(blp, 200, AnnotationSchema)
+    @answers(blp, 200, AnnotationSchema, headers=STORAGE_HEADERS)
     def delete(
         self, uri: str, name: str, search_scope: Scope, register_scope: Scope, actor: Actor
     ) -> Response:

@@ -16,6 +16,9 @@ from dservercore.schemas import ErrorSchema, TokenErrorSchema
 #: Errors that every route with a token can give; the checks of the token itself have a shape of their own.
 _TOKEN_ERRORS = (401, 422)
 
+#: What a route answers that has nothing to tell: an empty JSON string.
+NOTHING = {"type": "string", "enum": [""]}
+
 
 def json_answer(obj: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return the response whose body is *obj* as JSON.
@@ -42,6 +45,7 @@ def answers(
     errors: Iterable[int] = (401, 403, 404, 422),
     many: bool = False,
     description: str | None = None,
+    headers: Mapping[str, Any] | None = None,
     public: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorate a view with its documentation: the answer, the errors, and whether it needs a token.
@@ -55,9 +59,12 @@ def answers(
     :param errors: HTTP statuses that the view can fail with
     :param many: the answer is a list, and *schema* the class of its elements
     :param description: of the answer
+    :param headers: of the answer, as OpenAPI header objects by name
     :param public: the view needs no token
     """
-    answer = blp.response(status, schema(many=True) if many else schema, description=description)
+    answer = blp.response(
+        status, schema(many=True) if many else schema, description=description, headers=headers
+    )
 
     def decorator(view: Callable[..., Any]) -> Callable[..., Any]:
         answering = documented = answer(view)

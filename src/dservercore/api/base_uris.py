@@ -10,7 +10,7 @@ from flask.views import MethodView
 from flask_smorest.pagination import PaginationParameters
 
 from dservercore import db, guards
-from dservercore.api.answers import also_answers, answers, json_answer
+from dservercore.api.answers import NOTHING, also_answers, answers, json_answer
 from dservercore.api.paging import page_answer, slice_of
 from dservercore.blueprint import Blueprint
 from dservercore.catalog import base_uris
@@ -44,7 +44,7 @@ class BaseURIs(MethodView):
         return page_answer(([{"base_uri": b["base_uri"]} for b in found], total), pagination_parameters)
 
 
-@blp.route("/<uri:base_uri>")
+@blp.route("/<base_uri:base_uri>")
 class BaseURI(MethodView):
     """One base URI and its permissions."""
 
@@ -55,7 +55,7 @@ class BaseURI(MethodView):
         return json_answer(base_uris.get_base_uri(base_uri))
 
     @guards.admin_only
-    @answers(blp, 201, BaseURIObjectSchema, errors=(400, 401, 403, 409, 422))
+    @answers(blp, 201, BaseURIObjectSchema, errors=(400, 401, 403, 409, 413, 422))
     @blp.arguments(BaseURIPutSchema)
     def post(self, users: dict[str, Any], base_uri: str, actor: Actor) -> Response:
         """Register a base URI that is not registered yet."""
@@ -64,8 +64,8 @@ class BaseURI(MethodView):
         return json_answer(created, 201)
 
     @guards.admin_only
-    @also_answers(blp, 200)
-    @answers(blp, 201, errors=(400, 401, 403, 422))
+    @also_answers(blp, 200, NOTHING)
+    @answers(blp, 201, NOTHING, errors=(400, 401, 403, 413, 422))
     @blp.arguments(BaseURIPutSchema)
     def put(self, users: dict[str, Any], base_uri: str, actor: Actor) -> Response:
         """Register a base URI, or replace all permissions on one: 201 if it is new, else 200."""
@@ -74,7 +74,7 @@ class BaseURI(MethodView):
         return json_answer("", 201 if is_new else 200)
 
     @guards.admin_only
-    @answers(blp, 200, errors=(401, 403, 409, 422))
+    @answers(blp, 200, NOTHING, errors=(401, 403, 409, 422))
     @blp.arguments(DeleteOptionsSchema, location="query")
     def delete(self, options: dict[str, Any], base_uri: str, actor: Actor) -> Response:
         """Remove a base URI and the permissions on it; one that holds datasets only with `with_datasets=true`."""

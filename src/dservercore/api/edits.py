@@ -12,6 +12,14 @@ from dservercore.catalog import storage
 
 STORAGE_UPDATED = "X-Storage-Updated"
 
+#: For the documentation of the routes.
+STORAGE_HEADERS = {
+    STORAGE_UPDATED: {
+        "description": "Whether the dataset in its storage was updated too",
+        "schema": {"type": "string", "enum": ["true", "false"]},
+    }
+}
+
 
 def edit_answer(uri: str, field: storage.Field, value: Any) -> Response:
     """Commit an edit, bring it to the dataset in its storage if that can be, and answer with the full new value.

@@ -7,7 +7,8 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionError
 from werkzeug.exceptions import HTTPException, default_exceptions
 
 from dservercore import errors
@@ -43,10 +44,12 @@ class JSONErrorApi(Api):
 
 
 def init_errors(app: Flask) -> None:
-    """Answer domain errors, and a database that is out of reach, as the table says."""
+    """Answer domain errors as the table says, and what only the database can know as well."""
     app.register_error_handler(errors.DserverError, _domain_error)
     app.register_error_handler(errors.ValidationError, _validation_error)
     app.register_error_handler(OperationalError, _database_error)
+    app.register_error_handler(NoConnectionError, _database_error)
+    app.register_error_handler(IntegrityError, _overtaken)
 
 
 def error_answer(status: int, message: str, details: Any = None) -> Response:
@@ -71,7 +74,15 @@ def _validation_error(error: errors.ValidationError) -> Response:
     return error_answer(error.status, error.message, {error.location: error.errors} if error.errors else None)
 
 
-def _database_error(error: OperationalError) -> Response:
+def _database_error(error: OperationalError | NoConnectionError) -> Response:
     # The driver's text may name hosts, files and SQL: it is for the log alone.
-    logger.error("The database cannot serve: %s", error.orig)
+    logger.error("The database cannot serve: %s", getattr(error, "orig", error))
     return error_answer(HTTPStatus.SERVICE_UNAVAILABLE, "The database cannot serve this request now")
+
+
+def _overtaken(error: IntegrityError) -> Response:
+    # What a request found is checked before it writes; what comes in between, only the database sees.
+    logger.warning("Overtaken by another request: %s", error.orig)
+    return error_answer(
+        HTTPStatus.CONFLICT, "Another request changed the same thing at this moment; try again"
+    )

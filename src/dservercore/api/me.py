@@ -28,7 +28,7 @@ class Me(MethodView):
         return json_answer(users.get_user(cast(str, actor.username)))
 
     @guards.signed_in
-    @answers(blp, 200, UserObjectSchema, errors=(400, 401, 422))
+    @answers(blp, 200, UserObjectSchema, errors=(400, 401, 413, 422))
     @blp.arguments(MeUpdateSchema)
     def patch(self, changes: dict[str, Any], actor: Actor) -> Response:
         """Change the name that you are shown under."""

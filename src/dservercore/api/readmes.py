@@ -7,7 +7,7 @@ from flask.views import MethodView
 
 from dservercore import guards
 from dservercore.api.answers import answers, json_answer
-from dservercore.api.edits import edit_answer
+from dservercore.api.edits import STORAGE_HEADERS, edit_answer
 from dservercore.blueprint import Blueprint
 from dservercore.catalog import metadata
 from dservercore.schemas import ReadmeRequestSchema, ReadmeSchema
@@ -27,7 +27,7 @@ class Readme(MethodView):
         return json_answer({"readme": metadata.get_readme(search_scope, uri)})
 
     @guards.with_scope("search", "register")
-    @answers(blp, 200, ReadmeSchema, errors=(400, 401, 403, 404, 422))
+    @answers(blp, 200, ReadmeSchema, errors=(400, 401, 403, 404, 413, 422), headers=STORAGE_HEADERS)
     @blp.arguments(ReadmeRequestSchema)
     def put(
         self, body: dict[str, str], uri: str, search_scope: Scope, register_scope: Scope, actor: Actor

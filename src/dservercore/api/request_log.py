@@ -6,6 +6,7 @@ import logging
 import re
 import time
 import uuid
+from urllib.parse import quote
 
 from flask import Flask, Response, g, request
 
@@ -21,6 +22,7 @@ def init_request_log(app: Flask) -> None:
 
     The query string is left out: it may hold what somebody searches for.
     """
+    logging.getLogger("werkzeug").addFilter(_is_of_no_request)
     app.before_request(_begin)
     app.after_request(_end)
 
@@ -48,5 +50,10 @@ def _end(response: Response) -> Response:
 
 
 def _printable(text: str) -> str:
-    """Return *text* without anything that could end the line or move the cursor of a terminal."""
-    return text if text.isascii() and text.isprintable() else ascii(text)[1:-1]
+    """Return *text* percent-encoded, so that nothing in it ends the line, looks like its next field or moves a cursor."""
+    return quote(text, safe="/:@!$&'()*+,;=~", errors="backslashreplace")
+
+
+def _is_of_no_request(record: logging.LogRecord) -> bool:
+    """Return False for what the development server logs of each request: ours says more, and not what was searched."""
+    return not str(record.msg).endswith('"%s" %s %s')

@@ -9,7 +9,7 @@ from flask.views import MethodView
 from flask_smorest.pagination import PaginationParameters
 
 from dservercore import db, guards
-from dservercore.api.answers import also_answers, answers, json_answer
+from dservercore.api.answers import NOTHING, also_answers, answers, json_answer
 from dservercore.api.paging import page_answer, slice_of
 from dservercore.blueprint import Blueprint
 from dservercore.catalog import datasets
@@ -41,7 +41,7 @@ class Datasets(MethodView):
         return _found(query, **given)
 
     @guards.with_scope("search")
-    @answers(blp, 200, DatasetObjectSchema, many=True, errors=(400, 401, 404, 422))
+    @answers(blp, 200, DatasetObjectSchema, many=True, errors=(400, 401, 404, 413, 422))
     @_sorted
     @blp.paginate()
     @blp.arguments(SearchDatasetSchema)
@@ -82,8 +82,8 @@ class Dataset(MethodView):
         return json_answer(datasets.find(search_scope, uri))
 
     @guards.with_scope("register")
-    @also_answers(blp, 200)
-    @answers(blp, 201, errors=(400, 401, 403, 413, 422))
+    @also_answers(blp, 200, NOTHING)
+    @answers(blp, 201, NOTHING, errors=(400, 401, 403, 413, 422))
     @blp.arguments(RegisterDatasetSchema)
     def put(self, info: dict[str, Any], uri: str, register_scope: Scope, actor: Actor) -> Response:
         """Register a dataset, or replace what is registered: 201 if it is new, else 200.
@@ -99,7 +99,7 @@ class Dataset(MethodView):
         return json_answer("", 201 if is_new else 200)
 
     @guards.with_scope("register")
-    @answers(blp, 200, errors=(401, 403, 422))
+    @answers(blp, 200, NOTHING, errors=(401, 403, 422))
     def delete(self, uri: str, register_scope: Scope, actor: Actor) -> Response:
         """Remove a dataset's registration; the dataset itself stays in its storage."""
         datasets.delete_dataset(register_scope, uri)

@@ -9,7 +9,7 @@ from flask.views import MethodView
 from flask_smorest.pagination import PaginationParameters
 
 from dservercore import db, guards, permissions
-from dservercore.api.answers import also_answers, answers, json_answer
+from dservercore.api.answers import NOTHING, also_answers, answers, json_answer
 from dservercore.api.paging import page_answer, slice_of
 from dservercore.blueprint import Blueprint
 from dservercore.catalog import summary, users
@@ -47,8 +47,8 @@ class User(MethodView):
         return json_answer(users.get_user(username))
 
     @guards.admin_only
-    @also_answers(blp, 200)
-    @answers(blp, 201, errors=(400, 401, 403, 409, 422))
+    @also_answers(blp, 200, NOTHING)
+    @answers(blp, 201, NOTHING, errors=(400, 401, 403, 409, 413, 422))
     @blp.arguments(UserPutSchema)
     def put(self, properties: dict[str, Any], username: str, actor: Actor) -> Response:
         """Register a user, or set the properties of one (administrators only): 201 if the user is new, else 200.
@@ -60,7 +60,7 @@ class User(MethodView):
         return json_answer("", 201 if is_new else 200)
 
     @guards.admin_only
-    @answers(blp, 200, UserObjectSchema, errors=(400, 401, 403, 404, 409, 422))
+    @answers(blp, 200, UserObjectSchema, errors=(400, 401, 403, 404, 409, 413, 422))
     @blp.arguments(UserPatchSchema)
     def patch(self, changes: dict[str, Any], username: str, actor: Actor) -> Response:
         """Change some properties of a user (administrators only)."""
@@ -69,7 +69,7 @@ class User(MethodView):
         return json_answer(user)
 
     @guards.admin_only
-    @answers(blp, 200, errors=(401, 403, 409, 422))
+    @answers(blp, 200, NOTHING, errors=(401, 403, 409, 422))
     def delete(self, username: str, actor: Actor) -> Response:
         """Remove a user with all permissions (administrators only); datasets stay. The user's tokens end at once."""
         users.delete_user(username, actor=actor)
@@ -88,7 +88,7 @@ class UserSummary(MethodView):
         return json_answer(summary.summarise(permissions.scope_of_user(username)))
 
 
-@blp.route("/<username>/search/<uri:base_uri>")
+@blp.route("/<username>/search/<base_uri:base_uri>")
 class SearchPermission(MethodView):
     """A user's permission to search a base URI."""
 
@@ -105,7 +105,7 @@ class SearchPermission(MethodView):
         return _revoked("search", username, base_uri)
 
 
-@blp.route("/<username>/register/<uri:base_uri>")
+@blp.route("/<username>/register/<base_uri:base_uri>")
 class RegisterPermission(MethodView):
     """A user's permission to register datasets in a base URI."""
 

@@ -104,7 +104,7 @@ def remove(uri: str) -> None:
 
 def _row_to_change(uri: str) -> Any:
     # Whoever names other tokens than those in the index when taking them out ruins it.
-    pass  # begin_write()
+    begin_write()
     return _execute(_ROW, uri=uri).first()
 
 

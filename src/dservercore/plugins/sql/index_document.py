@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import islice
 from typing import Any, Literal
 
-from dservercore.text_query import Analysis, analyse
+from dservercore.text_query import BREAK, analyse
 
 #: The beginning of a README, where it says what the dataset is, counts once more than the rest: this many tokens.
 LEAD_TOKENS = 100
+
+#: Texts that are analysed at once.
+BATCH = 10_000
 
 FORM = "_"
 
@@ -41,8 +45,8 @@ def index_document(dataset_info: Mapping[str, Any], row: Mapping[str, Any]) -> d
     :param row: see :func:`tag_columns`
     """
     return {
-        "name": _stored(analyse(dataset_info["name"])),
-        "rest": _stored(analyse(*_texts_of_rest(dataset_info))),
+        "name": _stored([dataset_info["name"]]),
+        "rest": _stored(_texts_of_rest(dataset_info)),
         **annotation_columns(dataset_info["annotations"]),
         **readme_columns(dataset_info["readme"]),
         **tag_columns(dataset_info["tags"], row),
@@ -52,12 +56,15 @@ def index_document(dataset_info: Mapping[str, Any], row: Mapping[str, Any]) -> d
 def readme_columns(readme: str) -> dict[str, str]:
     """Return the columns that a README fills."""
     analysis = analyse(readme)
-    return {"lead": " ".join(analysis.tokens[:LEAD_TOKENS]), "readme": _stored(analysis)}
+    return {
+        "lead": " ".join(analysis.tokens[:LEAD_TOKENS]),
+        "readme": _with_forms(" ".join(analysis.tokens), analysis.forms),
+    }
 
 
 def annotation_columns(annotations: Mapping[str, Any]) -> dict[str, str]:
     """Return the column that annotations fill, with their names and everything in their values."""
-    return {"annotations": _stored(analyse(*_texts_of_json(annotations)))}
+    return {"annotations": _stored(_texts_of_json(annotations))}
 
 
 def tag_columns(tags: Iterable[str], row: Mapping[str, Any]) -> dict[str, str]:
@@ -76,11 +83,23 @@ def tag_columns(tags: Iterable[str], row: Mapping[str, Any]) -> dict[str, str]:
     ]
     if row["uploaded_by"] is not None:
         facets.append(facet("uploader", row["uploaded_by"]))
-    return {"tags": _stored(analyse(*tags)), "facets": " ".join(facets)}
+    return {"tags": _stored(tags), "facets": " ".join(facets)}
 
 
-def _stored(analysis: Analysis) -> str:
-    return " ".join([*analysis.tokens, *(FORM + form for form in analysis.forms)])
+def _stored(texts: Iterable[str]) -> str:
+    """Return the tokens of *texts* and the forms of their words, going through a million file names in batches."""
+    texts = iter(texts)
+    tokens: list[str] = []
+    forms: dict[str, None] = {}
+    while batch := list(islice(texts, BATCH)):
+        analysis = analyse(*batch)
+        tokens.append(" ".join(analysis.tokens))
+        forms |= dict.fromkeys(analysis.forms)
+    return _with_forms(f" {BREAK} ".join(tokens), forms)
+
+
+def _with_forms(tokens: str, forms: Iterable[str]) -> str:
+    return " ".join([tokens, *(FORM + form for form in forms)])
 
 
 def _texts_of_rest(dataset_info: Mapping[str, Any]) -> Iterator[str]:

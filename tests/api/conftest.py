@@ -1,0 +1,249 @@
+"""Fixtures for the REST API: one application for the whole session, on a database that each test finds as new.
+
+Every answer that a test receives is compared with the OpenAPI document, and with what holds for all answers.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, STRANGER
+from flask import Flask
+from flask.testing import FlaskClient
+from flask_jwt_extended import create_access_token
+from sqlalchemy import event
+from werkzeug.test import TestResponse
+
+from api.openapi import OpenAPIDocument
+from dservercore import create_app, sql_db
+from dservercore.catalog import base_uris, users
+
+
+class CheckedClient(FlaskClient):
+    """A client that fails the test when an answer is not what the API promises of every answer."""
+
+    document: OpenAPIDocument
+
+    def open(self, *args: Any, **kwargs: Any) -> TestResponse:
+        """Send a request and return the checked answer."""
+        answer = super().open(*args, **kwargs)
+        assert answer.status_code < 500 or answer.status_code == 503, answer.text
+        assert answer.headers["Access-Control-Allow-Origin"]
+        assert answer.headers["X-Request-ID"]
+        if answer.request.method != "OPTIONS":
+            self.document.check(self.application.url_map, answer)
+        if answer.status_code < 400 and isinstance(answer.get_json(silent=True), dict):
+            assert "msg" not in answer.json, "dtool-lookup-api takes that for an error"
+        return answer
+
+
+# Applications
+
+
+@pytest.fixture(scope="session")
+def shared_config(tmp_path_factory: pytest.TempPathFactory, key_pair: tuple[Path, Path]) -> dict[str, Any]:
+    private, public = key_pair
+    return {
+        "SECRET_KEY": "for tests alone",
+        "SQLALCHEMY_DATABASE_URI": f"sqlite:///{tmp_path_factory.mktemp('api') / 'test.db'}",
+        "JWT_PRIVATE_KEY": private.read_text(),
+        "JWT_PUBLIC_KEY": public.read_text(),
+    }
+
+
+@pytest.fixture(scope="session")
+def shared_app(shared_config: dict[str, Any]) -> Flask:
+    app = create_app(shared_config)
+    CheckedClient.document = OpenAPIDocument(app.test_client().get("/doc/openapi.json").json)
+    app.test_client_class = CheckedClient
+    with app.app_context():
+        event.listen(sql_db.engine, "connect", _do_not_wait_for_the_disk)
+    return app
+
+
+def _do_not_wait_for_the_disk(connection: Any, _record: Any) -> None:
+    # No test pulls the plug, and waiting takes longer than everything else.
+    connection.execute("PRAGMA synchronous = OFF")
+
+
+@pytest.fixture(scope="session")
+def databases(shared_app: Flask) -> dict[str, Path]:
+    """Database files to start from: with empty tables, and with the people and base URIs of ``tests/conftest.py``."""
+    current = Path(shared_app.config["SQLALCHEMY_DATABASE_URI"].removeprefix("sqlite:///"))
+    files = {name: current.with_suffix(f".{name}") for name in ("empty", "people")}
+    with shared_app.app_context():
+        sql_db.create_all()
+        sql_db.engine.dispose()
+        shutil.copy(current, files["empty"])
+        users.add_user(ADMIN, is_admin=True)
+        for name in (CHAMPION, READER, NOBODY):
+            users.add_user(name)
+        base_uris.create_base_uri(RED, [CHAMPION, READER], [CHAMPION])
+        base_uris.create_base_uri(BLUE, [READER], [])
+        sql_db.session.commit()
+        sql_db.session.remove()
+        sql_db.engine.dispose()
+        shutil.copy(current, files["people"])
+    return files | {"current": current}
+
+
+def _start_from(app: Flask, databases: dict[str, Path], name: str) -> None:
+    with app.app_context():
+        sql_db.engine.dispose()
+    for leftover in ("-wal", "-shm"):
+        databases["current"].with_name(databases["current"].name + leftover).unlink(missing_ok=True)
+    shutil.copy(databases[name], databases["current"])
+
+
+@pytest.fixture()
+def config(shared_config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration of :func:`app`, and so the same database."""
+    return dict(shared_config)
+
+
+@pytest.fixture()
+def app(shared_app: Flask, databases: dict[str, Path]) -> Flask:
+    """The application with empty tables."""
+    _start_from(shared_app, databases, "empty")
+    return shared_app
+
+
+@pytest.fixture()
+def people(app: Flask, databases: dict[str, Path]) -> None:
+    """The users and base URIs named at the top of ``tests/conftest.py``."""
+    _start_from(app, databases, "people")
+
+
+@pytest.fixture()
+def make_app(people: None, config: dict[str, Any]) -> Iterator[Callable[..., Flask]]:
+    """``make_app(**settings)`` returns another application on the same database, configured differently."""
+    made = []
+
+    def make(**settings: Any) -> Flask:
+        app = create_app({**config, **settings})
+        app.test_client_class = CheckedClient
+        made.append(app)
+        return app
+
+    yield make
+    for app in made:
+        with app.app_context():
+            sql_db.engine.dispose()
+
+
+# People
+
+
+@pytest.fixture(scope="session")
+def tokens(shared_app: Flask) -> dict[str, str]:
+    """A valid token of everybody, made once, because signing takes its time."""
+    with shared_app.app_context():
+        return {name: create_access_token(name) for name in (ADMIN, CHAMPION, READER, NOBODY, STRANGER)}
+
+
+@pytest.fixture()
+def sign_in(app: Flask, tokens: dict[str, str]) -> Callable[..., CheckedClient]:
+    """``sign_in(username)`` returns a client that sends the token of that user."""
+
+    def client_of(username: str, app: Flask = app) -> CheckedClient:
+        client = app.test_client()
+        client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {tokens[username]}"
+        return client
+
+    return client_of
+
+
+@pytest.fixture()
+def anonymous(app: Flask, people: None) -> CheckedClient:
+    """A client without a token."""
+    return app.test_client()
+
+
+@pytest.fixture()
+def admin(people: None, sign_in: Callable[..., CheckedClient]) -> CheckedClient:
+    """The administrator, who has no permission on any base URI."""
+    return sign_in(ADMIN)
+
+
+@pytest.fixture()
+def champion(people: None, sign_in: Callable[..., CheckedClient]) -> CheckedClient:
+    """May search and register in RED."""
+    return sign_in(CHAMPION)
+
+
+@pytest.fixture()
+def reader(people: None, sign_in: Callable[..., CheckedClient]) -> CheckedClient:
+    """May search RED and BLUE."""
+    return sign_in(READER)
+
+
+@pytest.fixture()
+def nobody(people: None, sign_in: Callable[..., CheckedClient]) -> CheckedClient:
+    """Registered, without any permission."""
+    return sign_in(NOBODY)
+
+
+@pytest.fixture()
+def stranger(people: None, sign_in: Callable[..., CheckedClient]) -> CheckedClient:
+    """Has a valid token, but is not registered."""
+    return sign_in(STRANGER)
+
+
+# Paths and headers
+
+
+def route(resource: str, uri: str, *more: str) -> str:
+    """Return the path of a URI's *resource*, such as ``/tags/s3/red/x/fruit``."""
+    return "/".join(["", resource, uri.replace("://", "/", 1), *more])
+
+
+def pagination(answer: TestResponse) -> dict[str, int]:
+    """Return the content of ``X-Pagination``."""
+    return json.loads(answer.headers["X-Pagination"])
+
+
+def sorting(answer: TestResponse) -> list[tuple[str, int]]:
+    """Return the content of ``X-Sort``: fields and directions, in order."""
+    return list(json.loads(answer.headers["X-Sort"])["sort"].items())
+
+
+# Statements
+
+
+@dataclass
+class Statements:
+    """SQL statements that were executed."""
+
+    executed: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.executed)
+
+
+@pytest.fixture()
+def statements(app: Flask) -> Callable[[], Any]:
+    """``with statements() as executed:`` collects the SQL statements of the block."""
+
+    @contextmanager
+    def collect() -> Iterator[Statements]:
+        collected = Statements()
+        with app.app_context():
+            engine = sql_db.engine
+
+        def remember(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+            collected.executed.append(statement)
+
+        event.listen(engine, "before_cursor_execute", remember)
+        try:
+            yield collected
+        finally:
+            event.remove(engine, "before_cursor_execute", remember)
+
+    return collect
