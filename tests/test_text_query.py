@@ -227,6 +227,7 @@ def test_a_query_for_nothing_is_false() -> None:
 
 @given(st.text(st.characters(codec=None), max_size=200))
 @example('-"')
+@example("´*")  # an accent on nothing
 @example("OR OR OR")
 @example('"OR" -OR OR*')
 def test_no_text_is_an_error(text: str) -> None:

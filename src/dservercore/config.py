@@ -22,7 +22,7 @@ CONFIG_EXCLUSIONS = ["JWT_PRIVATE_KEY", "SECRET_KEY", "SQLALCHEMY_DATABASE_URI"]
 _SECRET_NAME = re.compile(
     r"(SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|PRIVATE_KEY|API_KEY|ACCESS_KEY|MONGO_URI)(?!.*_FILE$)"
 )
-_SECRET_IN_URL = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*(?=@)")
+_SECRET_IN_URL = re.compile(r"(?<=://)[^/\s]+(?=@)")
 _NOT_SECRET = {"CONFIG_SECRETS_TO_OBFUSCATE"}
 HIDDEN = "***"
 
@@ -270,13 +270,16 @@ def shown(config: Mapping[str, Any], exclusions: Iterable[str] = ()) -> dict[str
 
 
 def _shown_value(key: str, value: Any, listed: set[str]) -> Any:
-    if key in listed or (key not in _NOT_SECRET and _SECRET_NAME.search(key) and value):
+    """Return what may be shown of a setting, or of a part of one, such as the options of a database connection."""
+    if key in listed or (key not in _NOT_SECRET and _SECRET_NAME.search(key.upper()) and value):
         return HIDDEN
-    try:
-        text = json.dumps(value)
-    except (TypeError, ValueError):
-        return _SECRET_IN_URL.sub(HIDDEN, str(value))
-    return json.loads(_SECRET_IN_URL.sub(HIDDEN, text))
+    if isinstance(value, Mapping):
+        return {str(name): _shown_value(str(name), part, listed) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_shown_value("", part, listed) for part in value]
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    return _SECRET_IN_URL.sub(HIDDEN, str(value))
 
 
 def __getattr__(name: str) -> Any:

@@ -254,10 +254,10 @@ def _read_phrase(text: str) -> Term:
 
 def _read_word(text: str) -> Term:
     without_star = text.rstrip("*")
-    if without_star == text or not without_star or not _is_part_of_word(without_star[-1]):
+    words = fold(without_star)
+    if without_star == text or not words or not _is_part_of_word(without_star[-1]):
         return _read_phrase(text)
-    *before, last = fold(without_star)
-    return Term(tuple(stem(word) for word in before), prefix=last)
+    return Term(tuple(stem(word) for word in words[:-1]), prefix=words[-1])
 
 
 def _all_of(items: list[_Item]) -> list[AnyOf]:

@@ -121,7 +121,11 @@ def _rule(routes: Map, path: str, method: str) -> str | None:
 
 
 def _pointer(response: dict[str, Any], path: str, method: str, status: str) -> str:
-    start = response["$ref"] if "$ref" in response else f"#/paths/{_escaped(path)}/{method.lower()}/responses/{status}"
+    start = (
+        response["$ref"]
+        if "$ref" in response
+        else f"#/paths/{_escaped(path)}/{method.lower()}/responses/{status}"
+    )
     return f"{DOCUMENT}{start}/content/application~1json/schema"
 
 

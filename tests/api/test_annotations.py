@@ -37,7 +37,9 @@ class TestReading:
 
 
 class TestReplacingAll:
-    @pytest.mark.parametrize("annotations", [{}, {"crop": "peas", "yield": [1, 2.5, None, {"a": "b"}]}, {"x": None}], ids=str)
+    @pytest.mark.parametrize(
+        "annotations", [{}, {"crop": "peas", "yield": [1, 2.5, None, {"a": "b"}]}, {"x": None}], ids=str
+    )
     def test_answers_with_the_new_ones_which_are_then_read(self, champion, uri, annotations):
         answer = champion.put(route("annotations", uri), json={"annotations": annotations})
         assert (answer.status_code, answer.json) == (200, {"annotations": annotations})
@@ -86,7 +88,9 @@ class TestReplacingAll:
 
 
 class TestOne:
-    @pytest.mark.parametrize("value", ["peas", "", 0, 1.5, -(2**63), True, [], {}, [1, [None]], {"a": {"b": None}}], ids=str)
+    @pytest.mark.parametrize(
+        "value", ["peas", "", 0, 1.5, -(2**63), True, [], {}, [1, [None]], {"a": {"b": None}}], ids=str
+    )
     def test_is_set_to_any_value(self, champion, uri, value):
         answer = champion.put(route("annotations", uri, "crop"), json={"value": value})
         assert (answer.status_code, answer.json) == (200, {"annotations": {"soil": "loam", "crop": value}})
@@ -106,7 +110,9 @@ class TestOne:
         assert champion.get(route("annotations", uri)).json == answer.json
 
     @pytest.mark.parametrize(
-        "body", [{"value": None}, {"value": 2**63}, {"value": "\0"}, {"value": 1, "x": 1}, {"values": 1}], ids=str
+        "body",
+        [{"value": None}, {"value": 2**63}, {"value": "\0"}, {"value": 1, "x": 1}, {"values": 1}],
+        ids=str,
     )
     def test_what_is_no_value(self, champion, uri, body):
         assert champion.put(route("annotations", uri, "crop"), json=body).status_code == 422
@@ -124,7 +130,9 @@ class TestOne:
         assert (answer.status_code, answer.json) == (200, SOIL)
 
     @pytest.mark.parametrize("request_", [{"method": "PUT", "json": {"value": 1}}, {"method": "DELETE"}])
-    def test_needs_search_and_register_permission(self, admin, champion, reader, nobody, uri, register, request_):
+    def test_needs_search_and_register_permission(
+        self, admin, champion, reader, nobody, uri, register, request_
+    ):
         path = route("annotations", uri, "soil")
         for client in (reader, nobody, admin):
             assert client.open(path, **request_).status_code == 403

@@ -59,7 +59,14 @@ PROTECTED = [
     ("DELETE", "/base-uris/s3/red"),
     ("GET", "/config/info"),
 ]
-PUBLIC = ["/config/versions", "/config/health", "/config/ready", "/doc/openapi.json", "/doc/swagger", "/doc/redoc"]
+PUBLIC = [
+    "/config/versions",
+    "/config/health",
+    "/config/ready",
+    "/doc/openapi.json",
+    "/doc/swagger",
+    "/doc/redoc",
+]
 WITH_BODY = [(method, path) for method, path in PROTECTED if method in ("POST", "PUT", "PATCH")]
 
 
@@ -170,7 +177,9 @@ class TestTokens:
     def test_a_token_that_is_not_valid_yet(self, asking, signed):
         self.is_unprocessable(asking(signed(sub=CHAMPION, nbf=time.time() + 3600)))
 
-    @pytest.mark.parametrize("subject", ["", " ", "nobody-knows", "x" * 10_000, "a\0b", "\ud800", "CARL", "carl "])
+    @pytest.mark.parametrize(
+        "subject", ["", " ", "nobody-knows", "x" * 10_000, "a\0b", "\ud800", "CARL", "carl "]
+    )
     def test_a_subject_who_is_not_registered(self, asking, signed, subject):
         answer = asking(signed(sub=subject))
         assert answer.status_code == 401

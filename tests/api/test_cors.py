@@ -14,8 +14,21 @@ EXPOSED = {"X-Pagination", "X-Sort", "X-Storage-Updated", "X-Request-ID"}
 PATHS = [
     *["/uris", "/uris/s3/red/x", "/uuids/x", "/readmes/s3/red/x", "/manifests/s3/red/x", "/tags/s3/red/x"],
     *["/tags/s3/red/x/fruit", "/annotations/s3/red/x", "/annotations/s3/red/x/soil", "/users", "/users/carl"],
-    *["/users/carl/summary", "/users/carl/search/s3/red", "/users/carl/register/s3/red", "/me", "/me/summary"],
-    *["/base-uris", "/base-uris/s3/red", "/config/info", "/config/versions", "/config/health", "/config/ready"],
+    *[
+        "/users/carl/summary",
+        "/users/carl/search/s3/red",
+        "/users/carl/register/s3/red",
+        "/me",
+        "/me/summary",
+    ],
+    *[
+        "/base-uris",
+        "/base-uris/s3/red",
+        "/config/info",
+        "/config/versions",
+        "/config/health",
+        "/config/ready",
+    ],
     *["/doc/openapi.json", "/doc/swagger"],
 ]
 
@@ -54,7 +67,9 @@ class TestAnswers:
         assert listed(answer.headers["Access-Control-Expose-Headers"]) == EXPOSED
 
     def test_no_cookies_are_asked_for(self, champion):
-        assert "Access-Control-Allow-Credentials" not in champion.get("/uris", headers={"Origin": SITE}).headers
+        assert (
+            "Access-Control-Allow-Credentials" not in champion.get("/uris", headers={"Origin": SITE}).headers
+        )
 
 
 class TestPreflight:
@@ -75,7 +90,11 @@ class TestPreflight:
         assert answer.headers["Access-Control-Allow-Origin"] == SITE
         assert "Origin" in listed(answer.headers["Vary"])
         assert listed(answer.headers["Access-Control-Allow-Methods"]) == METHODS
-        assert listed(answer.headers["Access-Control-Allow-Headers"]) == {"authorization", "content-type", "x-anything"}
+        assert listed(answer.headers["Access-Control-Allow-Headers"]) == {
+            "authorization",
+            "content-type",
+            "x-anything",
+        }
 
     def test_without_an_origin(self, anonymous):
         answer = anonymous.options("/uris", headers={"Access-Control-Request-Method": "GET"})

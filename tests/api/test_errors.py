@@ -19,7 +19,9 @@ def without_message(answer):
 
 
 class TestShape:
-    @pytest.mark.parametrize("path", ["/", "/nowhere", "/uris/", "/users/", "/me/", "/config", "/doc", "/uuids/"])
+    @pytest.mark.parametrize(
+        "path", ["/", "/nowhere", "/uris/", "/users/", "/me/", "/config", "/doc", "/uuids/"]
+    )
     def test_an_unknown_route(self, admin, path):
         answer = admin.get(path)
         assert answer.status_code == 404
@@ -63,7 +65,10 @@ class TestShape:
         assert "s3://red/missing" in champion.get("/uris/s3/red/missing").json["message"]
         assert "search" in nobody.get("/uris/s3/red/missing").json["message"]
         assert CHAMPION in admin.post(f"/users/{CHAMPION}/search/s3/red").json["message"]
-        assert "type" in champion.put("/uris/s3/red/x", json=dataset_info(uri="s3://red/x", type="x")).json["message"]
+        assert (
+            "type"
+            in champion.put("/uris/s3/red/x", json=dataset_info(uri="s3://red/x", type="x")).json["message"]
+        )
 
 
 class TestBodies:
@@ -102,7 +107,9 @@ class TestBodies:
         assert answer.status_code == 422
         assert set(answer.json["errors"]) == {"json"}
 
-    @pytest.mark.parametrize("body", ['{"\\u0000": 1}', '{"\\ud800": 1}', '{"x": 1e999}', '{"x": ' + "9" * 30 + "}"])
+    @pytest.mark.parametrize(
+        "body", ['{"\\u0000": 1}', '{"\\ud800": 1}', '{"x": 1e999}', '{"x": ' + "9" * 30 + "}"]
+    )
     def test_what_no_store_can_hold(self, send, body):
         answer = send(body)
         assert answer.status_code == 422
@@ -112,7 +119,12 @@ class TestBodies:
 class TestBodiesOfAdministrators:
     @pytest.mark.parametrize(
         ("method", "path"),
-        [("PUT", "/users/x"), ("PATCH", "/users/carl"), ("PUT", "/base-uris/s3/x"), ("POST", "/base-uris/s3/x")],
+        [
+            ("PUT", "/users/x"),
+            ("PATCH", "/users/carl"),
+            ("PUT", "/base-uris/s3/x"),
+            ("POST", "/base-uris/s3/x"),
+        ],
     )
     def test_are_read_in_the_same_way(self, admin, method, path):
         def send(body):
@@ -124,7 +136,9 @@ class TestBodiesOfAdministrators:
 
 
 class TestNoBody:
-    @pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded", "text/json"])
+    @pytest.mark.parametrize(
+        "content_type", [None, "text/plain", "application/x-www-form-urlencoded", "text/json"]
+    )
     @pytest.mark.parametrize("body", [b"", b'{"unknown": 1}', b"{"])
     def test_no_body_and_what_is_not_called_json_is_an_empty_object(self, champion, content_type, body):
         answer = champion.post("/uris", data=body, content_type=content_type)
@@ -185,8 +199,37 @@ class TestPaths:
     """Whatever stands in a path, the answer is one that the route documents."""
 
     ODD = [
-        *["%00", "a%00b", "%FF", "%ED%A0%80", "%0A", "a%0Ab", "%1B", "%7F", "%C2%85", "%E2%80%AE", "%F0%9F%98%80"],
-        *[".", "..", "...", "%2E%2E", "..%2F..", "%25", "%2525", "'", '"', "%3F", "%23", ";", "&", "=", "[", "]"],
+        *[
+            "%00",
+            "a%00b",
+            "%FF",
+            "%ED%A0%80",
+            "%0A",
+            "a%0Ab",
+            "%1B",
+            "%7F",
+            "%C2%85",
+            "%E2%80%AE",
+            "%F0%9F%98%80",
+        ],
+        *[
+            ".",
+            "..",
+            "...",
+            "%2E%2E",
+            "..%2F..",
+            "%25",
+            "%2525",
+            "'",
+            '"',
+            "%3F",
+            "%23",
+            ";",
+            "&",
+            "=",
+            "[",
+            "]",
+        ],
         *["s3:", ":", "%3A%2F%2F", "s3:%2F%2F", "://", "http://[x", "<x>", "{uri}", "x" * 5000, "%20", "+"],
         *["' OR 1=1--", "*", "\\", "_", "-", "%C3%A9", "javascript:alert(1)", "null", "true", "9" * 30],
     ]
@@ -276,7 +319,6 @@ class TestFailures:
         assert json.loads(answer.data) == {"code": 500, "status": "Internal Server Error"}
         assert "the secret" in caplog.text
 
-
     def test_a_bug_in_a_statement(self, make_app, sign_in, caplog):
         """What was to be written is not for the log."""
 
@@ -294,13 +336,24 @@ class TestFailures:
 
 def test_head_answers_like_get_without_a_body(anonymous, champion, admin, register):
     uri = register()["uri"]
-    paths = ["/uris", "/uris?free_text=beans", "/me", "/me/summary", "/config/info", "/uuids/x", f"/users/{CHAMPION}"]
+    paths = [
+        "/uris",
+        "/uris?free_text=beans",
+        "/me",
+        "/me/summary",
+        "/config/info",
+        "/uuids/x",
+        f"/users/{CHAMPION}",
+    ]
     paths += [route(resource, uri) for resource in ("uris", "readmes", "manifests", "tags", "annotations")]
     paths += ["/uris/s3/red/missing", "/uris/s3/blue/x", "/uris?page=7", "/users"]
     for client, asked in [
         (champion, paths),
         (admin, ["/users", "/users/x", "/base-uris", "/base-uris/s3/red", f"/users/{CHAMPION}/summary"]),
-        (anonymous, ["/config/health", "/config/versions", "/config/ready", "/doc/openapi.json", "/uris", "/none"]),
+        (
+            anonymous,
+            ["/config/health", "/config/versions", "/config/ready", "/doc/openapi.json", "/uris", "/none"],
+        ),
     ]:
         for path in asked:
             head, get = client.head(path), client.get(path)

@@ -16,7 +16,8 @@ SAME = "af6727bf-29c7-43dd-b42f-a5d7ede28337"
 def twelve(register):
     """Twelve datasets in RED, all with one UUID in their document, and their URIs in order."""
     return sorted(
-        register(uri=f"{RED}/d{number:02}", uuid=SAME, name=f"name-{number % 3}")["uri"] for number in range(12)
+        register(uri=f"{RED}/d{number:02}", uuid=SAME, name=f"name-{number % 3}")["uri"]
+        for number in range(12)
     )
 
 
@@ -84,7 +85,9 @@ class TestPages:
             "page": 2, "previous_page": 1, "next_page": 3,
         }  # fmt: skip
 
-    @pytest.mark.parametrize("path", ["/uris", "/uris?free_text=x", "/uris?tags=x", "/uris?base_uris=s3://x", "/uuids/x"])
+    @pytest.mark.parametrize(
+        "path", ["/uris", "/uris?free_text=x", "/uris?tags=x", "/uris?base_uris=s3://x", "/uuids/x"]
+    )
     def test_page_one_of_nothing_is_empty(self, champion, path):
         answer = champion.get(path)
         assert (answer.status_code, answer.json) == (200, [])
@@ -110,7 +113,9 @@ class TestPages:
         assert champion.get("/uuids/x?page=2").status_code == 404
         assert champion.get("/uris?tags=x&page=2").status_code == 200
 
-    @pytest.mark.parametrize("query", ["free_text=beans", "creator_usernames=olga", "tags=beans", f"uuids={SAME}"])
+    @pytest.mark.parametrize(
+        "query", ["free_text=beans", "creator_usernames=olga", "tags=beans", f"uuids={SAME}"]
+    )
     def test_beyond_the_last_page_of_a_search_it_is_empty(self, champion, twelve, query):
         answer = champion.get(f"/uris?{query}&page=3")
         assert (answer.status_code, answer.json) == (200, [])
@@ -162,7 +167,9 @@ class TestOrder:
         for dataset, uuid in zip(DATASETS, UUIDS, strict=True):
             register(dataset["uri"].rsplit("/", 1)[0], uuid=uuid, **dataset)
 
-    @pytest.mark.parametrize("query", ["", "free_text=beans&", "creator_usernames=zoe&creator_usernames=amy&"])
+    @pytest.mark.parametrize(
+        "query", ["", "free_text=beans&", "creator_usernames=zoe&creator_usernames=amy&"]
+    )
     @pytest.mark.parametrize(
         ("sort", "order", "header"),
         [
@@ -215,7 +222,18 @@ class TestOrder:
         assert sorting(reader.post(f"/uris{query}", json={"tags": ["x"]})) == header
 
     @pytest.mark.parametrize(
-        "sort", ["colour", "-colour", "name,colour", "Name", "number_of_items", "uploaded_at", "--name", "name;uri", "+"]
+        "sort",
+        [
+            "colour",
+            "-colour",
+            "name,colour",
+            "Name",
+            "number_of_items",
+            "uploaded_at",
+            "--name",
+            "name;uri",
+            "+",
+        ],
     )
     def test_anything_else_is_refused(self, reader, sort):
         for path in ("/uris?", "/uris?free_text=x&", "/uuids/x?"):
@@ -228,7 +246,11 @@ class TestOrder:
             ("", [ADMIN, CHAMPION, NOBODY, READER], [("username", 1)]),
             ("?sort=-username", [READER, NOBODY, CHAMPION, ADMIN], [("username", -1)]),
             ("?sort=is_admin", [CHAMPION, NOBODY, READER, ADMIN], [("is_admin", 1)]),
-            ("?sort=-is_admin,-username", [ADMIN, READER, NOBODY, CHAMPION], [("is_admin", -1), ("username", -1)]),
+            (
+                "?sort=-is_admin,-username",
+                [ADMIN, READER, NOBODY, CHAMPION],
+                [("is_admin", -1), ("username", -1)],
+            ),
         ]:
             answer = admin.get(f"/users{sort}")
             assert [user["username"] for user in answer.json] == names
@@ -251,7 +273,9 @@ class TestOrder:
         for sort in ("name", "-frozen_at", "created_at", "-base_uri", "uuid"):
             for query in ("", "&free_text=beans"):
                 whole = uris_of(champion.get(f"/uris?sort={sort}&page_size=100{query}"))
-                pages = [champion.get(f"/uris?sort={sort}&page_size=5&page={page}{query}") for page in (1, 2, 3)]
+                pages = [
+                    champion.get(f"/uris?sort={sort}&page_size=5&page={page}{query}") for page in (1, 2, 3)
+                ]
                 assert [uri for page in pages for uri in uris_of(page)] == whole
                 assert sorted(whole) == twelve
 

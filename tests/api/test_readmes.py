@@ -66,7 +66,16 @@ class TestReplacing:
         assert champion.get("/uris?free_text=x").json == []
 
     @pytest.mark.parametrize(
-        "body", [{}, {"readme": None}, {"readme": 1}, {"readme": {"a": 1}}, {"readme": "\0"}, {"readme": "x", "y": 1}], ids=str
+        "body",
+        [
+            {},
+            {"readme": None},
+            {"readme": 1},
+            {"readme": {"a": 1}},
+            {"readme": "\0"},
+            {"readme": "x", "y": 1},
+        ],
+        ids=str,
     )
     def test_what_is_no_readme(self, champion, register, body):
         info = register()

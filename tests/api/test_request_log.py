@@ -75,7 +75,10 @@ class TestLine:
             ("/uris/s3/red/%1B%5B2J", "/uris/s3/red/%1B%5B2J"),
             ("/uris/s3/red/%C2%9B31m", "/uris/s3/red/%C2%9B31m"),
             ("/uris/s3/red/%E2%80%AEgnp", "/uris/s3/red/%E2%80%AEgnp"),
-            ("/uris/s3/red/x%20200%200.1%20ms%20user=ada%20id=1", "/uris/s3/red/x%20200%200.1%20ms%20user=ada%20id=1"),
+            (
+                "/uris/s3/red/x%20200%200.1%20ms%20user=ada%20id=1",
+                "/uris/s3/red/x%20200%200.1%20ms%20user=ada%20id=1",
+            ),
             ("/uris/s3%3A%2F%2Fred%2Fx", "/uris/s3://red/x"),
             ("/uris/s3/red/gr%C3%B6%C3%9Fe", "/uris/s3/red/gr%C3%B6%C3%9Fe"),
             ("/%00", "/%00"),
@@ -124,20 +127,29 @@ class TestRequestID:
         assert one != other
         assert re.fullmatch(r"[0-9a-f]{32}", one)
 
-    @pytest.mark.parametrize("given", ["42", "af6727bf-29c7-43dd-b42f-a5d7ede28337", "Root=1-67891233-abc:7/8+9=", "a" * 128])
+    @pytest.mark.parametrize(
+        "given", ["42", "af6727bf-29c7-43dd-b42f-a5d7ede28337", "Root=1-67891233-abc:7/8+9=", "a" * 128]
+    )
     def test_one_is_taken_over(self, champion, logged, given):
         answer = champion.get("/uris", headers={"X-Request-ID": given})
         assert answer.headers["X-Request-ID"] == given
         assert logged()["id"] == given
 
-    @pytest.mark.parametrize("given", ["", " ", "a b", "a\tb", "é", "a" * 129, "x\x1b[2J", '"', "a;b", "<script>"])
+    @pytest.mark.parametrize(
+        "given", ["", " ", "a b", "a\tb", "é", "a" * 129, "x\x1b[2J", '"', "a;b", "<script>"]
+    )
     def test_one_that_could_forge_a_line_is_replaced(self, champion, logged, given):
         answer = champion.get("/uris", headers={"X-Request-ID": given})
         assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["X-Request-ID"])
         assert logged()["id"] == answer.headers["X-Request-ID"]
 
     def test_it_comes_with_errors_too(self, anonymous, champion):
-        for answer in (anonymous.get("/uris"), champion.get("/nowhere"), champion.post("/me"), champion.get("/uris?page=0")):
+        for answer in (
+            anonymous.get("/uris"),
+            champion.get("/nowhere"),
+            champion.post("/me"),
+            champion.get("/uris?page=0"),
+        ):
             assert answer.headers["X-Request-ID"]
 
 
@@ -183,7 +195,9 @@ class TestLiveServer:
         address, log = serve()
         before = len(log.read_text().splitlines())
         header = {"Authorization": f"Bearer {tokens[CHAMPION]}"}
-        assert requests.get(f"{address}/uris?free_text=embargoed", headers=header, timeout=30).status_code == 200
+        assert (
+            requests.get(f"{address}/uris?free_text=embargoed", headers=header, timeout=30).status_code == 200
+        )
         (line,) = log.read_text().splitlines()[before:]
         assert LINE.search(line)["user"] == CHAMPION
         assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", line)

@@ -74,7 +74,9 @@ class TestReplacing:
         assert champion.put("/tags/s3/unknown/missing", json={"tags": []}).status_code == 403
 
     @pytest.mark.parametrize(
-        "body", [{"tags": None}, {"tags": "x"}, {"tags": {"a": 1}}, {"tags": [1]}, {"tags": [None]}, {"colour": []}], ids=str
+        "body",
+        [{"tags": None}, {"tags": "x"}, {"tags": {"a": 1}}, {"tags": [1]}, {"tags": [None]}, {"colour": []}],
+        ids=str,
     )
     def test_what_is_no_list_of_tags(self, champion, uri, body):
         assert champion.put(route("tags", uri), json=body).status_code == 422
@@ -108,7 +110,9 @@ class TestOne:
             assert (answer.status_code, answer.json) == (200, {"tags": ["2026"]})
 
     @pytest.mark.parametrize("method", ["POST", "DELETE"])
-    def test_needs_search_and_register_permission(self, admin, champion, reader, nobody, uri, register, method):
+    def test_needs_search_and_register_permission(
+        self, admin, champion, reader, nobody, uri, register, method
+    ):
         path = route("tags", uri, "beans")
         for client in (reader, nobody, admin):
             assert client.open(path, method=method).status_code == 403
@@ -144,7 +148,9 @@ class TestOne:
         assert champion.delete(route("tags", uri, quote(tag, safe=""))).json == {"tags": ["beans", "2026"]}
 
     def test_percent_encoding_is_no_part_of_it(self, champion, uri):
-        assert champion.post(route("tags", uri, "%70eas%2Dand%2e")).json == {"tags": ["beans", "2026", "peas-and."]}
+        assert champion.post(route("tags", uri, "%70eas%2Dand%2e")).json == {
+            "tags": ["beans", "2026", "peas-and."]
+        }
 
     def test_a_dataset_may_be_called_like_a_tag(self, champion, register):
         """The URI ends where a registered one does."""

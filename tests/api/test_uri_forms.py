@@ -85,7 +85,9 @@ class TestAcceptedForms:
         assert answer.json == {"annotations": {"x": 1, "y": 2}}
         assert champion.delete(f"/annotations/{form}/x").json == {"annotations": {"y": 2}}
 
-    @pytest.mark.parametrize("form", ["s3/red", "s3%2Fred", "s3://red", "s3%3A%2F%2Fred", "s3%3A//red", "s3:/red"])
+    @pytest.mark.parametrize(
+        "form", ["s3/red", "s3%2Fred", "s3://red", "s3%3A%2F%2Fred", "s3%3A//red", "s3:/red"]
+    )
     @pytest.mark.parametrize("slash", ["", "/", "%2F"])
     def test_base_uris(self, admin, form, slash):
         form += slash
@@ -137,7 +139,8 @@ class TestFiles:
         assert champion.get(f"/readmes/{form}").status_code == 200
 
     @pytest.mark.parametrize(
-        "form", ["file//data/beans", "file:///data/beans", "file%3A///data/beans", "file%3A%2F%2F%2Fdata%2Fbeans"]
+        "form",
+        ["file//data/beans", "file:///data/beans", "file%3A///data/beans", "file%3A%2F%2F%2Fdata%2Fbeans"],
     )
     def test_without_a_host_three_slashes_are_kept(self, admin, champion, form):
         uri = self.register(admin, champion, "file:///data", "beans")
@@ -154,7 +157,22 @@ class TestFiles:
 class TestUnusualNames:
     """Whatever a dataset is called, percent-encoding its URI finds it."""
 
-    NAMES = ["a b", "a+b", "100%", "%2F", "%20", "a;b=c&d", "größe", "数据", "😀", "it's", "a,b", "(x)", "~$!*@:", "a%2Fb"]
+    NAMES = [
+        "a b",
+        "a+b",
+        "100%",
+        "%2F",
+        "%20",
+        "a;b=c&d",
+        "größe",
+        "数据",
+        "😀",
+        "it's",
+        "a,b",
+        "(x)",
+        "~$!*@:",
+        "a%2Fb",
+    ]
 
     @pytest.mark.parametrize("name", NAMES)
     def test_encoded(self, champion, name):
@@ -205,7 +223,9 @@ class TestLiveServer:
             assert (status, dataset["uri"]) == (200, URI), form
             assert ask("HEAD", f"/uris/{form}") == (200, None)
             assert ask("POST", f"/tags/{form}/new")[0] == 200
-            assert ask("PUT", f"/annotations/{form}", '{"annotations": {"a": 1}}')[1] == {"annotations": {"a": 1}}
+            assert ask("PUT", f"/annotations/{form}", '{"annotations": {"a": 1}}')[1] == {
+                "annotations": {"a": 1}
+            }
             status, annotations = ask("PUT", f"/annotations/{form}/b", '{"value": 2}')
             assert (status, annotations) == (200, {"annotations": {"a": 1, "b": 2}}), form
         for form in REFUSED.values():

@@ -176,7 +176,10 @@ class TestFilters:
             ({"free_text": "amy", "tags": ["fruit"], "base_uris": [BLUE]}, "2"),
             ({"creator_usernames": ["amy"], "tags": ["red"]}, "1"),
             ({"creator_usernames": ["amy"], "uuids": [UUID], "base_uris": [BLUE]}, ""),
-            ({"creator_usernames": ["bob"], "uploaded_by": ["eve"], "uuids": [UUID], "base_uris": [BLUE]}, "3"),
+            (
+                {"creator_usernames": ["bob"], "uploaded_by": ["eve"], "uuids": [UUID], "base_uris": [BLUE]},
+                "3",
+            ),
             ({"tags": []}, "1234"),
             ({"uuids": [], "creator_usernames": []}, "1234"),
             ({"tags": [], "creator_usernames": ["amy"]}, "12"),
@@ -187,7 +190,9 @@ class TestFilters:
     def test_by_post_and_by_get(self, reader, query, found):
         expected = [f"d{number}" for number in found]
         assert sorted(names(reader.post("/uris", json=query))) == expected
-        parameters = [(key, item) for key, value in query.items() for item in ([value] if key == "free_text" else value)]
+        parameters = [
+            (key, item) for key, value in query.items() for item in ([value] if key == "free_text" else value)
+        ]
         assert sorted(names(reader.get("/uris", query_string=parameters))) == expected
 
     def test_no_base_uri_at_all_finds_nothing(self, reader):
@@ -227,8 +232,40 @@ class TestFilters:
     @pytest.mark.parametrize(
         "text",
         [
-            *[":", "/", "(", "*", '"', "'", "-", "+", "a:b", "name:beans", "NEAR(a b)", "a AND", "OR", "NOT", "^a", "{a}"],
-            *["beans OR", "OR beans", "-beans", "--", '"" ', '"a', "a*b", "\\", "%", "_", "😀", "ß", "\t\n", "é" * 500],
+            *[
+                ":",
+                "/",
+                "(",
+                "*",
+                '"',
+                "'",
+                "-",
+                "+",
+                "a:b",
+                "name:beans",
+                "NEAR(a b)",
+                "a AND",
+                "OR",
+                "NOT",
+                "^a",
+                "{a}",
+            ],
+            *[
+                "beans OR",
+                "OR beans",
+                "-beans",
+                "--",
+                '"" ',
+                '"a',
+                "a*b",
+                "\\",
+                "%",
+                "_",
+                "😀",
+                "ß",
+                "\t\n",
+                "é" * 500,
+            ],
             *["$where", "{'$ne': 1}", "1=1; DROP TABLE dataset", "\u202e", "\ufffd", "a\u0301", "x" * 10_000],
         ],
     )
@@ -249,7 +286,18 @@ class TestFreeTextReach:
     @pytest.mark.parametrize(
         "text",
         [
-            *["bean", "HARVEST", "bean-harvest", "Greenhouse", "beans", "loam", "soil", "2026", "olga", "red"],
+            *[
+                "bean",
+                "HARVEST",
+                "bean-harvest",
+                "Greenhouse",
+                "beans",
+                "loam",
+                "soil",
+                "2026",
+                "olga",
+                "red",
+            ],
             *["U00096", "U00096.3.rev.1.bt2", "pods", "bt2", UUID, UUID.upper(), UUID[:8], f"{RED}/{UUID}"],
         ],
     )
@@ -257,7 +305,9 @@ class TestFreeTextReach:
         register(uuid=UUID)
         assert names(champion.post("/uris", json={"free_text": text})) == ["bean-harvest"]
 
-    @pytest.mark.parametrize("text", ["ean", "greenhous3", "grün", "greenh", "d89117c9da2cc34586e183017cb14851"])
+    @pytest.mark.parametrize(
+        "text", ["ean", "greenhous3", "grün", "greenh", "d89117c9da2cc34586e183017cb14851"]
+    )
     def test_parts_of_words_and_hashes_are_not_found(self, champion, register, text):
         register(uuid=UUID)
         assert names(champion.post("/uris", json={"free_text": text})) == []
@@ -300,7 +350,8 @@ class TestRegister:
 
     def test_everything_arrives(self, champion):
         info = dataset_info(
-            readme="---\nproject: größe 😀\n", annotations={"a": {"b": [1, None, 2.5, "x"]}, "language": "klingon"}
+            readme="---\nproject: größe 😀\n",
+            annotations={"a": {"b": [1, None, 2.5, "x"]}, "language": "klingon"},
         )
         champion.put(path_of(info), json=info)
         for resource, key in [("readmes", "readme"), ("tags", "tags"), ("annotations", "annotations")]:
@@ -393,7 +444,9 @@ class TestRegisterForms:
         assert len(champion.get(f"/uuids/{UUID}").json) == 1
         assert len(champion.post("/uris", json={"uuids": [UUID]}).json) == 1
 
-    @pytest.mark.parametrize("moment", [FROZEN_AT, str(FROZEN_AT), "1536238185.881941", 1536238185, "1536238185", "1e9"])
+    @pytest.mark.parametrize(
+        "moment", [FROZEN_AT, str(FROZEN_AT), "1536238185.881941", 1536238185, "1536238185", "1e9"]
+    )
     def test_times_as_numbers_or_numeric_strings(self, champion, moment):
         answer, info = self.put(champion, frozen_at=moment, created_at=moment)
         assert answer.status_code == 201
@@ -401,7 +454,8 @@ class TestRegisterForms:
         assert found["frozen_at"] == found["created_at"] == float(moment)
 
     @pytest.mark.parametrize(
-        ("given", "stored"), [(7, 7), ("7", 7), (7.9, 7), (0, 0), (2**63 - 1, 2**63 - 1), (str(2**63 - 1), 2**63 - 1)]
+        ("given", "stored"),
+        [(7, 7), ("7", 7), (7.9, 7), (0, 0), (2**63 - 1, 2**63 - 1), (str(2**63 - 1), 2**63 - 1)],
     )
     def test_counts_as_numbers_or_numeric_strings(self, champion, given, stored):
         answer, info = self.put(champion, number_of_items=given, size_in_bytes=given)
@@ -524,23 +578,43 @@ class TestRefusedDocuments:
         ("creator_username", ["", "x" * 256, 1, "\ud800"]),
         ("readme", [1, {"a": 1}, "\0", "\udfff"]),
         ("type", [1, ["dataset"]]),
-        ("frozen_at", ["abc", "inf", "-inf", "nan", "1e18", 1e18, "", True, [1], "2026-01-01", "1_000_000_000_000"]),
+        (
+            "frozen_at",
+            ["abc", "inf", "-inf", "nan", "1e18", 1e18, "", True, [1], "2026-01-01", "1_000_000_000_000"],
+        ),
         ("created_at", ["abc", "inf", "nan", "1e18", -1e18, "", False, {}]),
         ("number_of_items", [-1, "-1", 2**63, "x", 2**70, True, [1], "1e400", "nan"]),
         ("size_in_bytes", [-1, 2**63, str(2**63), "x", 1e30, [], "inf"]),
-        ("tags", ["fruit", {"a": 1}, [1], [None], ["bad tag!"], [""], ["a" * 81], ["a/b"], ["a\n"], ["ü"], ["\0"]]),
-        ("annotations", [[], "x", 1, {"bad name!": 1}, {"": 1}, {"a" * 81: 1}, {"a/b": 1}, {"a\n": 1}, {"ü": 1}]),
+        (
+            "tags",
+            ["fruit", {"a": 1}, [1], [None], ["bad tag!"], [""], ["a" * 81], ["a/b"], ["a\n"], ["ü"], ["\0"]],
+        ),
+        (
+            "annotations",
+            [[], "x", 1, {"bad name!": 1}, {"": 1}, {"a" * 81: 1}, {"a/b": 1}, {"a\n": 1}, {"ü": 1}],
+        ),
         ("annotations", [{"x": 2**63}, {"x": [-(2**63) - 1]}, {"a\0": 1}, {"x": "\0"}, {"x": {"\ud800": 1}}]),
-        ("manifest", [[], "x", {"items": []}, {"items": {"x": 1}}, {"unknown": 1}, {"items": {"x": {"unknown": 1}}}]),
-        ("manifest", [{"hash_function": 1}, {"items": {"x": {"size_in_bytes": -1}}}, {"items": {"x": {"hash": 1}}}]),
+        (
+            "manifest",
+            [[], "x", {"items": []}, {"items": {"x": 1}}, {"unknown": 1}, {"items": {"x": {"unknown": 1}}}],
+        ),
+        (
+            "manifest",
+            [{"hash_function": 1}, {"items": {"x": {"size_in_bytes": -1}}}, {"items": {"x": {"hash": 1}}}],
+        ),
         ("manifest", [{"items": {"x": {"relpath": "\0"}}}, {"items": {"x": {"utc_timestamp": "x"}}}]),
-        ("manifest", [{"items": {"x": {"size_in_bytes": 2**63}}}, {"dtoolcore_version": None}, {"items": None}]),
+        (
+            "manifest",
+            [{"items": {"x": {"size_in_bytes": 2**63}}}, {"dtoolcore_version": None}, {"items": None}],
+        ),
         ("uploaded_by", [CHAMPION, None]),
         ("uploaded_at", [1.0, "1.0", None]),
         ("colour", ["red"]),
     ]
 
-    @pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in BAD for value in values], ids=repr)
+    @pytest.mark.parametrize(
+        ("key", "value"), [(key, value) for key, values in BAD for value in values], ids=repr
+    )
     def test_422_for_what_cannot_be(self, champion, key, value):
         info = dataset_info(uri=f"{RED}/x")
         answer = champion.put(path_of(info), json={**info, key: value})
@@ -599,7 +673,10 @@ class TestRefusedDocuments:
         info = register()
         before = champion.get("/uris").json
         for change in ({"tags": ["bad tag!"]}, {"frozen_at": "inf"}, {"type": "x"}, {"name": "x" * 81}):
-            assert champion.put(path_of(info), json={**info, "readme": "new", **change}).status_code in (400, 422)
+            assert champion.put(path_of(info), json={**info, "readme": "new", **change}).status_code in (
+                400,
+                422,
+            )
         assert champion.get("/uris").json == before
         assert champion.get(route("readmes", info["uri"])).json == {"readme": info["readme"]}
         assert names(champion.get("/uris?free_text=new")) == []
@@ -712,7 +789,9 @@ def a_real_dataset(directory: Path) -> dtoolcore.DataSet:
     """Return a frozen dataset on disk, made by dtool."""
     (directory / "yield.csv").write_text("a,b\n")
     (directory / "storage").mkdir()
-    with dtoolcore.DataSetCreator("real-beans", str(directory / "storage"), creator_username=ADMIN) as creator:
+    with dtoolcore.DataSetCreator(
+        "real-beans", str(directory / "storage"), creator_username=ADMIN
+    ) as creator:
         creator.put_item(str(directory / "yield.csv"), "yield.csv")
         creator.put_annotation("soil", "loam")
         creator.put_tag("fruit")

@@ -45,7 +45,8 @@ def test_any_spelling_of_the_uuid(reader, copies, spelling):
 
 
 @pytest.mark.parametrize(
-    "uuid", ["af6727bf-29c7-43dd-b42f-a5d7ede28338", "x", UUID[:-1], UUID + "0", "%20", "é", "0" * 32, "null", "*"]
+    "uuid",
+    ["af6727bf-29c7-43dd-b42f-a5d7ede28338", "x", UUID[:-1], UUID + "0", "%20", "é", "0" * 32, "null", "*"],
 )
 def test_what_nobody_knows_has_no_copies(reader, copies, uuid):
     answer = reader.get(f"/uuids/{uuid}")

@@ -12,11 +12,10 @@ import dtoolcore
 import pytest
 from flask import Flask
 
-from world import BLUE, RED, dataset_info
-from dservercore import sql_db
 from dservercore.catalog import metadata
 from dservercore.dataset_info import DATASET_KEYS
 from dservercore.permissions import operator_scope
+from world import BLUE, RED
 
 from .conftest import CommandLine
 
@@ -158,10 +157,3 @@ def test_deleting_one_leaves_its_copies(flask: CommandLine, register: Callable[.
     copy = register(BLUE, uuid=info["uuid"])["uri"]
     flask.succeed("dataset", "delete", info["uri"])
     assert flask.succeed("dataset", "list", "--uris") == f"{copy}\n"
-
-
-def test_dataset_info_of_the_tests_is_as_dtool_writes_it(beans: str) -> None:
-    """Otherwise the tests that use it would say little about real datasets."""
-    real = {**dtoolcore.DataSet.from_uri(beans).admin_metadata, "readme": "", "manifest": {}}
-    assert set(real) - set(dataset_info()) == {"dtoolcore_version"}
-    assert sql_db

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
 import shutil
 import signal
 import socket
+import struct
 import subprocess
+import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -442,6 +445,7 @@ def test_a_terminal_shows_a_progress_bar_that_leaves_the_lines_whole(
         package(name)
     server.succeed("base_uri", "add", str(base))
     screen, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 24, 120, 0, 0))
     process = server.start("base_uri", "index", str(base), stdout=terminal, stderr=terminal)
     os.close(terminal)
     shown = read_all(screen)

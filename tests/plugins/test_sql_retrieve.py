@@ -148,7 +148,6 @@ def test_deleting_what_is_not_there_is_no_error(shelf: Any) -> None:
         {"annotations": {"a": object()}},
         {"manifest": {"items": {"id": {"relpath": "a", "utc_timestamp": math.nan}}}},
         {"manifest": {"items": {"id": {"relpath": SURROGATE, "utc_timestamp": math.inf}}}},
-        {"manifest": {"items": {"id": {"relpath": object()}}}},
     ],
 )
 def test_what_cannot_be_stored_is_refused(shelf: Any, change: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ from dservercore.dataset_info import DATASET_KEYS
 from dservercore.db import sql_db
 from dservercore.errors import ConfigurationError, UnknownURIError, ValidationError
 from dservercore.plugins.sql import fts5
+from dservercore.plugins.sql.index_document import BATCH
 from dservercore.plugins.sql.search import SORT_FIELDS, SqlSearch
 from dservercore.sort import SortParameters
 
@@ -143,6 +144,15 @@ def test_a_uuid_that_is_no_part_of_the_uri_is_found(shelf: Any) -> None:
 def test_a_readme_may_be_any_text(shelf: Any, readme: str) -> None:
     shelf.register("any", readme=readme + " needle")
     assert shelf.find("needle") == ["any"]
+
+
+def test_every_file_of_a_large_manifest_is_found(shelf: Any) -> None:
+    shelf.register("large", files=[f"plate_{n % 7}/well_{n:06d}.tif" for n in range(2 * BATCH + 1)])
+    for n in (0, BATCH - 1, BATCH, 2 * BATCH):
+        assert shelf.find(f"well_{n:06d}.tif") == ["large"]
+        assert shelf.find(f'"tif plate {n % 7} well {n:06d}"') == []
+    assert shelf.find("plates*") == []
+    assert shelf.find("plate*") == ["large"]
 
 
 def test_stop_words_are_words(shelf: Any) -> None:

@@ -14,8 +14,10 @@ class URIConverter(PathConverter):
 
     EXAMPLE = "s3/bucket/af6727bf-29c7-43dd-b42f-a5d7ede28337"
 
-    # Not NUL, which some databases refuse; but line breaks, so that the route says what it thinks of them.
-    regex = r"[^/\0][^\0]*?"
+    # Anything but NUL, which some databases refuse. Slashes in front and line breaks too, so that the route says what
+    # it thinks of them; werkzeug would redirect to another URI.
+    regex = r"[^\0]+?"
+    part_isolating = False
 
     def to_python(self, value: str) -> str:
         """Return the URI for ``s3/bucket/x``, ``s3:/bucket/x`` or ``s3://bucket/x``, percent-encoded or not."""

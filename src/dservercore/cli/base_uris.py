@@ -23,10 +23,10 @@ base_uri_cli = Group("base_uri", help="Manage base URIs, and register the datase
 @base_uri_cli.command(name="add")
 @click.argument("base_uri", type=LOCATION)
 def add_base_uri(base_uri: str) -> None:
-    """Add BASE_URI, a place that holds datasets: a bucket, a share, a directory.
+    """Add BASE_URI, a place that holds datasets.
 
-    The path of a directory on this machine becomes a file:// URI. Next, register the datasets that are there, and let
-    users find them:
+    Such a place is a bucket, a share or a directory. The path of a directory on this machine becomes a file:// URI.
+    Next, register the datasets that are there, and let users find them:
 
     \b
       flask base_uri add s3://my-bucket

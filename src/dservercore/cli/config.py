@@ -21,5 +21,5 @@ def config_show() -> None:
 
 @config_cli.command(name="versions")
 def config_versions() -> None:
-    """Show the versions of the server and of each plugin in use, as JSON."""
+    """Show the versions of server and plugins, as JSON."""
     say_json(plugin_host.versions())

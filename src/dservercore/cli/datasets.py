@@ -18,7 +18,7 @@ dataset_cli = Group("dataset", help="Register, list, show and delete datasets.")
 @dataset_cli.command(name="register")
 @click.argument("uri", type=LOCATION)
 def register(uri: str) -> None:
-    """Register the dataset that is stored at URI, or register it anew.
+    """Register the dataset at URI, or register it anew.
 
     URI may be the path of a directory, as in dtool. The dataset must be frozen, and its base URI registered (`flask
     base_uri add`). To register all datasets of a base URI: `flask base_uri index`.
@@ -42,7 +42,7 @@ def register(uri: str) -> None:
 )
 @click.option("--uris", "only_uris", is_flag=True, help="Print only the URIs, one a line.")
 def list_datasets(base_uri: str | None, only_uris: bool) -> None:
-    """List the registered datasets, as JSON, in the order of their URIs.
+    """List the registered datasets by URI, as JSON.
 
     \b
       flask dataset list --base-uri s3://my-bucket --uris
@@ -67,7 +67,7 @@ def _scope(base_uri: str | None) -> Scope:
 @dataset_cli.command(name="show")
 @click.argument("uri", type=LOCATION)
 def show(uri: str) -> None:
-    """Show what is registered of the dataset URI, and its tags, as JSON.
+    """Show the dataset URI as it is registered, as JSON.
 
     Times are seconds since 1970-01-01 UTC.
     """

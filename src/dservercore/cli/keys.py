@@ -26,10 +26,10 @@ keys_cli = Group("keys", help="Make and show the keys that sign and verify token
     help="Where to write jwt_key and jwt_key.pub.  [default: the data directory, where the server looks for them]",
 )
 def generate_keys(directory: Path | None) -> None:
-    """Make a key pair: jwt_key signs tokens, jwt_key.pub verifies them.
+    """Make a key pair.
 
-    Keys that exist are never replaced. `flask init` makes a key pair too; this command is for keys that are kept
-    elsewhere:
+    The private key, jwt_key, signs tokens, and the public key, jwt_key.pub, verifies them. Keys that exist are never
+    replaced. `flask init` makes a key pair too; this command is for keys that are kept elsewhere:
 
     \b
       flask keys generate --directory /etc/dserver
@@ -59,9 +59,9 @@ def make_key_pair(directory: Path) -> tuple[Path, Path]:
 
 @keys_cli.command(name="public")
 def public_key() -> None:
-    """Print the public key, with which another server can verify the tokens of this one.
+    """Print the public key, to be used by another server.
 
-    On the other server:
+    With it, the other server verifies the tokens that are made by this one:
 
     \b
       export JWT_PUBLIC_KEY="<what this command prints>"

@@ -42,7 +42,7 @@ def register_user(username: str, is_admin: bool, display_name: str | None) -> No
 @click.argument("username")
 @click.option("-a", "--is_admin", is_flag=True, help="Make the user an administrator.")
 def update_user(username: str, is_admin: bool) -> None:
-    """Make the user USERNAME an administrator, or an ordinary user.
+    """Make USERNAME an administrator, or no longer one.
 
     \b
       flask user update --is_admin alice   # alice becomes an administrator
@@ -58,10 +58,10 @@ def update_user(username: str, is_admin: bool) -> None:
 @user_cli.command(name="delete")
 @click.argument("username")
 def delete_user(username: str) -> None:
-    """Delete the user USERNAME and the user's permissions.
+    """Delete the user USERNAME.
 
-    Tokens of a deleted user stop working at once. Datasets that the user registered stay. It is no error if there is
-    no such user.
+    The user's permissions go too. Tokens of a deleted user stop working at once. Datasets that the user registered
+    stay. It is no error if there is no such user.
     """
     users.delete_user(username)
     db.commit()
@@ -81,7 +81,7 @@ _revoke_option = click.option("--revoke", is_flag=True, help="Take the permissio
 @click.argument("base_uri", type=LOCATION)
 @_revoke_option
 def give_search_permission(username: str, base_uri: str, revoke: bool) -> None:
-    """Let the user USERNAME find and read the datasets in BASE_URI.
+    """Let USERNAME find and read datasets in BASE_URI.
 
     \b
       flask user search_permission alice s3://my-bucket
@@ -95,9 +95,9 @@ def give_search_permission(username: str, base_uri: str, revoke: bool) -> None:
 @click.argument("base_uri", type=LOCATION)
 @_revoke_option
 def give_register_permission(username: str, base_uri: str, revoke: bool) -> None:
-    """Let the user USERNAME register, edit and delete datasets in BASE_URI.
+    """Let USERNAME register datasets in BASE_URI.
 
-    To see them again, the user needs search permission too.
+    That includes to delete and, together with search permission, to edit them.
 
     \b
       flask user register_permission alice s3://my-bucket
@@ -129,7 +129,9 @@ def _change_permission(kind: Grant, username: str, base_uri: str, revoke: bool) 
     help="How long the token works: a number and s, m, h, d or w.  [default: 15m]",
 )
 def generate_token(username: str, last_forever: bool, expires_in: timedelta | None) -> None:
-    """Print a token with which the user USERNAME authenticates.
+    """Print a token for the user USERNAME.
+
+    With it, the user authenticates:
 
     \b
       TOKEN=$(flask user token alice --expires-in 30d)

@@ -193,7 +193,7 @@ FROM (
 _MATCHES = f"{SEARCH_INDEX} MATCH ({_SCOPE})"
 _COUNT = f"""
 SELECT (SELECT count(*) FROM {SEARCH_INDEX} WHERE {_MATCHES}) AS matching,
-       EXISTS (SELECT 1 FROM base_uri WHERE base_uri NOT IN (SELECT value FROM json_each(:base_uris))) AS restricted,
+       (SELECT avg(base_uri NOT IN (SELECT value FROM json_each(:base_uris))) FROM base_uri) AS outside,
        (SELECT max(id) FROM dataset) AS datasets
 """
 
@@ -203,14 +203,14 @@ class Count:
     """How many match, and what helps to find a page of them fast."""
 
     matching: int
-    restricted: bool  # whether there are base URIs beyond those asked for
+    outside: float  # which part of the base URIs is outside of the scope
     datasets: int  # about how many there are altogether
 
 
 def count(match: Match) -> Count:
     """Return the number of datasets that match."""
     row = _execute(_COUNT, **match.values()).one()
-    return Count(row.matching, bool(row.restricted), row.datasets or 0)
+    return Count(row.matching, row.outside or 0, row.datasets or 0)
 
 
 # The dataset object of the REST API.
@@ -282,7 +282,7 @@ def _ids_by_walking(order: Mapping[str, int]) -> str:
 
 _WALKABLE = ("uri", "name", "uuid", "creator_username")  # those with an SQL index
 
-# Microseconds, on a machine of 2023; only their proportions matter.
+# Microseconds, roughly; only their proportions matter.
 _SORT_A_MATCH = 0.45
 _COLLECT_A_MATCH = 0.09
 _WALK_A_STEP = 0.05
@@ -292,9 +292,9 @@ def _pays_to_walk(match: Match, count: Count, order: Mapping[str, int], needed: 
     """Return whether going along until *needed* matches are found costs less than sorting all of them."""
     if next(iter(order), "uri") not in _WALKABLE or "base_uri" in order or "relevance" in order:
         return False
-    # What a base URI or a creator holds lies together, maybe at the end.
-    clustered = count.restricted or match.has_filters
-    steps = count.datasets if clustered else needed / count.matching * count.datasets
+    # What a creator holds may lie together at the end, and so may what is in scope.
+    outside = 1 if match.has_filters else count.outside
+    steps = count.datasets * (outside + (1 - outside) * needed / count.matching)
     return _COLLECT_A_MATCH * count.matching + _WALK_A_STEP * steps < _SORT_A_MATCH * count.matching
 
 
