@@ -659,3 +659,15 @@ def test_ready_says_whether_the_index_is_there(shelf: Any) -> None:
     assert shelf.search.ready() is None
     sql_db.session.connection().exec_driver_sql("DROP TABLE search_index")
     assert shelf.search.ready() == "the search index is missing"
+
+
+@pytest.mark.parametrize("sort", ["-relevance", "+relevance"])
+def test_pages_of_equally_relevant_datasets_make_up_the_whole_list(shelf: Any, sort: str) -> None:
+    for number in range(25):
+        name = f"letter-{chr(ord('a') + 7 * number % 25)}"
+        shelf.register(name, uri=f"{RED}/{name}", uuid=str(uuid.UUID(int=number)), readme="same")
+    whole = shelf.find("same", sort=sort)
+    assert whole == sorted(whole)
+    assert len(whole) == 25
+    pages = [shelf.find("same", sort=sort, page=page, page_size=4) for page in range(1, 9)]
+    assert [name for page in pages for name in page] == whole

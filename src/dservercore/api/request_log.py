@@ -50,7 +50,7 @@ def _end(response: Response) -> Response:
 
 
 def _printable(text: str) -> str:
-    """Return *text* percent-encoded, so that nothing in it ends the line, looks like its next field or moves a cursor."""
+    """Return *text* percent-encoded, so that nothing in it ends the line, looks like a field or moves a cursor."""
     return quote(text, safe="/:@!$&'()*+,;=~", errors="backslashreplace")
 
 

@@ -241,7 +241,7 @@ def page(
     :param order: ``{field of a dataset object or "relevance": 1 or -1}``
     :param limit: None: all from *offset* on
     """
-    if list(order) == ["relevance"]:
+    if list(order) == ["relevance"] and limit is not None:
         ids = _ids_by_relevance(order)
     elif limit is not None and _pays_to_walk(match, count, order, offset + limit):
         ids = _ids_by_walking(order)
@@ -256,9 +256,13 @@ CROSS JOIN dataset d ON d.id = page.id CROSS JOIN base_uri b ON b.id = d.base_ur
 
 
 def _ids_by_relevance(order: Mapping[str, int]) -> str:
-    # Looking up the URI of each match would double the time, and equals meet at the border of two pages rarely
-    # enough: which of them is on which page is settled by their ids.
-    return f"SELECT rowid AS id, {_RELEVANCE} FROM {SEARCH_INDEX} WHERE {_MATCHES} ORDER BY {_by(order, 'rowid')}"
+    """Rank everything that matches, and look at the URIs of those alone that can be on the page."""
+    ahead, direction = (">=", "DESC") if order["relevance"] < 0 else ("<=", "ASC")
+    return f"""
+WITH ranked AS (SELECT rowid AS id, {_RELEVANCE} FROM {SEARCH_INDEX} WHERE {_MATCHES}),
+     last AS (SELECT relevance FROM ranked ORDER BY relevance {direction} LIMIT 1 OFFSET :offset + :limit - 1)
+SELECT ranked.id AS id, relevance FROM ranked CROSS JOIN dataset d ON d.id = ranked.id
+WHERE NOT EXISTS (SELECT 1 FROM last) OR relevance {ahead} (SELECT relevance FROM last) ORDER BY {_by(order)}"""
 
 
 def _ids_by_sorting(order: Mapping[str, int]) -> str:
@@ -298,10 +302,10 @@ def _pays_to_walk(match: Match, count: Count, order: Mapping[str, int], needed: 
     return _COLLECT_A_MATCH * count.matching + _WALK_A_STEP * steps < _SORT_A_MATCH * count.matching
 
 
-def _by(order: Mapping[str, int], tie_breaker: str = "d.uri") -> str:
+def _by(order: Mapping[str, int]) -> str:
     columns = {**_FIELDS, "relevance": "relevance"}
     terms = [f"{columns[field]} {'ASC' if direction > 0 else 'DESC'}" for field, direction in order.items()]
-    return ", ".join(terms if "uri" in order else [*terms, tie_breaker])
+    return ", ".join(terms if "uri" in order else [*terms, "d.uri"])
 
 
 def _dataset_object(row: Iterable[Any]) -> dict[str, Any]:
