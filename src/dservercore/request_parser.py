@@ -18,6 +18,7 @@ import marshmallow as ma
 from flask import Request
 from webargs.core import missing
 from webargs.flaskparser import FlaskParser, abort, is_json_request
+from werkzeug.exceptions import HTTPException
 
 MAX_REPORTED_PROBLEMS = 20
 
@@ -57,7 +58,7 @@ class RequestParser(FlaskParser):
         """Return the JSON body, or ``missing``."""
         if not is_json_request(req):
             return missing
-        body = req.get_data(cache=True)
+        body = read_body(req)
         return parse_json_body(body) if body else missing
 
     def load_querystring(self, req: Request, schema: ma.Schema) -> Any:
@@ -70,6 +71,22 @@ class RequestParser(FlaskParser):
 def _shared_instance(schema_class: type[ma.Schema]) -> ma.Schema:
     # Loading changes nothing in a schema, so one does for all requests; making one copies every field.
     return schema_class()
+
+
+def read_body(req: Request) -> bytes:
+    """Return the body of a request.
+
+    :raises HTTPException: 400 if it does not arrive as it was announced, 413 if it is too large
+    """
+    try:
+        body = req.get_data(cache=True)
+    except HTTPException:
+        raise
+    except Exception:  # each server has errors of its own for a body in chunks that are none
+        abort(400, messages={"json": ["The body could not be read."]})
+    if req.content_length is not None and len(body) < req.content_length:
+        abort(400, messages={"json": ["The body is shorter than its Content-Length."]})
+    return body
 
 
 def parse_json_body(body: bytes) -> Any:

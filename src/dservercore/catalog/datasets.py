@@ -96,8 +96,8 @@ def list_datasets(
         return _rows(scope.ids, order, 0, total), total
     offset, limit = page.start, page.stop - page.start
     ids = scope.ids
-    if next(iter(order)) == "uri" and db.sorts_by_code_point():
-        ids, offset = _base_uris_of_page(scope, numbers, offset, limit, backwards=order["uri"] < 0)
+    if next(iter(order), "uri") == "uri" and db.sorts_by_code_point():
+        ids, offset = _base_uris_of_page(scope, numbers, offset, limit, backwards=order.get("uri", 1) < 0)
     return _rows(ids, order, offset, limit), total
 
 
@@ -119,14 +119,12 @@ def _base_uris_of_page(
     In that order the datasets of a base URI stand together, unless another base URI lies inside it: then nothing is
     left out. Counting instead of walking to page 9000 of 100,000 datasets makes it as fast as the first.
     """
-    in_order = sorted(numbers, key=lambda base_uri: base_uri + "/", reverse=backwards)
-    if any(
-        inner.startswith(outer + "/") for outer, inner in pairwise(sorted(numbers, key=lambda b: b + "/"))
-    ):
+    in_order = sorted(numbers, key=lambda base_uri: base_uri + "/")
+    if any(inner.startswith(outer + "/") for outer, inner in pairwise(in_order)):
         return scope.ids, offset
     needed: list[int] = []
     before = skipped = 0  # datasets
-    for base_uri in in_order:
+    for base_uri in reversed(in_order) if backwards else in_order:
         behind = before + numbers[base_uri]
         if behind <= offset:
             skipped = behind
@@ -181,7 +179,7 @@ def _ordered(statement: Select[Any], order: Mapping[str, int]) -> Select[Any]:
     keys = [
         _columns[field].desc() if direction < 0 else _columns[field] for field, direction in order.items()
     ]
-    return statement.order_by(*keys, *([] if "uri" in order else [Dataset.uri]))
+    return statement.order_by(*keys, *([] if "uri" in order else [_dataset.c.uri]))
 
 
 def _as_object(row: Any) -> dict[str, Any]:
