@@ -10,15 +10,16 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_jwt_extended import create_access_token
-from world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, dataset_info
 
 from dservercore import create_app, sql_db
 from dservercore.catalog import base_uris, datasets, users
 from dservercore.keys import generate_key_pair
 from dservercore.permissions import operator_scope
 from dservercore.scope import OPERATOR
+from world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, dataset_info
 
 pytest_plugins = ["ci_skips"]
+
 
 @pytest.fixture(scope="session")
 def key_pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
@@ -26,7 +27,7 @@ def key_pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return generate_key_pair(tmp_path_factory.mktemp("keys"))
 
 
-@pytest.fixture()
+@pytest.fixture
 def config(tmp_path: Path, key_pair: tuple[Path, Path]) -> dict[str, Any]:
     private, public = key_pair
     return {
@@ -37,7 +38,7 @@ def config(tmp_path: Path, key_pair: tuple[Path, Path]) -> dict[str, Any]:
     }
 
 
-@pytest.fixture()
+@pytest.fixture
 def app(config: dict[str, Any]) -> Iterator[Flask]:
     """An application with empty tables."""
     app = create_app(config)
@@ -48,12 +49,12 @@ def app(config: dict[str, Any]) -> Iterator[Flask]:
         sql_db.engine.dispose()
 
 
-@pytest.fixture()
+@pytest.fixture
 def client(app: Flask) -> FlaskClient:
     return app.test_client()
 
 
-@pytest.fixture()
+@pytest.fixture
 def people(app: Flask) -> None:
     """The users and base URIs of world.py."""
     with app.app_context():
@@ -65,7 +66,7 @@ def people(app: Flask) -> None:
         sql_db.session.commit()
 
 
-@pytest.fixture()
+@pytest.fixture
 def bearer(app: Flask) -> Callable[[str], dict[str, str]]:
     """``bearer(username)`` gives the headers of a request by that user."""
 
@@ -76,7 +77,7 @@ def bearer(app: Flask) -> Callable[[str], dict[str, str]]:
     return headers
 
 
-@pytest.fixture()
+@pytest.fixture
 def register(app: Flask, people: None) -> Callable[..., dict[str, Any]]:
     """``register(**changes)`` registers a dataset as the operator does and returns its document."""
 

@@ -131,7 +131,7 @@ def _upsert(
     returning: str | None,
 ) -> Any:
     insert = (postgresql.Insert if dialect == "postgresql" else sqlite.Insert)(table)
-    changes = {name: insert.excluded[name] for name in overwrite}
+    changes: dict[str, Any] = {name: insert.excluded[name] for name in overwrite}
     changes |= {name: table.c[name] + insert.excluded[name] for name in add}
     if changes:
         insert = insert.on_conflict_do_update(index_elements=key, set_=changes)

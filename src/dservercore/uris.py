@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
-from urllib.parse import urlparse, urlunparse
+from urllib.parse import urlparse
 
 from dservercore.errors import invalid
 
@@ -17,6 +17,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # dtool looks for a dataset at the path of its URI: these would make it look elsewhere than the URI reads.
 _NOT_OF_PATH = re.compile(r"[?#]")
 _DOTS = {".", ".."}
+_EMPTY_PART = re.compile(r"\?(?=#|\Z)|#\Z")
 
 
 def url_suffix_to_uri(url_suffix: str) -> str:
@@ -39,13 +40,11 @@ def uri_to_url_suffix(uri: str) -> str:
 
 
 def _sanitise(uri: str) -> str:
-    # As dtoolcore does it (lower-case scheme, no empty query or fragment), but never completing a path
-    # without a scheme from the host name and working directory of the server. The parser drops line breaks and tabs
-    # without a word, so what has any is left for the checks to refuse.
-    try:
-        return urlunparse(urlparse(uri)) if _SCHEME.match(uri) and not _CONTROL.search(uri) else uri
-    except ValueError:  # such as an unclosed [ in the host
-        return uri
+    # As dtoolcore does it (lower-case scheme, no empty query or fragment), but never completing a path without a
+    # scheme from the host name and working directory of the server, nor putting the URI together from its parts again:
+    # the standard library then drops line breaks, and the slashes of symlink:///a.
+    scheme = _SCHEME.match(uri)
+    return scheme.group().lower() + _EMPTY_PART.sub("", uri[scheme.end() :]) if scheme else uri
 
 
 def parent(uri: str) -> str:

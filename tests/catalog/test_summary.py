@@ -7,13 +7,13 @@ import uuid
 from typing import Any
 
 import pytest
-from world import BLUE, RED, dataset_info
 from flask import Flask
 
 from dservercore import sql_db
 from dservercore.catalog import base_uris, datasets, metadata, summary
 from dservercore.permissions import operator_scope
 from dservercore.scope import OPERATOR, Actor, Scope
+from world import BLUE, RED, dataset_info
 
 GREEN = "s3://green"
 OPERATIONS = 3000
@@ -96,7 +96,7 @@ class Walk:
             self.model.datasets[uri]["tags"] = metadata.remove_tag([scope], uri, "apple")
 
 
-@pytest.fixture()
+@pytest.fixture
 def walk(app: Flask, people: None) -> Walk:
     with app.app_context():
         base_uris.add_base_uri(GREEN)

@@ -94,6 +94,7 @@ def create_base_uri(base_uri: str, searchers: Iterable[str], registrants: Iterab
     :raises ConflictError: if it is registered already
     :raises ValidationError: 422 naming a user who is not registered
     """
+    base_uri = check_base_uri(base_uri)
     add_base_uri(base_uri)
     replace_permissions(base_uri, searchers, registrants)
     return get_base_uri(base_uri)
@@ -104,6 +105,7 @@ def put_base_uri(base_uri: str, searchers: Iterable[str], registrants: Iterable[
 
     :raises ValidationError: 422 naming a user who is not registered
     """
+    base_uri = check_base_uri(base_uri)
     is_new = _insert(base_uri)
     replace_permissions(base_uri, searchers, registrants)
     return is_new

@@ -18,10 +18,11 @@ from dtoolcore.utils import DEFAULT_CONFIG_PATH
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
-from dservercore import db, uris
+from dservercore import db, plugin_host, uris
 from dservercore.db import sql_db
 from dservercore.errors import DserverError, UnavailableError
 from dservercore.models import Dataset
+from dservercore.plugin_api import RetrieveABC
 
 logger = logging.getLogger(__name__)
 
@@ -164,18 +165,48 @@ def update_dataset(uri: str, field: Field, value: Any) -> bool:
 
     A storage that refuses, or is out of reach, is a warning in the log: the catalog stands as it was edited.
 
-    Only a registered dataset is written to, and only where the one in storage has the same UUID.
+    Only a registered dataset is written to, and only where the one in storage has the same UUID. When somebody else
+    edits it at the same time, storage gets the last value that was committed, whoever writes it.
     """
-    uuid = sql_db.session.execute(select(Dataset.uuid).where(Dataset.uri == uri)).scalar()
+    written = None
     try:
-        dataset = open_dataset(uri)
-        if dataset.uuid != uuid:
-            raise ValueError("another dataset is stored there")
-        _UPDATES[field](dataset, value)
+        while written != orjson.dumps(value):
+            _write(uri, field, value)
+            value, written = _newest(uri, field), orjson.dumps(value)
     except Exception as error:  # each storage has errors of its own
         logger.warning("The %s of %s in storage not updated: %s", field, uri, reason(error))
         return False
     return True
+
+
+def _newest(uri: str, field: Field) -> Any:
+    db.rollback()  # else some databases show what was there when this session first looked
+    return _READERS[field](plugin_host.plugins().retrieve, uri)
+
+
+def _write(uri: str, field: Field, value: Any) -> None:
+    uuid = sql_db.session.execute(select(Dataset.uuid).where(Dataset.uri == uri)).scalar()
+    dataset = open_dataset(uri)
+    if dataset.uuid != uuid:
+        raise ValueError("another dataset is stored there")
+    _require_own_files(uri)
+    _UPDATES[field](dataset, value)
+
+
+def _require_own_files(uri: str) -> None:
+    """Pass if writing metadata cannot reach a file outside of the dataset's directory.
+
+    Who may put files there could otherwise make the server write, with its rights, to whatever a link points at.
+    """
+    if urlparse(uri).scheme != "file":
+        return
+    directory = Path(urlparse(uri).path)
+    written = [directory / "README.yml", directory / ".dtool"]
+    for folder in (directory / ".dtool" / "tags", directory / ".dtool" / "annotations"):
+        written += [folder, *(folder.iterdir() if folder.is_dir() else ())]
+    links = [path.name for path in written if path.is_symlink()]
+    if links:
+        raise OSError(f"its metadata has symbolic links: {', '.join(links)}")
 
 
 def _update_readme(dataset: Any, readme: str) -> None:
@@ -200,6 +231,11 @@ def _update_annotations(dataset: Any, annotations: Mapping[str, Any]) -> None:
         dataset.delete_annotation(name)
 
 
+_READERS: dict[Field, Callable[[RetrieveABC, str], Any]] = {
+    "readme": lambda plugin, uri: plugin.get_readme(uri),
+    "tags": lambda plugin, uri: plugin.get_tags(uri),
+    "annotations": lambda plugin, uri: plugin.get_annotations(uri),
+}
 _UPDATES: dict[Field, Callable[[Any, Any], None]] = {
     "readme": _update_readme,
     "tags": _update_tags,
