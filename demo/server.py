@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
+import shlex
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
+
+import click
+from click.testing import CliRunner, Result
+from flask.cli import cli
 
 from demo.console import DemoError
 
@@ -27,40 +30,39 @@ FOREIGN_SETTINGS = (
     "SQLALCHEMY_",
 )
 WORKERS = 2
+INTERRUPTED = 130  # exit status, as a shell gives it to a program that Ctrl-C ended
 
 
 class Server:
     """The server whose database and keys are in `data_directory`."""
 
     def __init__(self, data_directory: Path) -> None:
-        own = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN_SETTINGS)}
-        self._environment = own | {
-            "DSERVER_DATA_DIR": str(data_directory),
-            "FLASK_APP": "dservercore",
-            "FLASK_SKIP_DOTENV": "1",
-        }
+        for name in list(os.environ):
+            if name.startswith(FOREIGN_SETTINGS):
+                del os.environ[name]
+        os.environ["DSERVER_DATA_DIR"] = str(data_directory)
+        os.environ["FLASK_APP"] = "dservercore"
+        os.environ["FLASK_SKIP_DOTENV"] = "1"
 
-    def flask(self, *arguments: str) -> str:
-        """Run ``flask`` with the arguments; return what it printed on standard output.
+    def flask(self, *arguments: str) -> Result:
+        """Run the ``flask`` command with the arguments; return the result, with what it printed.
 
-        Raises DemoError with what it said if it fails.
+        It runs in this process, as starting another one for each command would take most of the time.
+
+        Raises DemoError with what it said if it fails, KeyboardInterrupt if Ctrl-C ended it.
         """
-        command = [sys.executable, "-m", "flask", *arguments]
-        run = subprocess.run(command, env=self._environment, capture_output=True, text=True)
-        if run.returncode:
-            raise DemoError(f"`flask {' '.join(arguments)}` failed:", run.stdout + run.stderr)
-        return run.stdout
-
-    def users(self) -> dict[str, Any]:
-        """Return the registered users, as ``flask user list`` shows them, by username."""
-        return {user["username"]: user for user in json.loads(self.flask("user", "list"))}
-
-    def base_uris(self) -> list[str]:
-        return [entry["base_uri"] for entry in json.loads(self.flask("base_uri", "list"))]
+        result = CliRunner().invoke(cli, arguments, prog_name="flask", standalone_mode=False)
+        failure = result.exception
+        if isinstance(failure, click.Abort) or getattr(failure, "exit_code", 0) == INTERRUPTED:
+            raise KeyboardInterrupt
+        if failure:
+            reason = failure.format_message() if isinstance(failure, click.ClickException) else repr(failure)
+            raise DemoError(f"`flask {shlex.join(arguments)}` failed:", result.output + reason)
+        return result
 
     def serve(self, host: str, port: str) -> NoReturn:
         """Become the server: this process ends when it does, and Ctrl-C reaches it directly."""
         options = ["--bind", f"{host}:{port}", "--workers", str(WORKERS), "--log-level", "warning"]
         command = [sys.executable, "-m", "gunicorn", *options, "dservercore:create_app()"]
         sys.stdout.flush()
-        os.execve(sys.executable, command, self._environment)
+        os.execv(sys.executable, command)

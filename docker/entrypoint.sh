@@ -1,3 +1,7 @@
 #!/bin/sh
-# Brings keys and database up to date, then becomes the container's command.
+# Makes the key pair and the database, or brings the database up to date; what is there is kept.
+# Then becomes the container's command.
 set -eu
+
+flask init >/dev/null
+exec "$@"

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, STRANGER
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_jwt_extended import create_access_token
@@ -24,6 +23,7 @@ from werkzeug.test import TestResponse
 from api.openapi import OpenAPIDocument
 from dservercore import create_app, sql_db
 from dservercore.catalog import base_uris, users
+from world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, STRANGER
 
 
 class CheckedClient(FlaskClient):
@@ -75,7 +75,7 @@ def _do_not_wait_for_the_disk(connection: Any, _record: Any) -> None:
 
 @pytest.fixture(scope="session")
 def databases(shared_app: Flask) -> dict[str, Path]:
-    """Database files to start from: with empty tables, and with the people and base URIs of ``tests/conftest.py``."""
+    """Database files to start from: with empty tables, and with the people and base URIs of world.py."""
     current = Path(shared_app.config["SQLALCHEMY_DATABASE_URI"].removeprefix("sqlite:///"))
     files = {name: current.with_suffix(f".{name}") for name in ("empty", "people")}
     with shared_app.app_context():
@@ -102,26 +102,25 @@ def _start_from(app: Flask, databases: dict[str, Path], name: str) -> None:
     shutil.copy(databases[name], databases["current"])
 
 
-@pytest.fixture()
+@pytest.fixture
 def config(shared_config: dict[str, Any]) -> dict[str, Any]:
     """The configuration of :func:`app`, and so the same database."""
     return dict(shared_config)
 
 
-@pytest.fixture()
-def app(shared_app: Flask, databases: dict[str, Path]) -> Flask:
-    """The application with empty tables."""
-    _start_from(shared_app, databases, "empty")
+@pytest.fixture
+def app(request: pytest.FixtureRequest, shared_app: Flask, databases: dict[str, Path]) -> Flask:
+    """The application with empty tables, or with the ``people`` if the test asks for them too."""
+    _start_from(shared_app, databases, "people" if "people" in request.fixturenames else "empty")
     return shared_app
 
 
-@pytest.fixture()
-def people(app: Flask, databases: dict[str, Path]) -> None:
-    """The users and base URIs named at the top of ``tests/conftest.py``."""
-    _start_from(app, databases, "people")
+@pytest.fixture
+def people(app: Flask) -> None:
+    """The users and base URIs of world.py."""
 
 
-@pytest.fixture()
+@pytest.fixture
 def make_app(people: None, config: dict[str, Any]) -> Iterator[Callable[..., Flask]]:
     """``make_app(**settings)`` returns another application on the same database, configured differently."""
     made = []
@@ -148,7 +147,7 @@ def tokens(shared_app: Flask) -> dict[str, str]:
         return {name: create_access_token(name) for name in (ADMIN, CHAMPION, READER, NOBODY, STRANGER)}
 
 
-@pytest.fixture()
+@pytest.fixture
 def sign_in(app: Flask, tokens: dict[str, str]) -> Callable[..., CheckedClient]:
     """``sign_in(username)`` returns a client that sends the token of that user."""
 
@@ -160,37 +159,37 @@ def sign_in(app: Flask, tokens: dict[str, str]) -> Callable[..., CheckedClient]:
     return client_of
 
 
-@pytest.fixture()
+@pytest.fixture
 def anonymous(app: Flask, people: None) -> CheckedClient:
     """A client without a token."""
     return app.test_client()
 
 
-@pytest.fixture()
+@pytest.fixture
 def admin(people: None, sign_in: Callable[..., CheckedClient]) -> CheckedClient:
     """The administrator, who has no permission on any base URI."""
     return sign_in(ADMIN)
 
 
-@pytest.fixture()
+@pytest.fixture
 def champion(people: None, sign_in: Callable[..., CheckedClient]) -> CheckedClient:
     """May search and register in RED."""
     return sign_in(CHAMPION)
 
 
-@pytest.fixture()
+@pytest.fixture
 def reader(people: None, sign_in: Callable[..., CheckedClient]) -> CheckedClient:
     """May search RED and BLUE."""
     return sign_in(READER)
 
 
-@pytest.fixture()
+@pytest.fixture
 def nobody(people: None, sign_in: Callable[..., CheckedClient]) -> CheckedClient:
     """Registered, without any permission."""
     return sign_in(NOBODY)
 
 
-@pytest.fixture()
+@pytest.fixture
 def stranger(people: None, sign_in: Callable[..., CheckedClient]) -> CheckedClient:
     """Has a valid token, but is not registered."""
     return sign_in(STRANGER)
@@ -227,7 +226,7 @@ class Statements:
         return len(self.executed)
 
 
-@pytest.fixture()
+@pytest.fixture
 def statements(app: Flask) -> Callable[[], Any]:
     """``with statements() as executed:`` collects the SQL statements of the block."""
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from urllib.parse import quote
 
 import pytest
-from conftest import BLUE, RED
 
 from api.conftest import route
+from world import BLUE, RED
 
 BAD_NAMES = ["bad name!", "a/b", "ü", "a" * 81, "a\n", "a,b", "%", "\x1b", "😀"]
 SOIL = {"annotations": {"soil": "loam"}}
 
 
-@pytest.fixture()
+@pytest.fixture
 def uri(register):
     return register(annotations={"soil": "loam"})["uri"]
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import jwt
 import pytest
-from world import ADMIN, CHAMPION, NOBODY, READER, RED, dataset_info
 from flask_jwt_extended import create_refresh_token
 
 from api.conftest import route
 from dservercore.catalog import users
 from dservercore.db import sql_db
 from dservercore.keys import generate_key_pair
+from world import ADMIN, CHAMPION, NOBODY, READER, RED, dataset_info
 
 UNAUTHORIZED = {"code": 401, "status": "Unauthorized"}
 
@@ -78,12 +78,12 @@ def error(answer) -> dict[str, Any]:
 class TestTokens:
     """What the header ``Authorization`` may hold."""
 
-    @pytest.fixture()
+    @pytest.fixture
     def asking(self, anonymous):
         """``asking(header)`` sends a request with that ``Authorization``."""
         return lambda header: anonymous.get("/me", headers={"Authorization": header})
 
-    @pytest.fixture()
+    @pytest.fixture
     def signed(self, config):
         """``signed(**claims)`` returns the header with a token of the server's own key."""
         return lambda **claims: "Bearer " + jwt.encode(claims, config["JWT_PRIVATE_KEY"], "RS256")
@@ -297,7 +297,7 @@ class TestOrder:
 class TestDisabledAuthorisation:
     """Everybody is ``DEFAULT_USER``, where the administrator says so."""
 
-    @pytest.fixture()
+    @pytest.fixture
     def open_house(self, make_app):
         return make_app(DISABLE_JWT_AUTHORISATION=True, DEFAULT_USER=CHAMPION).test_client()
 

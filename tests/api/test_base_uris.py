@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from conftest import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED
 
 from api.conftest import pagination, route
+from world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED
 
 SEARCH, REGISTER = "users_with_search_permissions", "users_with_register_permissions"
 

@@ -5,10 +5,21 @@ from __future__ import annotations
 from importlib.metadata import version
 
 import pytest
-from world import ADMIN
 from sqlalchemy import text
 
 from dservercore import sql_db
+
+
+@pytest.fixture
+def shown_with(app, admin, monkeypatch):
+    """``shown_with(**settings)`` returns what ``/config/info`` says when these are set."""
+
+    def shown(**settings):
+        for name, value in settings.items():
+            monkeypatch.setitem(app.config, name, value)
+        return admin.get("/config/info").json["config"]
+
+    return shown
 
 
 class TestInfo:
@@ -46,30 +57,25 @@ class TestInfo:
             {"MY_PLUGIN_URL": "https://hunter2@api.example.org"},
             {"MY_PLUGIN_URL": "amqp://me:p@hunter2@queue"},
             {"MY_PLUGIN_URLS": ["redis://me:hunter2@cache", "redis://me:hunter2@other"]},
-            {"SQLALCHEMY_ENGINE_OPTIONS": {"connect_args": {"password": "hunter2"}}},
+            {"MY_PLUGIN_OPTIONS": {"connect_args": {"password": "hunter2"}}},
             {"MY_PLUGIN_SETTINGS": {"address": "amqp://me:hunter2@queue"}},
             {"MY_PLUGIN_COLOUR": "hunter2", "CONFIG_SECRETS_TO_OBFUSCATE": ["MY_PLUGIN_COLOUR"]},
         ],
         ids=lambda settings: next(iter(settings)),
     )
-    def test_what_is_a_secret_by_its_name_or_value_or_by_declaration_is_hidden(
-        self, make_app, sign_in, settings
-    ):
-        assert "hunter2" not in sign_in(ADMIN, make_app(**settings)).get("/config/info").text
+    def test_what_is_a_secret_by_its_name_or_value_or_by_declaration_is_hidden(self, shown_with, settings):
+        assert "hunter2" not in str(shown_with(**settings))
 
-    def test_a_configuration_without_a_list_of_secrets_is_shown_as_safely(self, make_app, sign_in):
-        app = make_app()
-        del app.config["CONFIG_SECRETS_TO_OBFUSCATE"]
-        shown = sign_in(ADMIN, app).get("/config/info").json["config"]
+    def test_a_configuration_without_a_list_of_secrets_is_shown_as_safely(self, app, admin, monkeypatch):
+        monkeypatch.delitem(app.config, "CONFIG_SECRETS_TO_OBFUSCATE")
+        shown = admin.get("/config/info").json["config"]
         assert shown["secret_key"] == shown["jwt_private_key"] == "***"
 
-    def test_what_json_cannot_express_is_shown_as_text(self, make_app, sign_in):
-        shown = sign_in(ADMIN, make_app(MY_PLUGIN_KEYS={1, 2})).get("/config/info").json["config"]
-        assert shown["my_plugin_keys"] == "{1, 2}"
+    def test_what_json_cannot_express_is_shown_as_text(self, shown_with):
+        assert shown_with(MY_PLUGIN_KEYS={1, 2})["my_plugin_keys"] == "{1, 2}"
 
-    def test_only_upper_case_keys_are_settings(self, make_app, sign_in):
-        shown = sign_in(ADMIN, make_app(my_plugin="internal")).get("/config/info").json["config"]
-        assert "my_plugin" not in shown
+    def test_only_upper_case_keys_are_settings(self, shown_with):
+        assert "my_plugin" not in shown_with(my_plugin="internal")
 
     def test_applications_do_not_share_their_lists_of_secrets(self, make_app):
         one, other = make_app(), make_app()

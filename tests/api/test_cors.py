@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from conftest import CHAMPION
 
 from api.conftest import route
+from world import CHAMPION
 
 SITE = "https://lookup.example.org"
 METHODS = {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}

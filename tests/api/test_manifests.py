@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from conftest import BLUE, dataset_info
 
 from api.conftest import route
+from world import BLUE, dataset_info
 
 
 def test_the_manifest_itself(champion, register):

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from conftest import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED
 
 from api.conftest import pagination, sorting
 from dservercore.catalog import base_uris, users
 from dservercore.db import sql_db
+from world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED
 
 SAME = "af6727bf-29c7-43dd-b42f-a5d7ede28337"
 
 
-@pytest.fixture()
+@pytest.fixture
 def twelve(register):
     """Twelve datasets in RED, all with one UUID in their document, and their URIs in order."""
     return sorted(
@@ -21,7 +21,7 @@ def twelve(register):
     )
 
 
-@pytest.fixture()
+@pytest.fixture
 def many(app, people):
     """Twelve users and twelve base URIs."""
     with app.app_context():
@@ -162,7 +162,7 @@ UUIDS = [f"0000000{digit}-29c7-43dd-b42f-a5d7ede28337" for digit in "3142"]
 
 
 class TestOrder:
-    @pytest.fixture()
+    @pytest.fixture
     def four(self, register):
         for dataset, uuid in zip(DATASETS, UUIDS, strict=True):
             register(dataset["uri"].rsplit("/", 1)[0], uuid=uuid, **dataset)
@@ -281,7 +281,7 @@ class TestOrder:
 
 
 class TestRelevance:
-    @pytest.fixture()
+    @pytest.fixture
     def three(self, register):
         register(uri=f"{RED}/1", name="x", readme="Nothing but a word about whales, and much else besides.")
         register(uri=f"{RED}/2", name="whales", readme="About whales: whales and more whales.")

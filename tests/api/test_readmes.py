@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from conftest import BLUE
 
 from api.conftest import route
+from world import BLUE
 
 
 class TestReading:

@@ -12,9 +12,9 @@ import time
 import jwt
 import pytest
 import requests
-from conftest import CHAMPION, dataset_info
 
 from api.conftest import route
+from world import CHAMPION, dataset_info
 
 LINE = re.compile(
     r"(?P<method>[A-Z]+) (?P<path>\S+) (?P<status>\d{3}) (?P<milliseconds>\d+\.\d) ms"
@@ -22,7 +22,7 @@ LINE = re.compile(
 )
 
 
-@pytest.fixture()
+@pytest.fixture
 def logged(caplog):
     """``logged()`` returns the parts of the one line that was logged, and forgets it."""
     caplog.set_level(logging.DEBUG)
@@ -156,7 +156,7 @@ class TestRequestID:
 class TestLiveServer:
     """``flask run``, as a newcomer starts it."""
 
-    @pytest.fixture()
+    @pytest.fixture
     def serve(self, app, people, config, tmp_path):
         """``serve(**environment)`` starts a server and returns its address and its log."""
         processes = []

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from conftest import ADMIN, BLUE, CHAMPION, READER, RED, dataset_info
 
 from api.conftest import route
 from dservercore.catalog import base_uris, datasets, users
 from dservercore.db import sql_db
 from dservercore.permissions import operator_scope
 from dservercore.scope import OPERATOR
+from world import ADMIN, BLUE, CHAMPION, READER, RED, dataset_info
 
 
 def manifest_of(number_of_items):
@@ -18,20 +18,20 @@ def manifest_of(number_of_items):
     return {"dtoolcore_version": "3.19.0", "hash_function": "md5sum_hexdigest", "items": items}
 
 
-@pytest.fixture()
+@pytest.fixture
 def grow(app, people):
     """``grow()`` adds users, base URIs that the reader may search, and datasets."""
 
     def grow() -> None:
         with app.app_context():
-            for number in range(30):
+            for number in range(12):
                 users.add_user(f"user-{number}")
                 base_uris.create_base_uri(f"s3://b{number}", [CHAMPION, READER, f"user-{number}"], [CHAMPION])
                 users.grant("search", f"user-{number}", RED)
             scope = operator_scope("register")
-            for number in range(60):
+            for number in range(25):
                 info = dataset_info(
-                    RED if number % 2 else f"s3://b{number % 30}", name=f"d{number}", tags=[f"t{number}"]
+                    RED if number % 2 else f"s3://b{number % 12}", name=f"d{number}", tags=[f"t{number}"]
                 )
                 datasets.register_dataset(OPERATOR, scope, info)
             sql_db.session.commit()
@@ -143,7 +143,7 @@ class TestWriting:
         path = "/base-uris/s3/blue"
         before, _ = count(statements, admin, "PUT", path, json={key: [ADMIN]})
         grow()
-        everybody = [f"user-{number}" for number in range(30)]
+        everybody = [f"user-{number}" for number in range(12)]
         after, executed = count(statements, admin, "PUT", path, json={key: everybody})
         assert after == before, executed
         assert admin.get(path).json["base_uri"] == BLUE

@@ -1,4 +1,4 @@
-"""Edits reach the dataset itself where the server can write to its storage; ``X-Storage-Updated`` says whether they did."""
+"""Edits reach the dataset itself where the server can write to its storage; ``X-Storage-Updated`` says if they did."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 
 import dtoolcore
 import pytest
-from conftest import CHAMPION
 from sqlalchemy import text
 
 from dservercore.catalog import base_uris, datasets
@@ -17,9 +16,10 @@ from dservercore.dataset_info import generate_dataset_info
 from dservercore.db import sql_db
 from dservercore.permissions import operator_scope
 from dservercore.scope import OPERATOR
+from world import CHAMPION
 
 
-@pytest.fixture()
+@pytest.fixture
 def directory(tmp_path: Path) -> Path:
     """The directory of the frozen dataset ``beans``, made by dtool."""
     (tmp_path / "storage").mkdir()
@@ -198,9 +198,12 @@ class TestOutOfReach:
         assert champion.get(path("tags", uri)).json == {"tags": ["new"]}
         assert champion.put(path("readmes", uri), json={"readme": "x"}).headers["X-Storage-Updated"] == "true"
 
-    def test_an_administrator_who_does_not_want_it(self, make_app, sign_in, people, app, directory, caplog):
+    def test_an_administrator_who_does_not_want_it(
+        self, champion, people, app, directory, caplog, monkeypatch
+    ):
+        monkeypatch.setitem(app.config, "DSERVER_UPDATE_STORAGE", False)
         uri = register(app, directory, f"file://{directory.parent}")
-        self.edits(sign_in(CHAMPION, make_app(DSERVER_UPDATE_STORAGE=False)), uri)
+        self.edits(champion, uri)
         self.unchanged(directory)
         assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from urllib.parse import quote
 
 import pytest
-from conftest import BLUE
 from sqlalchemy import text
 
 from api.conftest import route
 from dservercore.db import sql_db
+from world import BLUE
 
 BAD_TAGS = ["bad tag!", "a/b", "ü", "a" * 81, "a\n", "a,b", "%", "\x1b", "😀"]
 
 
-@pytest.fixture()
+@pytest.fixture
 def uri(register):
     return register(tags=["beans", "2026"])["uri"]
 

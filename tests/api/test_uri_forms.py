@@ -11,16 +11,17 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import quote, quote_plus
 
 import pytest
 from alembic.script import ScriptDirectory
-from world import CHAMPION, READER, RED, dataset_info
 from sqlalchemy import text
 from werkzeug.serving import make_server
 
 from api.conftest import route
 from dservercore.db import migrations_directory, sql_db
+from world import CHAMPION, READER, RED, dataset_info
 
 UUID = "af6727bf-29c7-43dd-b42f-a5d7ede28337"
 URI = f"{RED}/{UUID}"
@@ -50,7 +51,7 @@ accepted = pytest.mark.parametrize("form", ACCEPTED.values(), ids=ACCEPTED.keys(
 refused = pytest.mark.parametrize("form", REFUSED.values(), ids=REFUSED.keys())
 
 
-@pytest.fixture()
+@pytest.fixture
 def registered(register):
     return register(uuid=UUID)
 
@@ -201,7 +202,7 @@ class TestLiveServer:
     @pytest.fixture(params=["werkzeug", "gunicorn"])
     def ask(self, request, registered, app, tokens, config, tmp_path) -> Iterator:
         """``ask(method, path)`` sends the path exactly as it is written."""
-        serve = serve_by_thread if request.param == "werkzeug" else serve_by_gunicorn
+        serve = contextmanager(serve_by_thread if request.param == "werkzeug" else serve_by_gunicorn)
         with_token = {"Authorization": f"Bearer {tokens[CHAMPION]}"}
 
         def ask(method: str, path: str, body: str | None = None) -> tuple[int, object]:
@@ -213,7 +214,7 @@ class TestLiveServer:
             connection.close()
             return answer.status, json.loads(content) if content else None
 
-        for port in serve(app, config, tmp_path):
+        with serve(app, config, tmp_path) as port:
             yield ask
 
     def test_every_form(self, ask):

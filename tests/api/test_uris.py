@@ -5,18 +5,24 @@ from __future__ import annotations
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import dtoolcore
 import pytest
-from conftest import ADMIN, BLUE, CHAMPION, READER, RED, dataset_info
+from sqlalchemy import text
 
 from api.conftest import pagination, route
+from dservercore.blueprint import Blueprint
 from dservercore.catalog import base_uris, datasets, users
 from dservercore.dataset_info import generate_dataset_info
 from dservercore.db import sql_db
+from dservercore.errors import ValidationError
 from dservercore.permissions import operator_scope
+from dservercore.plugin_api import ExtensionABC
+from dservercore.plugins.sql.search import SqlSearch
 from dservercore.scope import OPERATOR, Actor
+from world import ADMIN, BLUE, CHAMPION, READER, RED, dataset_info
 
 KEYS = {
     "base_uri", "uri", "uuid", "name", "creator_username", "created_at", "frozen_at",
@@ -40,7 +46,6 @@ def nothing_is_stored(client):
     return (
         client.get("/uris").json == []
         and client.get("/uris?free_text=beans").json == []
-        and client.get("/uris?creator_usernames=olga").json == []
         and client.get("/me/summary").json["number_of_datasets"] == 0
     )
 
@@ -551,7 +556,7 @@ class TestRefusedDocuments:
         assert champion.put("/uris/s3/red/x", json={}).status_code == 400
         assert champion.put("/uris/s3/red/x").status_code == 400
 
-    @pytest.mark.parametrize("key", REQUIRED + ["created_at", "number_of_items", "size_in_bytes"])
+    @pytest.mark.parametrize("key", [*REQUIRED, "created_at", "number_of_items", "size_in_bytes"])
     def test_422_for_null(self, champion, key):
         info = dataset_info()
         answer = champion.put(path_of(info), json={**info, key: None})
@@ -682,10 +687,65 @@ class TestRefusedDocuments:
         assert names(champion.get("/uris?free_text=new")) == []
 
 
+class TestPluginsThatRefuse:
+    """What a store cannot hold is stored nowhere; what an extension cannot take is stored all the same."""
+
+    class PickySearch(SqlSearch):
+        def register_dataset(self, dataset_info):
+            super().register_dataset(dataset_info)
+            if "too large" in dataset_info["readme"]:
+                raise ValidationError("larger than 16 MB")
+
+    class BrokenExtension(ExtensionABC):
+        def register_dataset(self, dataset_info):
+            sql_db.session.execute(text("DELETE FROM dataset"))
+            raise RuntimeError("a bug of the extension")
+
+        delete_dataset = register_dataset
+
+        def get_blueprint(self):
+            return Blueprint("broken", __name__)
+
+    @pytest.fixture
+    def with_plugins(self, make_app, sign_in):
+        """``with_plugins(search=...)`` returns a client of an application with that plugin."""
+
+        def client(**plugins):
+            app = make_app()
+            app.extensions["dservercore"] = replace(app.extensions["dservercore"], **plugins)
+            return sign_in(CHAMPION, app)
+
+        return client
+
+    def test_a_store(self, with_plugins):
+        champion = with_plugins(search=self.PickySearch())
+        info = dataset_info(readme="beans, too large")
+        answer = champion.put(path_of(info), json=info)
+        assert answer.status_code == 400
+        assert answer.json["message"] == "larger than 16 MB"
+        assert nothing_is_stored(champion)
+
+    def test_a_store_that_has_the_dataset_keeps_the_old_one(self, with_plugins, register):
+        champion = with_plugins(search=self.PickySearch())
+        info = register()
+        assert champion.put(path_of(info), json={**info, "readme": "too large"}).status_code == 400
+        assert champion.get(route("readmes", info["uri"])).json == {"readme": info["readme"]}
+        assert names(champion.get("/uris?free_text=greenhouse")) == [info["name"]]
+
+    def test_an_extension(self, with_plugins, caplog):
+        champion = with_plugins(extensions=(self.BrokenExtension(),))
+        info = dataset_info()
+        assert champion.put(path_of(info), json=info).status_code == 201
+        assert names(champion.get("/uris?free_text=beans")) == [info["name"]]
+        assert "a bug of the extension" in caplog.text
+        assert champion.delete(path_of(info)).status_code == 200
+        assert nothing_is_stored(champion)
+
+
 class TestHijacking:
     """Permission on one base URI gives no hold on the datasets of another."""
 
-    @pytest.fixture()
+    @pytest.fixture
     def victim(self, register):
         return register(BLUE, uuid=UUID)
 

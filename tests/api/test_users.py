@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from conftest import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, dataset_info
 
 from api.conftest import route
+from world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, dataset_info
 
 
 def user(username, display_name=None, is_admin=False, search=(), register=()):

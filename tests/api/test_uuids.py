@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from conftest import BLUE, RED
 
 from api.conftest import pagination, route
+from world import BLUE, RED
 
 UUID = "af6727bf-29c7-43dd-b42f-a5d7ede28337"
 
 
-@pytest.fixture()
+@pytest.fixture
 def copies(register):
     """One dataset in both base URIs, and twice in one of them, next to another dataset."""
     register(RED)

@@ -1,0 +1,60 @@
+"""The directive ``cli-reference``: every command that the package adds to ``flask``, from the commands themselves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint, distribution
+from typing import Any
+
+import click
+from generated import GeneratedDirective
+from sphinx.application import Sphinx
+
+# In the order in which a newcomer meets them; what is not named here follows.
+FIRST = ("init", "keys", "user", "base_uri", "dataset", "config")
+
+
+class CliReference(GeneratedDirective):
+    """Hands each entry point of ``flask.commands`` to sphinx-click."""
+
+    def lines(self) -> Iterator[str]:
+        for command in commands():
+            yield f".. click:: {command.value}"
+            yield f"   :prog: flask {command.name}"
+            yield "   :nested: full"
+            yield ""
+
+
+def commands() -> list[EntryPoint]:
+    """Return the entry points of the commands."""
+    rank = {name: position for position, name in enumerate(FIRST)}
+    found = distribution("dservercore").entry_points.select(group="flask.commands")
+    return sorted(found, key=lambda command: (rank.get(command.name, len(rank)), command.name))
+
+
+def as_rst(help_text: list[str]) -> Iterator[str]:
+    """Yield the lines of a help text, which is plain text, as reStructuredText.
+
+    sphinx-click has made line blocks of the examples, which are code.
+    """
+    quoted = re.sub(r"`([^`]+)`", lambda code: f"``{' '.join(code[1].split())}``", "\n".join(help_text))
+    in_code = False
+    for line in quoted.splitlines():
+        is_code = line.startswith("| ")
+        if is_code and not in_code:
+            yield from ("", ".. code-block:: bash", "")
+        in_code = is_code
+        yield f"   {line[2:].strip()}" if is_code else line.replace("*", r"\*")
+
+
+def describe(_app: Sphinx, _context: click.Context, lines: list[str]) -> None:
+    """Rewrite the description of a command."""
+    lines[:] = as_rst(lines)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Add the directive."""
+    app.add_directive("cli-reference", CliReference)
+    app.connect("sphinx-click-process-description", describe)
+    return {"parallel_read_safe": True}

@@ -1,0 +1,129 @@
+"""A server as users run it: gunicorn with several workers and threads, on a socket, over a database of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import requests
+from flask import Flask
+from flask_jwt_extended import create_access_token
+
+from dservercore import create_app
+from dservercore.keys import generate_key_pair
+
+START_SECONDS = 60
+APPLICATION = "dservercore:create_app()"
+
+
+def environment(data_dir: Path, **settings: str) -> dict[str, str]:
+    """Return the environment of a server process: what the caller names, and nothing of the caller's own settings."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(data_dir),
+        "LANG": "C.UTF-8",
+        "FLASK_APP": "dservercore",
+        "DSERVER_DATA_DIR": str(data_dir),
+        **settings,
+    }
+
+
+def flask(data_dir: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run ``flask`` with *arguments*."""
+    return subprocess.run(
+        [sys.executable, "-m", "flask", *arguments],
+        cwd=data_dir,
+        env=environment(data_dir, **settings),
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+    )
+
+
+def free_port() -> int:
+    """Return a TCP port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class LiveServer:
+    """An installation in *data_dir*: keys, an upgraded database, and a gunicorn that can be stopped, killed, restarted.
+
+    :ivar app: the same installation in this process, to set things up behind the server's back
+    """
+
+    def __init__(self, data_dir: Path, workers: int = 2, threads: int = 4):
+        self.data_dir = data_dir
+        self.address = f"http://127.0.0.1:{free_port()}"
+        self.database = data_dir / "app.db"
+        self.log = data_dir / "gunicorn.log"
+        self._scale = ["--workers", str(workers), "--threads", str(threads)]
+        self._process: subprocess.Popen[str] | None = None
+        self._tokens: dict[str, str] = {}
+        private, public = generate_key_pair(data_dir)
+        upgraded = flask(data_dir, "db", "upgrade")
+        assert upgraded.returncode == 0, upgraded.stderr
+        self.app: Flask = create_app(
+            {
+                "SQLALCHEMY_DATABASE_URI": f"sqlite:///{self.database}",
+                "JWT_PRIVATE_KEY": private.read_text(),
+                "JWT_PUBLIC_KEY": public.read_text(),
+                "DSERVER_LOG_LEVEL": "WARNING",
+            }
+        )
+
+    def start(self) -> None:
+        """Start gunicorn in a process group of its own, and wait until it answers."""
+        place = self.address.removeprefix("http://")
+        with self.log.open("a") as stream:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "gunicorn", "--bind", place, *self._scale, APPLICATION],
+                cwd=self.data_dir,
+                env=environment(self.data_dir),
+                stdout=stream,
+                stderr=stream,
+                start_new_session=True,
+                text=True,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while not self._is_healthy():
+            assert self._process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.05)
+
+    def _is_healthy(self) -> bool:
+        try:
+            return requests.get(f"{self.address}/config/health", timeout=5).ok
+        except (requests.ConnectionError, requests.Timeout):
+            return False
+
+    def kill(self) -> None:
+        """End master and workers at once, as a power cut does, without a chance to finish anything."""
+        assert self._process
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def stop(self) -> None:
+        """Let gunicorn finish what it has begun, and end."""
+        if self._process and self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait(timeout=30)
+
+    def bearer(self, username: str) -> dict[str, str]:
+        """Return the headers of a request by that user."""
+        if username not in self._tokens:  # signing one takes longer than most requests
+            with self.app.app_context():
+                self._tokens[username] = create_access_token(username)
+        return {"Authorization": f"Bearer {self._tokens[username]}"}
+
+    def request(self, method: str, path: str, username: str, **options: Any) -> requests.Response:
+        """Send a request as that user and return the answer."""
+        options.setdefault("timeout", 60)
+        return requests.request(method, self.address + path, headers=self.bearer(username), **options)

@@ -1,0 +1,252 @@
+"""What only somebody who writes bytes to a socket can send: gunicorn and the application together take it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from conftest import CHAMPION, RED, dataset_info
+from dservercore import sql_db
+from dservercore.catalog import base_uris, users
+from live_server import LiveServer
+from stores import contents
+
+PATIENCE_SECONDS = 5
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """gunicorn with one worker and a user who may do everything in RED."""
+    server = LiveServer(tmp_path_factory.mktemp("raw"), workers=1)
+    with server.app.app_context():
+        users.add_user(CHAMPION)
+        base_uris.create_base_uri(RED, [CHAMPION], [CHAMPION])
+        sql_db.session.commit()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+def converse(live: LiveServer, *parts: bytes, pause: float = 0.0) -> bytes:
+    """Send *parts*, then nothing more; return everything that comes back."""
+    host, port = live.address.removeprefix("http://").split(":")
+    answer = b""
+    with socket.create_connection((host, int(port)), timeout=PATIENCE_SECONDS) as connection:
+        try:
+            for part in parts:
+                connection.sendall(part)
+                time.sleep(pause)
+            connection.shutdown(socket.SHUT_WR)
+            while received := connection.recv(65536):
+                answer += received
+        except OSError as error:
+            if isinstance(error, TimeoutError):
+                raise
+            # Otherwise the server has heard enough, and closed.
+    return answer
+
+
+def statuses(answer: bytes) -> list[int]:
+    return [int(status) for status in re.findall(rb"^HTTP/1\.[01] (\d{3})", answer, re.MULTILINE)]
+
+
+def head(live: LiveServer, line: str, *headers: str) -> bytes:
+    """Return a request line and headers with a valid token, up to the body."""
+    token = live.bearer(CHAMPION)["Authorization"]
+    lines = [
+        line,
+        "Host: localhost",
+        f"Authorization: {token}",
+        "Content-Type: application/json",
+        *headers,
+        "",
+        "",
+    ]
+    return "\r\n".join(lines).encode("latin-1")
+
+
+def check_alive_and_unchanged(live: LiveServer, before: object) -> None:
+    assert contents(live.database) == before
+    assert live.request("GET", "/me", CHAMPION).status_code == 200
+    assert "Traceback" not in live.log.read_text()
+
+
+def chunked(*chunks: bytes) -> bytes:
+    return b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in [*chunks, b""])
+
+
+class TestBodies:
+    def test_in_chunks(self, live: LiveServer) -> None:
+        info = dataset_info()
+        body = json.dumps(info).encode()
+        line = f"PUT /uris/{info['uri']} HTTP/1.1"
+        request = head(live, line, "Transfer-Encoding: chunked", "Connection: close")
+        assert statuses(converse(live, request, chunked(body[:7], body[7:]))) == [201]
+        assert live.request("DELETE", f"/uris/{info['uri']}", CHAMPION).status_code == 200
+
+    @pytest.mark.parametrize(
+        ("headers", "change"),
+        [
+            (["Content-Length: {less}"], None),
+            (["Content-Length: {more}"], None),
+            (["Content-Length: -1"], None),
+            (["Content-Length: 1e3"], None),
+            (["Content-Length: nonsense"], None),
+            (["Content-Length: 99999999999999999999999"], None),
+            (["Content-Length: {less}", "Content-Length: {more}"], None),
+            (["Content-Length: 0x10"], None),
+            (["Content-Length:"], None),
+            ([], None),
+            (["Transfer-Encoding: chunked"], None),
+            (["Transfer-Encoding: chunked", "Content-Length: {less}"], None),
+            (["Transfer-Encoding: nonsense"], None),
+            (["Transfer-Encoding: chunked, chunked"], None),
+            (["Transfer-Encoding: chunked"], lambda body: b"-5\r\n" + body),
+            (["Transfer-Encoding: chunked"], lambda body: b"ffffffffffffffffffff\r\n" + body),
+            (["Transfer-Encoding: chunked"], lambda body: b"%x\r\n" % (len(body) + 9) + body),
+            (["Transfer-Encoding: chunked"], lambda body: b"%x\r\n" % len(body) + body),
+            (["Transfer-Encoding: chunked"], lambda body: chunked(body)[:-2] + b"X: y\r\n" * 9_000),
+            (["Content-Encoding: gzip", "Content-Length: {exact}"], lambda body: gzip.compress(body)),
+        ],
+    )
+    def test_that_are_not_as_long_or_as_encoded_as_they_say(
+        self, live: LiveServer, headers: list[str], change: object
+    ) -> None:
+        info = dataset_info()
+        body = json.dumps(info).encode()
+        sent = change(body) if callable(change) else body
+        lengths = {"less": len(sent) - 5, "more": len(sent) + 5, "exact": len(sent)}
+        request = head(
+            live, f"PUT /uris/{info['uri']} HTTP/1.1", *(header.format(**lengths) for header in headers)
+        )
+        before = contents(live.database)
+        answered = statuses(converse(live, request, sent))
+        # 501 is how gunicorn itself refuses an encoding of the transfer that there is not.
+        assert all(400 <= status < 500 or status == 501 for status in answered), answered
+        check_alive_and_unchanged(live, before)
+
+    def test_that_claim_to_be_compressed_are_read_as_they_are(self, live: LiveServer) -> None:
+        body = b'{"display_name": "Carl"}'
+        request = head(
+            live,
+            "PATCH /me HTTP/1.1",
+            "Content-Encoding: gzip",
+            f"Content-Length: {len(body)}",
+            "Connection: close",
+        )
+        (status,) = statuses(converse(live, request, body))
+        assert status in (200, 400, 415)
+
+    def test_that_stop_in_the_middle(self, live: LiveServer) -> None:
+        info = dataset_info()
+        body = json.dumps(info).encode()
+        before = contents(live.database)
+        request = head(live, f"PUT /uris/{info['uri']} HTTP/1.1", f"Content-Length: {len(body)}")
+        converse(live, request, body[: len(body) // 2])
+        check_alive_and_unchanged(live, before)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        b"/uris/\xff\xfe",
+        b"/uris/s3://red/\xed\xa0\x80",
+        b"/uris/s3://red/\xc0\x80",
+        b"/uris/s3://red/%ff%fe",
+        b"/uris/s3://red/%00",
+        b"/uris/s3://red/x%0d%0aX-Injected:1",
+        b"/users/%ff",
+        b"/users/\xff/summary",
+        b"/uuids/\xff",
+        b"/uris?free_text=\xff",
+        b"/uris?\xff=\xff",
+        b"/uris?tags=%ff",
+        b"/uris?page=\xd9\xa3",
+        b"/uris/" + b"a" * 3_900,
+        b"/uris/" + b"/" * 3_900,
+        b"/tags/s3://red/" + b"a/" * 1_900,
+        b"/uris/" + b"a" * 100_000,
+        b"/uris?" + b"tags=a&" * 500,
+        b"//uris",
+        b"/../uris",
+        b"/./uris",
+        b"/uris/../../../etc/passwd",
+        b"/doc/assets/../../config.py",
+        b"/doc/assets/..%2f..%2fconfig.py",
+        b"/doc/assets/%2e%2e/%2e%2e/config.py",
+        b"/doc/assets//etc/passwd",
+        b"/doc/assets/%00",
+        b"/doc/assets/%ff",
+        b"/doc/assets/" + b"a" * 3_000,
+        b"http://evil.example/uris",
+        b"http://[::1/uris",
+        b"evil.example:80",
+        b"*",
+        b"?",
+        b"#",
+        b"uris",
+        b"\\uris",
+        b"/uris\x00",
+        b"/uris\x7f",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_request_targets(live: LiveServer, method: str, target: bytes) -> None:
+    before = contents(live.database)
+    request = head(
+        live, f"{method} {target.decode('latin-1')} HTTP/1.1", "Content-Length: 2", "Connection: close"
+    )
+    answer = converse(live, request, b"{}")
+    assert all(status < 500 for status in statuses(answer)), answer[:500]
+    assert not re.search(rb"^X-Injected", answer, re.MULTILINE)
+    assert b"root:" not in answer
+    assert b"SETTINGS = [" not in answer
+    check_alive_and_unchanged(live, before)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"GET /me\r\n\r\n",
+        b"GET /me HTTP/9.9\r\n\r\n",
+        b"GET  /me  HTTP/1.1\r\n\r\n",
+        b"GET /me HTTP/1.1\r\n" + b"X: y\r\n" * 1_000 + b"\r\n",
+        b"GET /me HTTP/1.1\r\nX: " + b"y" * 100_000 + b"\r\n\r\n",
+        b"GET /me HTTP/1.1\r\nX\r\n\r\n",
+        b"GET /me HTTP/1.1\r\n X: folded\r\n\r\n",
+        b"GET /me HTTP/1.1\r\nX : y\r\n\r\n",
+        b"GET /me HTTP/1.1\r\nX\x00Y: z\r\n\r\n",
+        b"GET /me HTTP/1.1\r\nAuthorization: Bearer \xff\xfe\r\n\r\n",
+        b"GET /me HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        b"GET /me HTTP/1.1\r\nHost: \xff\r\n\r\n",
+        b"GET /me HTTP/1.1\nHost: a\n\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(256)),
+        b"\x00" * 1_000,
+        b"A" * 100_000,
+    ],
+)
+def test_what_is_hardly_http(live: LiveServer, request_: bytes) -> None:
+    before = contents(live.database)
+    answer = converse(live, request_)
+    assert all(400 <= status < 500 for status in statuses(answer)), answer[:500]
+    check_alive_and_unchanged(live, before)
+
+
+def test_one_request_hidden_in_another_is_not_served_with_its_rights(live: LiveServer) -> None:
+    hidden = head(live, "PATCH /me HTTP/1.1", "Content-Length: 26") + b'{"display_name": "hidden"}'
+    outer = head(live, "PATCH /me HTTP/1.1", "Content-Length: 4", "Transfer-Encoding: chunked") + b"0\r\n\r\n"
+    before = contents(live.database)
+    answered = statuses(converse(live, outer + hidden))
+    assert all(status < 500 for status in answered)
+    assert contents(live.database) == before

@@ -1,0 +1,262 @@
+"""Edits reach the dataset that they are meant for, and no file of any other place."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import dtoolcore
+import pytest
+
+from conftest import CHAMPION, dataset_info
+from dservercore import sql_db
+from dservercore.catalog import base_uris, storage, users
+from dservercore.dataset_info import generate_dataset_info
+from live_server import LiveServer
+from stores import disagreements
+from worlds import World, world
+
+EDITS: list[tuple[str, str, Any]] = [
+    ("PUT", "/readmes/{}", {"readme": "mine"}),
+    ("PUT", "/tags/{}", {"tags": ["mine"]}),
+    ("POST", "/tags/{}/more", None),
+    ("DELETE", "/tags/{}/kept", None),
+    ("PUT", "/annotations/{}", {"annotations": {"mine": 1}}),
+    ("PUT", "/annotations/{}/soil", {"value": "mine"}),
+    ("DELETE", "/annotations/{}/soil", None),
+]
+
+
+@pytest.fixture
+def here(tmp_path: Path, key_pair: tuple[Path, Path]) -> Iterator[World]:
+    (tmp_path / "world").mkdir()
+    with world(tmp_path / "world", key_pair) as here:
+        yield here
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    base = tmp_path / "base"
+    base.mkdir()
+    return base
+
+
+def freeze(base: Path, name: str, **admin_metadata: str) -> Path:
+    """Make a dataset with a README, a tag and an annotation; return its directory."""
+    item = base.parent / "item.txt"
+    item.write_text("one bean")
+    with dtoolcore.DataSetCreator(name, str(base), readme_content="crop: beans\n") as creator:
+        creator.put_item(str(item), "item.txt")
+        creator.put_tag("kept")
+        creator.put_annotation("soil", "loam")
+    admin_file = base / name / ".dtool" / "dtool"
+    admin_file.write_text(json.dumps({**json.loads(admin_file.read_text()), **admin_metadata}))
+    return base / name
+
+
+def files_below(directory: Path) -> dict[str, bytes]:
+    """Return what every file below a directory holds; that of a link is where it points."""
+    return {
+        str(path): str(path.readlink()).encode() if path.is_symlink() else path.read_bytes()
+        for path in directory.rglob("*")
+        if path.is_symlink() or path.is_file()
+    }
+
+
+def register(here: World, base_uri: str, info: dict[str, Any]) -> str:
+    """Let CHAMPION register a dataset in a base URI of an administrator's making; return its URI."""
+    with here.app.app_context():
+        base_uris.put_base_uri(base_uri, [CHAMPION], [CHAMPION])
+        sql_db.session.commit()
+    answer = here.send("PUT", f"/uris/{quote(info['uri'], safe='')}", json=info)
+    assert answer.status_code == 201, answer.text
+    return info["uri"]
+
+
+def info_of(directory: Path, base_uri: str, **changes: Any) -> dict[str, Any]:
+    dataset = dtoolcore.DataSet.from_uri(str(directory))
+    uri = f"{base_uri}/{directory.name}"
+    return {**generate_dataset_info(dataset, base_uri), "uri": uri, **changes}
+
+
+def edit_everything(here: World, uri: str, updated: str) -> None:
+    """Edit every field; the server's stores take it, and storage was, or was not, *updated*."""
+    for method, path, body in EDITS:
+        answer = here.send(method, path.format(quote(uri, safe="")), json=body)
+        assert (answer.status_code, answer.headers["X-Storage-Updated"]) == (200, updated), path
+    assert here.send("GET", f"/readmes/{quote(uri, safe='')}").json == {"readme": "mine"}
+    assert here.send("GET", f"/tags/{quote(uri, safe='')}").json == {"tags": ["mine", "more"]}
+    assert disagreements(here.database) == []
+
+
+class TestOtherPlaces:
+    @pytest.mark.parametrize(
+        "base_uri",
+        [
+            "file://otherhost{}",
+            "file://otherhost:80{}",
+            "file://root@{host}{}",
+            "file://localhost.evil.example{}",
+            "FILE://otherhost{}",
+            "symlink://{}",
+            "symlink://localhost{}",
+            "https://localhost{}",
+            "unknown://{}",
+            "s3://bucket",
+        ],
+    )
+    def test_a_base_uri_that_is_elsewhere(self, here: World, base: Path, base_uri: str) -> None:
+        directory = freeze(base, "beans")
+        base_uri = base_uri.replace("{host}", socket.gethostname()).format(base).replace("FILE", "file")
+        uri = register(here, base_uri, info_of(directory, base_uri))
+        before = files_below(base)
+        edit_everything(here, uri, "false")
+        assert files_below(base) == before
+
+    @pytest.mark.parametrize(
+        "base_uri", ["file:///etc", "file:///dev", "file:///proc/self", "file://localhost/etc"]
+    )
+    def test_a_directory_that_holds_no_datasets(self, here: World, base_uri: str) -> None:
+        before = set(Path("/etc").iterdir())
+        for name in ("passwd", "null", "cwd", "no-such-thing"):
+            uri = register(here, base_uri, dataset_info(base_uri, uri=f"{base_uri}/{name}", tags=["kept"]))
+            edit_everything(here, uri, "false")
+        assert set(Path("/etc").iterdir()) == before
+
+    def test_another_dataset_under_the_same_name(self, here: World, base: Path) -> None:
+        directory = freeze(base, "beans")
+        base_uri = f"file://{base}"
+        uri = register(here, base_uri, dataset_info(base_uri, uri=f"{base_uri}/{directory.name}"))
+        before = files_below(base)
+        edit_everything(here, uri, "false")
+        assert files_below(base) == before
+
+    @pytest.mark.parametrize(
+        "uri",
+        [
+            "file://{granted}/../secret/beans",
+            "file://{granted}/..",
+            "file://{granted}/.",
+            "file://{granted}/%2e%2e/secret/beans",
+            "file://{granted}//../secret/beans",
+            "file://{secret}/beans",
+            "file://{secret}/beans?{granted}/x",
+            "file://{secret}/beans#{granted}/x",
+            "file://{granted}/beans?x",
+            "file://{granted}/beans#x",
+            "file:{granted}/beans",
+            "{granted}/beans",
+        ],
+    )
+    def test_a_uri_that_leaves_its_base_uri(self, here: World, base: Path, uri: str) -> None:
+        granted, secret = base / "granted", base / "secret"
+        granted.mkdir()
+        secret.mkdir()
+        dataset = freeze(secret, "beans")
+        freeze(granted, "beans")
+        base_uri = f"file://{granted}"
+        register(here, base_uri, dataset_info(base_uri))
+        before, rows = files_below(base), here.contents()
+        uri = uri.format(granted=granted, secret=secret)
+        for place in (base_uri, uri.rsplit("/", 1)[0]):
+            info = info_of(dataset, place, uri=uri)
+            for path in (quote(uri, safe=""), uri):
+                assert 400 <= here.send("PUT", f"/uris/{path}", json=info).status_code < 500
+        for method, path, body in EDITS:
+            assert 400 <= here.send(method, path.format(quote(uri, safe="")), json=body).status_code < 500
+        assert files_below(base) == before
+        assert here.contents() == rows
+
+    def test_percent_signs_in_a_name_are_percent_signs(self, here: World, base: Path) -> None:
+        granted, secret = base / "granted", base / "secret"
+        granted.mkdir()
+        secret.mkdir()
+        dataset = freeze(secret, "beans")
+        base_uri = f"file://{granted}"
+        uri = register(here, base_uri, info_of(dataset, base_uri, uri=f"{base_uri}/..%2Fsecret%2Fbeans"))
+        before = files_below(base)
+        edit_everything(here, uri, "false")
+        assert files_below(base) == before
+
+
+class TestLinks:
+    """Who may write to the storage, but not to the server's own files, could plant these."""
+
+    @pytest.mark.parametrize(
+        "planted", ["README.yml", ".dtool/tags/kept", ".dtool/annotations/soil.json", ".dtool/tags", ".dtool"]
+    )
+    def test_metadata_that_points_out_of_the_dataset(self, here: World, base: Path, planted: str) -> None:
+        directory = freeze(base, "beans")
+        link, elsewhere = directory / planted, base.parent / "elsewhere"
+        link.rename(elsewhere)
+        link.symlink_to(elsewhere)
+        base_uri = f"file://{base}"
+        uri = register(here, base_uri, info_of(directory, base_uri))
+        before = files_below(base.parent / "elsewhere"), files_below(base)
+        edit_everything(here, uri, "false")
+        assert (files_below(base.parent / "elsewhere"), files_below(base)) == before
+
+    def test_a_base_directory_that_is_a_link(self, here: World, base: Path, tmp_path: Path) -> None:
+        """That is the administrator's own doing."""
+        directory = freeze(base, "beans")
+        (tmp_path / "linked").symlink_to(base)
+        base_uri = f"file://{tmp_path}/linked"
+        uri = register(here, base_uri, info_of(directory, base_uri))
+        edit_everything(here, uri, "true")
+        assert sorted(dtoolcore.DataSet.from_uri(str(directory)).list_tags()) == ["mine", "more"]
+
+
+class TestWhatOneUserDidWhileAnotherWrote:
+    """Between the commit and the write to storage, somebody else may have committed and written."""
+
+    @pytest.mark.parametrize(
+        ("field", "newest", "read"),
+        [
+            ("readme", "newest", lambda dataset: dataset.get_readme_content()),
+            ("tags", ["newest"], lambda dataset: dataset.list_tags()),
+            ("annotations", {"a": True}, lambda dataset: {"a": dataset.get_annotation("a")}),
+        ],
+    )
+    def test_an_older_value_does_not_stay(
+        self, here: World, base: Path, field: storage.Field, newest: Any, read: Callable[[Any], Any]
+    ) -> None:
+        directory = freeze(base, "beans")
+        base_uri = f"file://{base}"
+        uri = register(here, base_uri, info_of(directory, base_uri, **{field: newest}))
+        older = {"readme": "older", "tags": ["older"], "annotations": {"a": 1}}[field]
+        with here.app.app_context():
+            assert storage.update_dataset(uri, field, older) is True
+        assert read(dtoolcore.DataSet.from_uri(str(directory))) == newest
+
+    def test_twelve_clients_at_once(self, tmp_path: Path, base: Path) -> None:
+        (tmp_path / "live").mkdir()
+        live = LiveServer(tmp_path / "live")
+        directory = freeze(base, "beans")
+        base_uri = f"file://{base}"
+        with live.app.app_context():
+            users.add_user(CHAMPION)
+            base_uris.put_base_uri(base_uri, [CHAMPION], [CHAMPION])
+            sql_db.session.commit()
+        try:
+            live.start()
+            info = info_of(directory, base_uri, tags=[])
+            path = quote(info["uri"], safe="")
+            assert live.request("PUT", f"/uris/{path}", CHAMPION, json=info).status_code == 201
+
+            def add(number: int) -> tuple[int, str]:
+                answer = live.request("POST", f"/tags/{path}/tag{number}", CHAMPION)
+                return answer.status_code, answer.headers["X-Storage-Updated"]
+
+            with ThreadPoolExecutor(12) as pool:
+                assert Counter(pool.map(add, range(48))) == {(200, "true"): 48}
+            wanted = sorted(live.request("GET", f"/tags/{path}", CHAMPION).json()["tags"])
+        finally:
+            live.stop()
+        assert wanted == sorted(f"tag{number}" for number in range(48))
+        assert sorted(dtoolcore.DataSet.from_uri(str(directory)).list_tags()) == wanted
