@@ -203,7 +203,7 @@ class Shell:
             try:
                 if requests.get(f"{address}/config/health", timeout=5).ok:
                     return
-            except requests.ConnectionError:
+            except requests.RequestException:  # not there yet, or slow to answer
                 time.sleep(0.1)
         pytest.fail(f"{command}: no answer\n{log.read_text()}")
 

@@ -40,7 +40,7 @@ needs_browser = pytest.mark.skipif(
 
 def make_app(**config) -> Flask:
     """Return an app with one route, which tells who asked."""
-    app = Flask("docs")
+    app = Flask("things")
     app.config.update(
         API_TITLE="Things & <others>",
         API_VERSION="1",

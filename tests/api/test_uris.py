@@ -29,6 +29,7 @@ KEYS = {
     "number_of_items", "size_in_bytes", "uploaded_by", "uploaded_at",
 }  # fmt: skip
 UUID = "af6727bf-29c7-43dd-b42f-a5d7ede28337"
+OTHER_UUID = "af6727bf-29c7-43dd-b42f-a5d7ede28338"
 FROZEN_AT = 1536238185.881941
 
 
@@ -154,8 +155,8 @@ class TestFilters:
             ({"base_uris": ["s3://re"]}, ""),
             ({"uuids": [UUID]}, "13"),
             ({"uuids": [UUID.upper()]}, "13"),
-            ({"uuids": [UUID, str(uuid.uuid4())]}, "13"),
-            ({"uuids": [str(uuid.uuid4())]}, ""),
+            ({"uuids": [UUID, OTHER_UUID]}, "13"),
+            ({"uuids": [OTHER_UUID]}, ""),
             ({"tags": ["fruit"]}, "12"),
             ({"tags": ["fruit", "red"]}, "1"),
             ({"tags": ["red", "fruit", "red"]}, "1"),
@@ -659,7 +660,7 @@ class TestRefusedDocuments:
         assert nothing_is_stored(champion)
 
     def test_another_uuid_than_the_uri_ends_in(self, champion):
-        info = dataset_info(uuid=UUID) | {"uuid": str(uuid.uuid4())}
+        info = dataset_info(uuid=UUID) | {"uuid": OTHER_UUID}
         answer = champion.put(path_of(info), json=info)
         assert answer.status_code == 422
         assert list(answer.json["errors"]["json"]) == ["uuid"]
