@@ -577,7 +577,14 @@ class TestDefect22EditsInUnknownPlaces:
 
 class TestDefect23Numbers:
     @pytest.mark.parametrize(
-        "path", ["/uris", "/uris?free_text=beans", "/uuids/3fa85f64-5717-4562-b3fc-2c963f66afa6", "/users", "/base-uris"]
+        "path",
+        [
+            "/uris",
+            "/uris?free_text=beans",
+            "/uuids/3fa85f64-5717-4562-b3fc-2c963f66afa6",
+            "/users",
+            "/base-uris",
+        ],
     )
     @pytest.mark.parametrize(
         "page", ["99999999999999999999", "9223372036854775807", "922337203685477580", "-1", "1e400"]

@@ -48,10 +48,9 @@ def _parse_names(text: str) -> list[str]:
 
 
 def _parse_bytes(text: str) -> int:
-    number = int(text)
-    if number <= 0:
+    if not text.strip().isdecimal() or int(text) == 0:
         raise ValueError("expected a positive number of bytes")
-    return number
+    return int(text)
 
 
 def _parse_level(text: str) -> str:
@@ -156,12 +155,18 @@ BEARER_AUTHENTICATION = {
 }
 
 
+# Of another kind they would break the page that shows the API.
+_KINDS_OF_SPEC_OPTIONS = {"info": dict, "components": dict, "security": list, "servers": list, "tags": list}
+
+
 def read_environment(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """Return the whole configuration that the environment asks for.
 
     :raises ConfigurationError: in one line, naming the setting that is wrong
     """
     data_dir = data_directory(environ)
+    if data_dir.exists() and not data_dir.is_dir():
+        raise ConfigurationError(f"DSERVER_DATA_DIR: {data_dir} is not a directory")
     return {
         **FIXED,
         **{setting.name: _read(setting, environ) for setting in SETTINGS},
@@ -256,6 +261,9 @@ def _read_api_spec_options(environ: Mapping[str, str]) -> dict[str, Any]:
         raise ConfigurationError(f"{name}: not JSON: {error}") from None
     if not isinstance(options, dict):
         raise ConfigurationError(f"{name}: expected a JSON object")
+    for key, kind in _KINDS_OF_SPEC_OPTIONS.items():
+        if not isinstance(options.get(key, kind()), kind):
+            raise ConfigurationError(f"{name}: {key} must be {'an object' if kind is dict else 'a list'}")
     return options
 
 

@@ -160,20 +160,22 @@ def init_databases(app: Flask) -> None:
         if url.get_backend_name() == "sqlite" and url.database:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
         sql_db.init_app(app)
-    except ArgumentError:
-        raise ConfigurationError(
-            "SQLALCHEMY_DATABASE_URI: not a database address (dialect://user:password@host/name)"
-        ) from None
-    except NoSuchModuleError:
+    except NoSuchModuleError:  # an ArgumentError, too
         raise ConfigurationError(
             f"SQLALCHEMY_DATABASE_URI: no database is called {url.drivername!r}"
+        ) from None
+    except (ArgumentError, ValueError):  # ValueError: the port is no number
+        raise ConfigurationError(
+            "SQLALCHEMY_DATABASE_URI: not a database address (dialect://user:password@host/name)"
         ) from None
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"SQLALCHEMY_DATABASE_URI: the driver {error.name!r} for {url.drivername} is not installed"
         ) from None
     except OSError as error:
-        raise ConfigurationError(f"SQLALCHEMY_DATABASE_URI: {error.strerror}: {error.filename}") from None
+        raise ConfigurationError(
+            f"SQLALCHEMY_DATABASE_URI: cannot make the directory {error.filename}: {error.strerror}"
+        ) from None
     migrate.init_app(
         app, sql_db, directory=str(migrations_directory()), compare_type=True, render_as_batch=True
     )
@@ -195,7 +197,8 @@ def current_revision() -> str | None:
         with sql_db.engine.connect() as connection:
             return MigrationContext.configure(connection).get_current_revision()
     except DBAPIError as error:
-        raise ConfigurationError(f"The database cannot be opened: {reason(error)}") from None
+        address = sql_db.engine.url.render_as_string(hide_password=True)
+        raise ConfigurationError(f"The database {address} cannot be opened: {reason(error)}") from None
 
 
 def require_upgraded() -> None:

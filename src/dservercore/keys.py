@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,19 +92,29 @@ def kept_secret_key(directory: Path) -> str:
     Where the directory cannot be written to, the key is a fresh one for this process.
     """
     path = directory / SECRET_KEY_NAME
-    try:
-        return path.read_text().strip()
-    except OSError:
-        pass  # not made yet, or not ours to read
+    kept = _text_of(path)
+    if kept:
+        return kept
     secret = secrets.token_hex(32)
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_new_file(path, secret, mode=0o600)
+        with tempfile.TemporaryDirectory(dir=directory) as workplace:
+            write_new_file(Path(workplace) / SECRET_KEY_NAME, secret, mode=0o600)
+            # Appears with its content, and only where another worker was not faster.
+            os.link(Path(workplace) / SECRET_KEY_NAME, path)
     except FileExistsError:
-        return path.read_text().strip() or secret  # another worker was faster
+        return _text_of(path) or secret
     except OSError:
         pass  # a read-only home is no reason not to start
     return secret
+
+
+def _text_of(path: Path) -> str:
+    """Return what the file says; "" if it is not there, or not ours to read."""
+    try:
+        return path.read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def _parse(load: Callable[..., Any], text: str, setting: str, half: str, **options: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -391,7 +390,7 @@ class TestRegister:
     def test_a_changed_uuid_leaves_one_dataset(self, champion):
         info = dataset_info(uri=f"{RED}/by-name")
         champion.put(path_of(info), json=info)
-        other = {**info, "uuid": str(uuid.uuid4())}
+        other = {**info, "uuid": OTHER_UUID}
         assert champion.put(path_of(info), json=other).status_code == 200
         assert champion.get(f"/uuids/{info['uuid']}").json == []
         assert pagination(champion.post("/uris", json={"free_text": "beans"}))["total"] == 1

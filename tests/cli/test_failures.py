@@ -36,7 +36,8 @@ def test_a_database_that_cannot_be_opened_is_said_to_be(installation: Installati
     (installation.home / "app.db").mkdir()
     settings = {"SQLALCHEMY_DATABASE_URI": f"sqlite:///{installation.home / 'app.db'}"}
     said = installation.fail("user", "list", **settings)
-    assert said == "The database cannot be opened: unable to open database file"
+    address = settings["SQLALCHEMY_DATABASE_URI"]
+    assert said == f"The database {address} cannot be opened: unable to open database file"
 
 
 def test_a_database_that_lacks_a_table_is_a_failure_of_its_own(server: Installation) -> None:

@@ -64,7 +64,8 @@ def test_a_database_that_is_none_is_said_to_be(installation: Installation) -> No
     (installation.data / "app.db").write_text("a letter to my aunt, long enough to have a header\n" * 4)
     done = installation.flask("init")
     assert done.returncode == 1
-    assert done.stderr == "The database cannot be opened: file is not a database\n"
+    address = f"sqlite:///{installation.data / 'app.db'}"
+    assert done.stderr == f"The database {address} cannot be opened: file is not a database\n"
 
 
 def test_without_flask_app_the_next_commands_begin_with_it(installation: Installation) -> None:

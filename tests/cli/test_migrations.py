@@ -45,7 +45,8 @@ def test_a_database_out_of_reach_ends_in_one_line(installation: Installation) ->
     installation.data.mkdir()
     (installation.data / "app.db").mkdir()
     said = installation.fail("db", "upgrade")
-    assert said == "The database cannot be opened: unable to open database file"
+    address = f"sqlite:///{installation.data / 'app.db'}"
+    assert said == f"The database {address} cannot be opened: unable to open database file"
 
 
 def test_an_unknown_revision_ends_in_one_line(installation: Installation) -> None:

@@ -77,7 +77,7 @@ def store(uri: str, columns: Columns) -> None:
     """
     row = _row_to_change(uri)
     if row is None:
-        raise UnknownURIError(uri)
+        raise UnknownURIError(f"No dataset is registered as {uri}")
     _take_out(row)
     _put_in(row, columns(row._mapping))
 
@@ -89,7 +89,7 @@ def change(uri: str, changed_columns: Columns) -> None:
     """
     row = _row_to_change(uri)
     if row is None or row.tokens is None:
-        raise UnknownURIError(uri)
+        raise UnknownURIError(f"No dataset is registered as {uri}")
     _take_out(row)
     _put_in(row, {**_unpacked(row.tokens), **changed_columns(row._mapping)})
 

@@ -92,7 +92,7 @@ class SqlRetrieve(RetrieveABC):
         """
         tags = sql_db.session.connection().execute(_TAGS, {"uri": uri}).scalars().all()
         if not tags:
-            raise UnknownURIError(uri)
+            raise UnknownURIError(f"No dataset is registered as {uri}")
         return [tag for tag in tags if tag is not None]
 
     def get_manifest(self, uri: str) -> dict[str, Any]:
@@ -132,14 +132,14 @@ class SqlRetrieve(RetrieveABC):
 def _required(statement: Select[Any], uri: str) -> Any:
     found = sql_db.session.connection().execute(statement, {"uri": uri}).scalar()
     if found is None:
-        raise UnknownURIError(uri)
+        raise UnknownURIError(f"No dataset is registered as {uri}")
     return found
 
 
 def _change(statement: Update, uri: str, value: str) -> None:
     changed = sql_db.session.connection().execute(statement, {"uri": uri, "value": value})
     if not changed.rowcount:
-        raise UnknownURIError(uri)
+        raise UnknownURIError(f"No dataset is registered as {uri}")
 
 
 def _storable(readme: str) -> str:
