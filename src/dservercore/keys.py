@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -98,15 +98,21 @@ def kept_secret_key(directory: Path) -> str:
     secret = secrets.token_hex(32)
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.TemporaryDirectory(dir=directory) as workplace:
-            write_new_file(Path(workplace) / SECRET_KEY_NAME, secret, mode=0o600)
-            # Appears with its content, and only where another worker was not faster.
-            os.link(Path(workplace) / SECRET_KEY_NAME, path)
+        write_new_file(path, secret, mode=0o600)
     except FileExistsError:
-        return _text_of(path) or secret
+        return _awaited_text_of(path) or secret  # another worker was faster
     except OSError:
         pass  # a read-only home is no reason not to start
     return secret
+
+
+def _awaited_text_of(path: Path) -> str:
+    """Return what a file says that somebody else has just made, and may still be writing."""
+    for _ in range(20):
+        if text := _text_of(path):
+            return text
+        time.sleep(0.05)
+    return ""
 
 
 def _text_of(path: Path) -> str:

@@ -154,6 +154,11 @@ def plugins() -> PluginSet:
     return current_app.extensions[DISTRIBUTION]
 
 
+def is_at_home() -> bool:
+    """Return whether the current application is a server, and not another one that uses its tables."""
+    return DISTRIBUTION in current_app.extensions
+
+
 def versions() -> dict[str, str | None]:
     """Return ``{component: version}`` for the server and every plugin in use, for ``/config/versions``."""
     found: dict[str, str | None] = {DISTRIBUTION: _version_of(DISTRIBUTION)}

@@ -90,7 +90,7 @@ def test_an_unknown_uri(shelf: Any, getter: str) -> None:
     for uri in (deleted, NONE, "", "\x00"):
         with pytest.raises(UnknownURIError) as raised:
             getattr(shelf.retrieve, getter)(uri)
-        assert raised.value.message == uri
+        assert raised.value.message == f"No dataset is registered as {uri}"
 
 
 def test_a_dataset_without_tags_has_none(shelf: Any) -> None:
