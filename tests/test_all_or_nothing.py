@@ -17,6 +17,7 @@ import dtoolcore
 import pytest
 import requests
 from flask_smorest import Blueprint
+from sqlalchemy.exc import OperationalError
 
 from conftest import ADMIN, BLUE, CHAMPION, RED, dataset_info
 from dservercore import ExtensionABC, create_app, sql_db
@@ -141,8 +142,6 @@ class TestOneRequest:
         ("error", "status"),
         [
             (RuntimeError("as if the disk were full"), 500),
-            (MemoryError(), 500),
-            (UnavailableError("out of reach"), 503),
             (ValidationError("does not fit"), 400),
         ],
         ids=lambda value: type(value).__name__,
@@ -167,6 +166,26 @@ class TestOneRequest:
         with_plugins(here)
         assert here.send(method, path, json=body).status_code in (200, 201)
         assert disagreements(here.database) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (MemoryError(), 500),
+        (KeyError("tags"), 500),
+        (UnavailableError("out of reach"), 503),
+        (OperationalError("", None, sqlite3.OperationalError("database or disk is full")), 503),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_how_it_fails_makes_no_difference(here: World, error: Exception, status: int) -> None:
+    search = FailingSearch()
+    search.fail("register_dataset", error, after_work=True)
+    before = here.contents()
+    with_plugins(here, search)
+    info = dataset_info()
+    assert here.send("PUT", f"/uris/{info['uri']}", json=info).status_code == status
+    assert here.contents() == before
 
 
 class TestManyDatasets:

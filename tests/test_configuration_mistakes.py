@@ -14,6 +14,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from dservercore import create_app
+from dservercore.config import DERIVED_SETTINGS, SETTINGS
+from dservercore.db import require_upgraded
+from dservercore.errors import ConfigurationError
 from dservercore.keys import generate_key_pair
 from live_server import APPLICATION, START_SECONDS, environment, flask, free_port
 
@@ -179,29 +183,42 @@ def settings_of(mistake: str, home: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-class TestFlask:
-    def test_run(self, home: Path, mistake: str) -> None:
-        code, printed = start(home, "flask", "run", "--port", str(free_port()), **settings_of(mistake, home))
-        assert code == 1
-        check_one_line(printed, "Error: ", *MISTAKES[mistake][1])
-
-    def test_a_management_command(self, home: Path, mistake: str) -> None:
-        code, printed = start(home, "flask", "user", "list", **settings_of(mistake, home))
-        assert code == 1
-        check_one_line(printed, *MISTAKES[mistake][1])
+def test_the_line(home: Path, mistake: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for setting in [*SETTINGS, *DERIVED_SETTINGS]:
+        monkeypatch.delenv(setting.name, raising=False)
+    for name, value in environment(home, **settings_of(mistake, home)).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError) as caught, create_app().app_context():
+        require_upgraded()
+    check_one_line(caught.value.message, *MISTAKES[mistake][1])
 
 
-@pytest.mark.parametrize(
-    "mistake",
-    [
-        "an EC public key",
-        "a port that is no number",
-        "a directory as database",
-        "a database without tables",
-        "an unknown search plugin",
-        "neither yes nor no",
-    ],
-)
+#: One of each kind, which every program meets at another point.
+EXAMPLES = [
+    "an EC public key",
+    "a port that is no number",
+    "a directory as database",
+    "a database without tables",
+    "an unknown search plugin",
+    "neither yes nor no",
+]
+
+
+@pytest.mark.parametrize("mistake", EXAMPLES)
+def test_flask_run(home: Path, mistake: str) -> None:
+    code, printed = start(home, "flask", "run", "--port", str(free_port()), **settings_of(mistake, home))
+    assert code == 1
+    check_one_line(printed, "Error: ", *MISTAKES[mistake][1])
+
+
+@pytest.mark.parametrize("mistake", EXAMPLES)
+def test_a_management_command(home: Path, mistake: str) -> None:
+    code, printed = start(home, "flask", "user", "list", **settings_of(mistake, home))
+    assert code == 1
+    check_one_line(printed, *MISTAKES[mistake][1])
+
+
+@pytest.mark.parametrize("mistake", EXAMPLES)
 def test_gunicorn(home: Path, mistake: str) -> None:
     """It adds when it started and stopped; it does not try again and again."""
     place = f"127.0.0.1:{free_port()}"

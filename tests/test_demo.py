@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -62,7 +63,6 @@ class SecondRun:
 
     address: str
     printed: str
-    process: subprocess.Popen[str]
     secrets_before: list[str]
     changed: str
     lost: dtoolcore.DataSet
@@ -84,12 +84,15 @@ def second_run(directory: Path) -> Iterator[SecondRun]:
         )
         try:
             assert process.stdout is not None
-            printed = "".join(iter(process.stdout.readline, LAST_LINE))
+            lines = itertools.takewhile(lambda line: line != LAST_LINE, process.stdout)
+            printed = "".join(lines)
             address = f"http://127.0.0.1:{port}"
             wait_until_healthy(address, process)
-            yield SecondRun(address, printed, process, secrets, changed.name, lost)
+            yield SecondRun(address, printed, secrets, changed.name, lost)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=START_SECONDS) == 0, "Ctrl-C must end it cleanly"
         finally:
-            process.terminate()
+            process.kill()
             process.wait()
 
 
@@ -208,9 +211,3 @@ def test_a_port_in_use_is_one_line_before_anything_is_done(tmp_path: Path) -> No
     assert run.stderr.count("\n") == 1
     assert f"Port {port}" in run.stderr
     assert not (tmp_path / "demo").exists()
-
-
-def test_control_c_ends_it_cleanly(second_run: SecondRun) -> None:
-    """The last test: it ends the server that the others use."""
-    second_run.process.send_signal(signal.SIGINT)
-    assert second_run.process.wait(timeout=START_SECONDS) == 0

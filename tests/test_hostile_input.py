@@ -138,7 +138,7 @@ BODIES: dict[str, bytes] = {
     "gzip": gzip.compress(b'{"readme": "x"}'),
     "keys twice": b'{"readme": "a", "readme": 5, "tags": [], "tags": null}',
     "prototype keys": b'{"__proto__": 1, "constructor": {}, "__class__": [], "": ""}',
-    "100,000 keys": ("{" + ",".join(f'"k{n}": 0' for n in range(100_000)) + "}").encode(),
+    "10,000 keys": ("{" + ",".join(f'"k{n}": 0' for n in range(10_000)) + "}").encode(),
     "1 MB of spaces": b" " * 2**20,
     "1 MB of text": b'{"readme": "' + b"x" * 2**20 + b'"}',
     "a form": b"readme=x&tags=y",
@@ -418,7 +418,7 @@ def test_every_body_on_every_route(target: World) -> None:
 def test_every_content_type_on_every_route(target: World) -> None:
     for method, path in each_route(target):
         for content_type in CONTENT_TYPES:
-            for case in ("an empty object", "a string", "not UTF-8", "UTF-16", "a form", "multipart"):
+            for case in ("an empty object", "not UTF-8", "multipart"):
                 shoot(
                     target, method, path, (content_type, case), data=BODIES[case], content_type=content_type
                 )
@@ -630,7 +630,7 @@ documents = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(parts=documents)
 def test_a_document_is_stored_as_it_is_or_not_at_all(target: World, parts: dict[str, Any]) -> None:
     info = dataset_info(**{key: value for key, value in parts.items() if key != "segment"})
@@ -686,7 +686,7 @@ def check_found(target: World, info: dict[str, Any]) -> None:
     assert info["uri"] in [dataset["uri"] for dataset in listed]
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(text=st.text(max_size=60) | st.text('"-*() OR|_=^:ab\u0301é中', max_size=30))
 def test_whatever_is_typed_into_the_search_box_is_answered(target: World, text: str) -> None:
     answer = target.send("POST", "/uris?sort=relevance", ROOT, json={"free_text": text})
