@@ -17,9 +17,8 @@ import dtoolcore
 import pytest
 import requests
 from flask_smorest import Blueprint
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
-from conftest import ADMIN, BLUE, CHAMPION, RED, dataset_info
 from dservercore import ExtensionABC, create_app, sql_db
 from dservercore.catalog import base_uris, indexing, users
 from dservercore.errors import UnavailableError, ValidationError
@@ -29,6 +28,7 @@ from dservercore.plugins.sql.retrieve import SqlRetrieve
 from dservercore.plugins.sql.search import SqlSearch
 from live_server import LiveServer
 from stores import disagreements
+from world import ADMIN, BLUE, CHAMPION, RED, dataset_info
 from worlds import World, world
 
 WRITES = ("register_dataset", "delete_dataset", "set_tags", "set_readme", "set_annotations")
@@ -175,6 +175,7 @@ class TestOneRequest:
         (KeyError("tags"), 500),
         (UnavailableError("out of reach"), 503),
         (OperationalError("", None, sqlite3.OperationalError("database or disk is full")), 503),
+        (IntegrityError("", None, sqlite3.IntegrityError("FOREIGN KEY constraint failed")), 409),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -286,6 +287,14 @@ class TestADatabaseThatDoesNotServe:
             assert here.contents() == before
             assert here.send("DELETE", f"/uris/{info['uri']}").status_code == 200
 
+    def test_no_connection_left_is_a_503(self, tmp_path: Path, key_pair: tuple[Path, Path]) -> None:
+        options = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 0.05}
+        with world(tmp_path, key_pair, SQLALCHEMY_ENGINE_OPTIONS=options) as here:
+            assert here.send("GET", "/me").status_code == 200
+            with here.app.app_context(), sql_db.engine.connect():
+                assert here.send("GET", "/me").status_code == 503
+            assert here.send("GET", "/me").status_code == 200
+
     def test_a_read_only_database_is_a_503_for_writes_alone(
         self, tmp_path: Path, key_pair: tuple[Path, Path]
     ) -> None:
@@ -295,6 +304,7 @@ class TestADatabaseThatDoesNotServe:
             tokens = here.bearer(CHAMPION)
             config = {**here.app.config, "SQLALCHEMY_DATABASE_URI": read_only(here.database)}
             client = create_app(config).test_client()
+            assert not Path("file:").exists()
             assert client.get(f"/uris/{info['uri']}", headers=tokens).status_code == 200
             assert client.post("/uris", json={"free_text": "beans"}, headers=tokens).status_code == 200
             assert client.put(f"/uris/{info['uri']}", json=info, headers=tokens).status_code == 503

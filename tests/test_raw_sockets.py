@@ -11,11 +11,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from conftest import CHAMPION, RED, dataset_info
 from dservercore import sql_db
 from dservercore.catalog import base_uris, users
 from live_server import LiveServer
 from stores import contents
+from world import CHAMPION, RED, dataset_info
 
 PATIENCE_SECONDS = 5
 

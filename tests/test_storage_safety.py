@@ -14,12 +14,12 @@ from urllib.parse import quote
 import dtoolcore
 import pytest
 
-from conftest import CHAMPION, dataset_info
 from dservercore import sql_db
 from dservercore.catalog import base_uris, storage, users
 from dservercore.dataset_info import generate_dataset_info
 from live_server import LiveServer
 from stores import disagreements
+from world import CHAMPION, dataset_info
 from worlds import World, world
 
 EDITS: list[tuple[str, str, Any]] = [

@@ -783,6 +783,32 @@ class TestDefect28NoUpdateIsLost:
         assert disagreements(live.database) == []
         assert "locked" not in live.log.read_text()
 
+    def test_base_uris_that_come_and_go_under_registrations(self, live: LiveServer) -> None:
+        """A dataset is in the base URI of its URI or nowhere, though keys of base URIs are used again."""
+        places = ["s3://flux", "s3://flow"]
+        allowed = {"users_with_register_permissions": [CHAMPION], "users_with_search_permissions": [CHAMPION]}
+
+        def busy(number: int) -> list[int]:
+            codes = []
+            for turn in range(6):
+                place = places[(number + turn) % 2]
+                if number % 3:
+                    info = dataset_info(place)
+                    codes.append(live.request("PUT", f"/uris/{info['uri']}", CHAMPION, json=info).status_code)
+                else:
+                    path = f"/base-uris/{place}"
+                    codes.append(live.request("DELETE", f"{path}?with_datasets=true", ADMIN).status_code)
+                    codes.append(live.request("PUT", path, ADMIN, json=allowed).status_code)
+            return codes
+
+        found = Counter(itertools.chain.from_iterable(all_at_once(busy)))
+        assert set(found) <= {200, 201, 403, 409}, found
+        assert found[201] > 2
+        stored = contents(live.database)
+        base_uri_of = {row[0]: row[1] for row in stored["base_uri"]}
+        assert [row for row in stored["dataset"] if not row[2].startswith(f"{base_uri_of[row[1]]}/")] == []
+        assert disagreements(live.database) == []
+
 
 class TestDefect30BaseURIsAndLengths:
     def test_a_slash_at_the_end_makes_no_second_base_uri(

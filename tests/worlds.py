@@ -12,10 +12,10 @@ from flask import Flask
 from flask_jwt_extended import create_access_token
 from werkzeug.test import TestResponse
 
-from conftest import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED
 from dservercore import create_app, sql_db
 from dservercore.catalog import base_uris, users
 from stores import Rows, contents
+from world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED
 
 
 class World:

@@ -157,7 +157,7 @@ def init_databases(app: Flask) -> None:
     try:
         url = make_url(address)
         url.get_dialect()
-        if url.get_backend_name() == "sqlite" and url.database:
+        if url.get_backend_name() == "sqlite" and url.database and not url.database.startswith("file:"):
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
         sql_db.init_app(app)
     except NoSuchModuleError:  # an ArgumentError, too

@@ -14,6 +14,7 @@ from dservercore.schema_fields import INTEGER_MAX, Count, JSONObject, JSONValue,
 USERNAME_LENGTH = 64
 DISPLAY_NAME_LENGTH = 255
 MAX_REPORTED_ITEMS = 20
+MAX_FILTER_VALUES = 10_000  # beyond that a search takes seconds, and soon minutes
 
 
 def _described(text: str) -> dict[str, Any]:
@@ -218,6 +219,9 @@ class RegisterDatasetSchema(ma.Schema):
     dtoolcore_version = fields.String(metadata=_described("Version of dtoolcore that made the dataset"))
 
 
+_few_enough = Length(max=MAX_FILTER_VALUES)
+
+
 class SearchDatasetSchema(ma.Schema):
     """Which datasets to find: those that every filter lets through.
 
@@ -225,11 +229,11 @@ class SearchDatasetSchema(ma.Schema):
     """
 
     free_text = fields.String(metadata=_described("Words, all of which must occur; see the query language"))
-    creator_usernames = _strings("Created by any of these")
-    base_uris = _strings("In any of these; an empty list finds nothing")
-    uuids = fields.List(UUIDString(), metadata=_described("Any of these"))
-    tags = _strings("Having all of these")
-    uploaded_by = _strings("Registered by any of these users")
+    creator_usernames = _strings("Created by any of these", validate=_few_enough)
+    base_uris = _strings("In any of these; an empty list finds nothing", validate=_few_enough)
+    uuids = fields.List(UUIDString(), validate=_few_enough, metadata=_described("Any of these"))
+    tags = _strings("Having all of these", validate=_few_enough)
+    uploaded_by = _strings("Registered by any of these users", validate=_few_enough)
 
 
 class SummarySchema(ma.Schema):
