@@ -106,7 +106,8 @@ class LiveServer:
 
     def kill(self) -> None:
         """End master and workers at once, as a power cut does, without a chance to finish anything."""
-        assert self._process and self._process.poll() is None, self.log.read_text()
+        assert self._process
+        assert self._process.poll() is None, self.log.read_text()
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
