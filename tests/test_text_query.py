@@ -264,3 +264,8 @@ def test_what_is_just_not_too_long_is_accepted() -> None:
     assert len(parse("a " * MAX_QUERY_TOKENS).all_of) == MAX_QUERY_TOKENS
     assert len(parse("a* " * MAX_QUERY_PREFIXES).all_of) == MAX_QUERY_PREFIXES
     assert parse("a" * MAX_QUERY_CHARACTERS)
+
+
+def test_marks_piled_on_a_letter() -> None:
+    # Were they all sorted, this would run for a quarter of an hour, into the time-out that every test has.
+    assert analyse("a" + "\u0315\u0300" * 500_000 + " bean").tokens == ["a", "bean"]
