@@ -232,7 +232,8 @@ def _read_jwt_keys(environ: Mapping[str, str], data_dir: Path) -> dict[str, Any]
     if private_file:
         text = keys.read_key_file(private_file, "JWT_PRIVATE_KEY_FILE")
         private = keys.private_key_pem(text, "JWT_PRIVATE_KEY_FILE")
-        public = keys.public_from_private(text, "JWT_PRIVATE_KEY_FILE")
+        if not public_file:
+            public = keys.public_from_private(text, "JWT_PRIVATE_KEY_FILE")
     if public_file:
         text = keys.read_key_file(public_file, "JWT_PUBLIC_KEY_FILE")
         public = keys.public_key_pem(text, "JWT_PUBLIC_KEY_FILE")

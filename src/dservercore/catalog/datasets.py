@@ -29,7 +29,7 @@ _OBJECT = select(*_columns.values(), _dataset.c.base_uri_id).select_from(
     _dataset.join(_base_uri, _base_uri.c.id == _dataset.c.base_uri_id)
 )
 _BY_URI = _OBJECT.where(_dataset.c.uri == bindparam("uri"))
-_BY_UUID = _OBJECT.where(_dataset.c.uuid == bindparam("uuid"), _dataset.c.base_uri_id.in_(_ids))
+_BY_UUID = _OBJECT.where(_dataset.c.uuid == bindparam("uuid"))
 _IN_SCOPE = _OBJECT.where(_dataset.c.base_uri_id.in_(_ids))
 
 _COUNTED = select(*summary.COUNTED_COLUMNS).where(_dataset.c.uri == bindparam("uri"))
@@ -75,12 +75,19 @@ def find_copies(
     :param uuid: in any spelling; one that is no UUID has no copies
     """
     try:
-        parameters = {"uuid": checked_uuid(uuid), "ids": scope.ids}
+        parameters = {"uuid": checked_uuid(uuid)}
     except ValidationError:
         return [], 0
-    # There are as many copies as places to keep them: few enough to count by fetching them.
-    rows = sql_db.session.execute(_ordered(_BY_UUID, order), parameters).all()
+    # There are as many copies as places to keep them: few enough to fetch them all and pick those in scope.
+    in_scope = set(scope.ids)
+    found = sql_db.session.execute(_copies(tuple(order.items())), parameters)
+    rows = [row for row in found if row.base_uri_id in in_scope]
     return [_as_object(row) for row in rows[page]], len(rows)
+
+
+@functools.lru_cache(maxsize=256)
+def _copies(order: tuple[tuple[str, int], ...]) -> Select[Any]:
+    return _ordered(_BY_UUID, dict(order))
 
 
 def list_datasets(
