@@ -17,7 +17,6 @@ from dservercore.catalog import base_uris
 from dservercore.schemas import BaseURIItemSchema, BaseURIObjectSchema, BaseURIPutSchema
 from dservercore.scope import Actor
 from dservercore.sort import SortParameters
-from dservercore.uris import check_base_uri
 
 blp = Blueprint("base-uris", __name__, url_prefix="/base-uris", description="Base URIs")
 
@@ -59,7 +58,7 @@ class BaseURI(MethodView):
     @blp.arguments(BaseURIPutSchema)
     def post(self, users: dict[str, Any], base_uri: str, actor: Actor) -> Response:
         """Register a base URI that is not registered yet."""
-        created = base_uris.create_base_uri(check_base_uri(base_uri), **_permissions(users))
+        created = base_uris.create_base_uri(base_uri, **_permissions(users))
         db.commit()
         return json_answer(created, 201)
 
@@ -69,7 +68,7 @@ class BaseURI(MethodView):
     @blp.arguments(BaseURIPutSchema)
     def put(self, users: dict[str, Any], base_uri: str, actor: Actor) -> Response:
         """Register a base URI, or replace all permissions on one: 201 if it is new, else 200."""
-        is_new = base_uris.put_base_uri(check_base_uri(base_uri), **_permissions(users))
+        is_new = base_uris.put_base_uri(base_uri, **_permissions(users))
         db.commit()
         return json_answer("", 201 if is_new else 200)
 
