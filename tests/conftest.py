@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pymongo
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -17,6 +19,7 @@ from dservercore.catalog import base_uris, datasets, users
 from dservercore.keys import generate_key_pair
 from dservercore.permissions import operator_scope
 from dservercore.scope import OPERATOR
+from mongod import Mongod, executable, mongo_plugins
 from world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, dataset_info
 
 pytest_plugins = ["ci_skips"]
@@ -30,6 +33,28 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def key_pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A private and a public key file."""
     return generate_key_pair(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture(scope="session")
+def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
+    """A MongoDB server, which must be left running; whoever stops one starts one."""
+    try:
+        executable()
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    server = Mongod(tmp_path_factory.mktemp("mongod"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def mongo_settings(mongod: Mongod) -> Iterator[dict[str, str]]:
+    """Settings by which the mongo plugins serve from a database of their own, empty at first."""
+    name = f"test_{uuid.uuid4().hex}"
+    yield mongo_plugins(mongod.uri, name)
+    with pymongo.MongoClient(mongod.uri) as client:
+        client.drop_database(name)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,12 @@ def environment(data_dir: Path, **settings: str) -> dict[str, str]:
     }
 
 
-def flask(data_dir: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+def flask(
+    data_dir: Path, *arguments: str, python: str = sys.executable, **settings: str
+) -> subprocess.CompletedProcess[str]:
     """Run ``flask`` with *arguments*."""
     return subprocess.run(
-        [sys.executable, "-m", "flask", *arguments],
+        [python, "-m", "flask", *arguments],
         cwd=data_dir,
         env=environment(data_dir, **settings),
         capture_output=True,
@@ -56,19 +59,31 @@ def free_port() -> int:
 class LiveServer:
     """An installation in *data_dir*: keys, an upgraded database, and a gunicorn that can be stopped, killed, restarted.
 
+    :param settings: further environment variables of the server
+    :param python: the interpreter of another virtual environment, whose packages the server shall have
     :ivar app: the same installation in this process, to set things up behind the server's back
     """
 
-    def __init__(self, data_dir: Path, workers: int = 2, threads: int = 4):
+    def __init__(
+        self,
+        data_dir: Path,
+        workers: int = 2,
+        threads: int = 4,
+        settings: Mapping[str, str] = {},
+        python: str = sys.executable,
+        options: Sequence[str] = (),
+    ):
         self.data_dir = data_dir
+        self.settings = dict(settings)
+        self.python = python
         self.address = f"http://127.0.0.1:{free_port()}"
         self.database = data_dir / "app.db"
         self.log = data_dir / "gunicorn.log"
-        self._scale = ["--workers", str(workers), "--threads", str(threads)]
+        self._options = ["--workers", str(workers), "--threads", str(threads), *options]
         self._process: subprocess.Popen[str] | None = None
         self._tokens: dict[str, str] = {}
         private, public = generate_key_pair(data_dir)
-        upgraded = flask(data_dir, "db", "upgrade")
+        upgraded = self.flask("db", "upgrade")
         assert upgraded.returncode == 0, upgraded.stderr
         self.app: Flask = create_app(
             {
@@ -76,17 +91,22 @@ class LiveServer:
                 "JWT_PRIVATE_KEY": private.read_text(),
                 "JWT_PUBLIC_KEY": public.read_text(),
                 "DSERVER_LOG_LEVEL": "WARNING",
+                **(self.settings if python == sys.executable else {}),
             }
         )
+
+    def flask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run ``flask`` with *arguments*, as the administrator of the server does."""
+        return flask(self.data_dir, *arguments, python=self.python, **self.settings)
 
     def start(self) -> None:
         """Start gunicorn in a process group of its own, and wait until it answers."""
         place = self.address.removeprefix("http://")
         with self.log.open("a") as stream:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "--bind", place, *self._scale, APPLICATION],
+                [self.python, "-m", "gunicorn", "--bind", place, *self._options, APPLICATION],
                 cwd=self.data_dir,
-                env=environment(self.data_dir),
+                env=environment(self.data_dir, **self.settings),
                 stdout=stream,
                 stderr=stream,
                 start_new_session=True,
