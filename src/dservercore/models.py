@@ -219,7 +219,7 @@ class SearchDocument(sql_db.Model):  # type: ignore[name-defined]
 
 # The full-text index of the ``sql`` search plugin on SQLite; the row id is the dataset's id. Its columns hold tokens
 # that text_query.py made, separated by spaces, so the tokenizer has nothing left to decide: every byte beyond ASCII is
-# part of a token, and so are the signs that mark what is no word of a text (see plugins/sql/index_document.py).
+# part of a token, and so are the signs that mark what is no word of a text (see plugins/index_document.py).
 # Without content of its own it needs a third of the space; ``search_document`` has it, compressed.
 SEARCH_INDEX = "search_index"
 CREATE_SEARCH_INDEX = DDL(

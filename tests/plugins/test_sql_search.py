@@ -19,7 +19,7 @@ from dservercore.dataset_info import DATASET_KEYS
 from dservercore.db import sql_db
 from dservercore.errors import ConfigurationError, UnknownURIError, ValidationError
 from dservercore.plugins.sql import fts5
-from dservercore.plugins.sql.index_document import BATCH
+from dservercore.plugins.index_document import BATCH
 from dservercore.plugins.sql.search import SORT_FIELDS, SqlSearch
 from dservercore.sort import SortParameters
 

@@ -6,14 +6,13 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import orjson
 from sqlalchemy import Select, Update, bindparam, delete, select, update
 
 from dservercore.db import sql_db, upsert
-from dservercore.errors import UnknownURIError, ValidationError
+from dservercore.errors import UnknownURIError
 from dservercore.models import Dataset, DatasetDocument, DatasetTag
 from dservercore.plugin_api import RetrieveABC
-from dservercore.plugins.sql.packing import pack, unpack
+from dservercore.plugins.packing import json_text, manifest_json, pack, parse_manifest, storable_text, unpack
 
 _dataset = Dataset.__table__
 _document = DatasetDocument.__table__
@@ -58,9 +57,9 @@ class SqlRetrieve(RetrieveABC):
         """
         document = {
             "dataset_id": _required(_ID, dataset_info["uri"]),
-            "readme": _storable(dataset_info["readme"]),
-            "annotations": _annotations_json(dataset_info["annotations"]),
-            "manifest": pack(_manifest_json(dataset_info["manifest"])),
+            "readme": storable_text("readme", dataset_info["readme"]),
+            "annotations": json_text("annotations", dataset_info["annotations"]),
+            "manifest": pack(manifest_json(dataset_info["manifest"])),
         }
         replace = upsert(_document, ("dataset_id",), overwrite=("readme", "annotations", "manifest"))
         sql_db.session.connection().execute(replace, document)
@@ -100,7 +99,7 @@ class SqlRetrieve(RetrieveABC):
 
         :raises UnknownURIError: if the dataset is not stored
         """
-        return _manifest(self.get_manifest_json(uri))
+        return parse_manifest(self.get_manifest_json(uri))
 
     def get_manifest_json(self, uri: str) -> bytes:
         """Return the manifest as JSON text in UTF-8, as it is stored, to be handed out without being rebuilt.
@@ -115,7 +114,7 @@ class SqlRetrieve(RetrieveABC):
         :raises UnknownURIError: if the dataset is not stored
         :raises ValidationError: if it cannot be stored
         """
-        _change(_SET_README, uri, _storable(readme))
+        _change(_SET_README, uri, storable_text("readme", readme))
 
     def set_annotations(self, uri: str, annotations: Mapping[str, Any]) -> None:
         """Replace the annotations.
@@ -123,7 +122,7 @@ class SqlRetrieve(RetrieveABC):
         :raises UnknownURIError: if the dataset is not stored
         :raises ValidationError: if they cannot be stored
         """
-        _change(_SET_ANNOTATIONS, uri, _annotations_json(annotations))
+        _change(_SET_ANNOTATIONS, uri, json_text("annotations", annotations))
 
     def set_tags(self, uri: str, tags: Iterable[str]) -> None:
         """Do nothing: the server has written the rows that :meth:`get_tags` reads."""
@@ -140,42 +139,3 @@ def _change(statement: Update, uri: str, value: str) -> None:
     changed = sql_db.session.connection().execute(statement, {"uri": uri, "value": value})
     if not changed.rowcount:
         raise UnknownURIError(f"No dataset is registered as {uri}")
-
-
-def _storable(readme: str) -> str:
-    try:
-        readme.encode()
-    except UnicodeEncodeError:
-        raise ValidationError("readme: has characters (surrogates) that are no text") from None
-    return readme
-
-
-def _annotations_json(annotations: Mapping[str, Any]) -> str:
-    # Not orjson, which knows no integers beyond 64 bits.
-    return _json("annotations", annotations)
-
-
-def _manifest_json(manifest: Mapping[str, Any]) -> bytes:
-    try:
-        text = orjson.dumps(manifest)
-    except TypeError:  # a file name that is no text, for which json has escapes
-        return _json("manifest", manifest).encode()
-    if b"null" in text and orjson.loads(text) != manifest:
-        raise ValidationError("manifest: cannot be stored as JSON (a number is not finite)")
-    return text
-
-
-def _json(field: str, value: Mapping[str, Any]) -> str:
-    try:
-        return json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as problem:
-        raise ValidationError(f"{field}: cannot be stored as JSON ({problem})") from None
-
-
-def _manifest(text: bytes) -> dict[str, Any]:
-    manifest: dict[str, Any]
-    try:
-        manifest = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        manifest = json.loads(text)
-    return manifest

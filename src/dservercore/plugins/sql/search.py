@@ -10,8 +10,7 @@ from sqlalchemy import make_url
 from dservercore import text_query
 from dservercore.errors import ConfigurationError, invalid
 from dservercore.plugin_api import SearchABC
-from dservercore.plugins.sql import fts5
-from dservercore.plugins.sql.index_document import (
+from dservercore.plugins.index_document import (
     Facet,
     annotation_columns,
     facet,
@@ -19,6 +18,7 @@ from dservercore.plugins.sql.index_document import (
     readme_columns,
     tag_columns,
 )
+from dservercore.plugins.sql import fts5
 
 if TYPE_CHECKING:
     from flask import Flask

@@ -40,16 +40,21 @@ def facet(kind: Facet, value: str) -> str:
 
 
 def index_document(dataset_info: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, str]:
-    """Return the tokens to store of a dataset, by column.
+    """Return the tokens to store of a dataset, by column, with its facets.
 
     :param row: see :func:`tag_columns`
     """
+    return {**text_columns(dataset_info), **tag_columns(dataset_info["tags"], row)}
+
+
+def text_columns(dataset_info: Mapping[str, Any]) -> dict[str, str]:
+    """Return the tokens to store of a dataset, by column, without facets."""
     return {
         "name": _stored([dataset_info["name"]]),
+        "tags": tag_words(dataset_info["tags"]),
         "rest": _stored(_texts_of_rest(dataset_info)),
         **annotation_columns(dataset_info["annotations"]),
         **readme_columns(dataset_info["readme"]),
-        **tag_columns(dataset_info["tags"], row),
     }
 
 
@@ -65,6 +70,11 @@ def readme_columns(readme: str) -> dict[str, str]:
 def annotation_columns(annotations: Mapping[str, Any]) -> dict[str, str]:
     """Return the column that annotations fill, with their names and everything in their values."""
     return {"annotations": _stored(_texts_of_json(annotations))}
+
+
+def tag_words(tags: Iterable[str]) -> str:
+    """Return the column that the words of tags fill."""
+    return _stored(tags)
 
 
 def tag_columns(tags: Iterable[str], row: Mapping[str, Any]) -> dict[str, str]:
@@ -83,7 +93,7 @@ def tag_columns(tags: Iterable[str], row: Mapping[str, Any]) -> dict[str, str]:
     ]
     if row["uploaded_by"] is not None:
         facets.append(facet("uploader", row["uploaded_by"]))
-    return {"tags": _stored(tags), "facets": " ".join(facets)}
+    return {"tags": tag_words(tags), "facets": " ".join(facets)}
 
 
 def _stored(texts: Iterable[str]) -> str:
