@@ -28,7 +28,7 @@ from flask import Flask
 from flask_smorest.pagination import PaginationParameters
 
 from dservercore import SortParameters, create_app, sql_db
-from dservercore.catalog import base_uris, datasets
+from dservercore.catalog import base_uris, datasets, search
 from dservercore.permissions import operator_scope
 from dservercore.scope import OPERATOR
 
@@ -161,7 +161,7 @@ def serve(descriptions: Sequence[Description], database: Path, plugin: str = "sq
 
 def first_ten(text: str) -> list[str]:
     """Return the URIs of the most relevant datasets, best first. Needs an application context."""
-    found = datasets.search(
+    found = search.search(
         operator_scope("search"),
         {"free_text": text},
         PaginationParameters(1, 10),

@@ -1,4 +1,7 @@
-"""The abstract base classes that search, retrieve and extension plugins implement."""
+"""The abstract base classes that search, retrieve and extension plugins implement.
+
+Only what is abstract has to be written. What a plugin leaves out, the server makes up for; each method says how.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,10 @@ if TYPE_CHECKING:
     from flask_smorest.pagination import PaginationParameters
 
     from dservercore.sort import SortParameters
+
+#: The base URI of a document that stands for a deleted dataset. It has no scheme, and so cannot be registered: no
+#: permission can be given on it.
+DELETED = "(deleted)"
 
 
 class PluginABC(ABC):
@@ -36,6 +43,9 @@ class PluginABC(ABC):
     def register_dataset(self, dataset_info: dict[str, Any]) -> Any:
         """Store a dataset's document, or replace the one of the same ``uri``.
 
+        A plugin without a :meth:`delete_dataset` of its own need only replace the one of the same ``uuid`` and
+        ``uri``: where a URI is registered again with another UUID, it is told first to forget the old one.
+
         :param dataset_info: the fields of ``PUT /uris/<uri>`` plus ``uploaded_by`` (str or None) and
             ``uploaded_at`` (naive UTC datetime). ``frozen_at`` and ``created_at`` are seconds since the
             epoch, UTC, as a number or a numeric string.
@@ -43,7 +53,22 @@ class PluginABC(ABC):
         """
 
     def delete_dataset(self, uri: str) -> Any:  # noqa: B027 optional by design
-        """Forget the dataset; no error if it is not there."""
+        """Forget the dataset; no error if it is not there.
+
+        A plugin that leaves this out gets a *tombstone* instead: :meth:`register_dataset` with a document of the
+        same ``uuid`` and ``uri`` that says nothing more, in the base URI :data:`DELETED`. Nobody can be permitted to
+        search that, so that the dataset is no longer found. It stays in the plugin's store until it is registered
+        again.
+        """
+
+    def require_available(self) -> None:  # noqa: B027 optional by design
+        """Pass if the plugin's store can be reached.
+
+        Asked of search and retrieve plugins, once in a request, before the server begins to write. A plugin that
+        leaves this out may keep every other writer waiting for as long as it waits for its store.
+
+        :raises UnavailableError: if it cannot, after a few seconds at most; the client gets a 503
+        """
 
     def get_config(self) -> Any:
         """Return an object (or mapping) whose upper-case attributes become configuration defaults."""
@@ -61,10 +86,27 @@ class PluginABC(ABC):
 class SearchABC(PluginABC):
     """Finds datasets.
 
-    A subclass may also define ``set_tags(uri, tags)``, ``set_annotations(uri, annotations)`` and
-    ``set_readme(uri, readme)``, each given the full new value. Where one is missing the server
-    registers the full document again instead.
+    **Edits.** A subclass may also define
+
+    * ``set_readme(uri, readme)``, ``set_tags(uri, tags)`` and ``set_annotations(uri, annotations)``, each given the
+      full new value;
+    * ``add_tag(uri, tag)``, ``remove_tag(uri, tag)``, ``set_annotation(uri, name, value)`` and
+      ``delete_annotation(uri, name)``, which change one tag or annotation. It is no error if a tag is there already,
+      or what is to be removed is not. The server prefers these, because writing the full value loses what another
+      request changed at the same time.
+
+    Where the finer method is missing the server calls the other one, and where that is missing too, it registers the
+    full document again.
+
+    **Results.** The server looks up what a plugin finds among the registered datasets, unless the plugin shares the SQL
+    session: a dataset that is not registered, or not where the asker may search, is left out, and the answer has the
+    times and numbers of the registration.
     """
+
+    #: The fields of a query that :meth:`search` heeds. The server applies the others to what the plugin found without
+    #: them, for which it asks for all of it at once. A plugin that knows ``uploaded_by`` should say so:
+    #: ``filters = SearchABC.filters | {"uploaded_by"}``.
+    filters: frozenset[str] = frozenset({"free_text", "creator_usernames", "base_uris", "uuids", "tags"})
 
     @abstractmethod
     def search(
@@ -76,7 +118,8 @@ class SearchABC(PluginABC):
         """Return one page of the datasets that match, as dictionaries with the fields of a dataset object.
 
         :param query: any of ``free_text`` (str), ``creator_usernames``, ``uuids``, ``tags``, ``uploaded_by``
-            (lists of str), and always ``base_uris``: the non-empty list that the asker may search
+            (lists of str), as far as they are in :attr:`filters`, and always ``base_uris``: the non-empty list that
+            the asker may search
         :param pagination_parameters: page to return; ``item_count`` must be set on it. None: everything
         :param sort_parameters: has ``order``, ``{field: 1 | -1}``. None: by ``uri``
         :raises ValidationError: when the query cannot be expressed
@@ -87,7 +130,7 @@ class RetrieveABC(PluginABC):
     """Hands out a dataset's README, manifest, annotations and tags.
 
     Each getter raises :class:`~dservercore.errors.UnknownURIError` for a URI that is not stored.
-    The optional setters are those of :class:`SearchABC`.
+    The optional methods for edits are those of :class:`SearchABC`.
     """
 
     def register_dataset(self, dataset_info: dict[str, Any]) -> Any:
@@ -111,10 +154,14 @@ class RetrieveABC(PluginABC):
 
 
 class ExtensionABC(PluginABC):
-    """Adds routes to the server and is told about every registration and deletion."""
+    """Adds routes to the server and is told about every registration, edit and deletion."""
 
     def register_dataset(self, dataset_info: dict[str, Any]) -> Any:
-        """Take note of a registered dataset. An exception here is logged and does not undo the registration."""
+        """Take note of a dataset that was registered or edited: each time the full document.
+
+        An exception here is logged and does not undo the registration or the edit. An extension that keeps what it is
+        told, and has no :meth:`delete_dataset`, gets a tombstone here (see there).
+        """
 
     @abstractmethod
     def get_blueprint(self) -> Blueprint:

@@ -1,9 +1,9 @@
-"""Discovers, chooses and holds the plugins of an application, and fans writes out to them."""
+"""Discovers, chooses and holds the plugins of an application."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
@@ -11,7 +11,6 @@ from typing import Any
 
 from flask import Flask, current_app
 
-from dservercore.db import sql_db
 from dservercore.errors import ConfigurationError
 from dservercore.plugin_api import ExtensionABC, PluginABC, RetrieveABC, SearchABC
 
@@ -173,60 +172,3 @@ def _version_of(module: str) -> str | None:
         return version(module)
     except PackageNotFoundError:
         return None
-
-
-# Fanning out
-
-
-def register(document: dict[str, Any]) -> None:
-    """Store a dataset's document in the search and retrieve plugins, then tell the extensions.
-
-    Each gets a copy of its own.
-
-    :raises ValidationError: if a store cannot hold the document
-    """
-    held = plugins()
-    held.search.register_dataset(dict(document))
-    held.retrieve.register_dataset(dict(document))
-    _tell_extensions(lambda extension: extension.register_dataset(dict(document)))
-
-
-def delete(uri: str) -> None:
-    """Remove a dataset's document from the search and retrieve plugins, then tell the extensions."""
-    held = plugins()
-    held.search.delete_dataset(uri)
-    held.retrieve.delete_dataset(uri)
-    _tell_extensions(lambda extension: extension.delete_dataset(uri))
-
-
-def delete_from_sql(uri: str) -> None:
-    """Remove a dataset's document from the plugins that keep it in the SQL database, beside the dataset's row."""
-    for plugin in (plugins().search, plugins().retrieve):
-        if plugin.shares_sql_session:
-            plugin.delete_dataset(uri)
-
-
-def edit(uri: str, field: str, value: Any, document: Callable[[], dict[str, Any]]) -> None:
-    """Replace the ``readme``, ``tags`` or ``annotations`` of a dataset in the search and retrieve plugins.
-
-    :param document: returns the full document with the new value, for a plugin without the optional setter
-    """
-    # The document is put together from what the retrieve plugin holds, so before that is changed.
-    held = plugins()
-    setters = [getattr(plugin, f"set_{field}", None) for plugin in (held.search, held.retrieve)]
-    whole = document() if not all(setters) else {}
-    for plugin, setter in zip((held.search, held.retrieve), setters, strict=True):
-        if setter:
-            setter(uri, value)
-        else:
-            plugin.register_dataset(dict(whole))
-
-
-def _tell_extensions(tell: Callable[[ExtensionABC], Any]) -> None:
-    """Call every extension; one that fails is logged, and whatever it wrote to SQL is undone."""
-    for extension in plugins().extensions:
-        try:
-            with sql_db.session.begin_nested():
-                tell(extension)
-        except Exception:
-            logger.exception("The extension %s failed", type(extension).__name__)

@@ -23,7 +23,7 @@ from flask_smorest.pagination import PaginationParameters
 
 from dservercore import config, db, permissions
 from dservercore.api.paging import slice_of
-from dservercore.catalog import base_uris, datasets, metadata, records, storage, summary
+from dservercore.catalog import base_uris, datasets, metadata, records, search, storage, summary
 from dservercore.catalog import users as user_catalog
 from dservercore.dataset_info import (
     DATASET_INFO_REQUIRED_KEYS,
@@ -370,7 +370,7 @@ def search_datasets_by_user(
         ``{}`` finds everything that the user may search
     :raises AuthenticationError: if nobody is registered under the name
     """
-    return datasets.search(_search_scope(username), query, pagination_parameters, sort_parameters)
+    return search.search(_search_scope(username), query, pagination_parameters, sort_parameters)
 
 
 def preprocess_query_base_uris(username: str, query: dict[str, Any]) -> dict[str, Any]:
@@ -378,7 +378,7 @@ def preprocess_query_base_uris(username: str, query: dict[str, Any]) -> dict[str
 
     :raises AuthenticationError: if nobody is registered under the name
     """
-    query["base_uris"] = list(datasets.narrowed(_search_scope(username), query).base_uris)
+    query["base_uris"] = list(search.narrowed(_search_scope(username), query).base_uris)
     return query
 
 

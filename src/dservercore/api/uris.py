@@ -12,7 +12,7 @@ from dservercore import db, guards
 from dservercore.api.answers import NOTHING, also_answers, answers, json_answer
 from dservercore.api.paging import page_answer, slice_of
 from dservercore.blueprint import Blueprint
-from dservercore.catalog import datasets
+from dservercore.catalog import datasets, search
 from dservercore.dataset_info import DATASET_SORT_FIELDS
 from dservercore.errors import ValidationError, invalid
 from dservercore.schemas import DatasetObjectSchema, RegisterDatasetSchema, SearchDatasetSchema
@@ -63,8 +63,8 @@ def _found(
     """Answer a search, or a list where nothing is asked for."""
     if RELEVANCE in sort_parameters.order and "free_text" not in query:
         raise invalid("sort", "relevance needs free_text", location="query")
-    if datasets.filters_anything(query):
-        return json_answer(datasets.search(search_scope, query, pagination_parameters, sort_parameters))
+    if search.filters_anything(query):
+        return json_answer(search.search(search_scope, query, pagination_parameters, sort_parameters))
     page = slice_of(pagination_parameters)
     return page_answer(
         datasets.list_datasets(search_scope, sort_parameters.order, page), pagination_parameters

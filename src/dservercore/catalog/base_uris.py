@@ -71,7 +71,7 @@ def require_base_of(uri: str) -> None:
 
     :raises UnknownBaseURIError: if not
     """
-    if datasets.counted(uri) is None:
+    if datasets.find_registered(uri) is None:
         get_id(parent(uri))
 
 
@@ -162,8 +162,12 @@ def delete_base_uri(base_uri: str, with_datasets: bool = False) -> bool:
 
     :param with_datasets: remove its datasets too, from every store
     :raises ConflictError: if it holds datasets and *with_datasets* is not set
+    :raises UnavailableError: if it is, and a plugin cannot reach its store
     """
-    db.begin_write()
+    if with_datasets:
+        datasets.begin_write()
+    else:
+        db.begin_write()
     key = sql_db.session.execute(select(BaseURI.id).where(BaseURI.base_uri == base_uri)).scalar()
     if key is None:
         return False

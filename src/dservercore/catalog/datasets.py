@@ -1,16 +1,18 @@
-"""Registering, finding, listing, searching and deleting datasets."""
+"""Registering, finding, listing and deleting datasets."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import Select, bindparam, delete, select
 
-from dservercore import db, plugin_host, uris
+from dservercore import db, plugin_writes, uris
 from dservercore.catalog import summary
 from dservercore.dataset_info import DATASET_KEYS, DATASET_SORT_FIELDS, checked, checked_uuid, dataset_object
 from dservercore.date_utils import timestamp_to_datetime, utcnow
@@ -23,6 +25,10 @@ from dservercore.scope import Actor, Scope
 # took four times as long.
 _dataset, _base_uri, _dataset_tag = Dataset.__table__, BaseURI.__table__, DatasetTag.__table__
 _ids: Any = bindparam("ids", expanding=True)
+_uris: Any = bindparam("uris", expanding=True)
+
+# So many URIs go into one statement; every database takes more parameters than that.
+URIS_AT_ONCE = 500
 
 _columns = {key: _base_uri.c.base_uri if key == "base_uri" else _dataset.c[key] for key in DATASET_KEYS}
 _OBJECT = select(*_columns.values(), _dataset.c.base_uri_id).select_from(
@@ -30,13 +36,22 @@ _OBJECT = select(*_columns.values(), _dataset.c.base_uri_id).select_from(
 )
 _BY_URI = _OBJECT.where(_dataset.c.uri == bindparam("uri"))
 _BY_UUID = _OBJECT.where(_dataset.c.uuid == bindparam("uuid"))
+_BY_URIS = _OBJECT.where(_dataset.c.uri.in_(_uris))
 _IN_SCOPE = _OBJECT.where(_dataset.c.base_uri_id.in_(_ids))
 
-_COUNTED = select(*summary.COUNTED_COLUMNS).where(_dataset.c.uri == bindparam("uri"))
+_REGISTERED = select(
+    *summary.COUNTED_COLUMNS,
+    *(_dataset.c[name] for name in ("uuid", "frozen_at", "created_at", "uploaded_at")),
+).where(_dataset.c.uri == bindparam("uri"))
 _TAGS = (
     select(_dataset_tag.c.tag)
     .where(_dataset_tag.c.dataset_id == bindparam("dataset_id"))
     .order_by(_dataset_tag.c.position, _dataset_tag.c.tag)
+)
+_TAGS_BY_URIS = (
+    select(_dataset.c.uri, _dataset_tag.c.tag)
+    .select_from(_dataset.join(_dataset_tag, _dataset_tag.c.dataset_id == _dataset.c.id))
+    .where(_dataset.c.uri.in_(_uris))
 )
 _BASE_URI_ID = select(_base_uri.c.id).where(_base_uri.c.base_uri == bindparam("base_uri"))
 _INSERT_TAGS = _dataset_tag.insert()
@@ -148,35 +163,25 @@ def iterate(scope: Scope) -> Iterator[dict[str, Any]]:
         yield _as_object(row)
 
 
-def filters_anything(query: Mapping[str, Any]) -> bool:
-    """Return whether *query* asks for less than everything in scope; an empty list does so for ``base_uris`` alone."""
-    return any(value != [] or key == "base_uris" for key, value in query.items())
+def of_uris(scope: Scope, wanted: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return ``{uri: dataset object}`` of those of the wanted URIs that are registered in *scope*."""
+    found: dict[str, dict[str, Any]] = {}
+    in_scope = set(scope.ids)
+    for start in range(0, len(wanted), URIS_AT_ONCE):
+        parameters = {"uris": wanted[start : start + URIS_AT_ONCE]}
+        rows = sql_db.session.execute(_BY_URIS, parameters)
+        found |= {row.uri: _as_object(row) for row in rows if row.base_uri_id in in_scope}
+    return found
 
 
-def narrowed(scope: Scope, query: Mapping[str, Any]) -> Scope:
-    """Return what *query* asks for of *scope*: its ``base_uris``, or everything where it names none."""
-    asked = query.get("base_uris")
-    return scope if asked is None else scope.narrowed_to(asked)
-
-
-def search(
-    scope: Scope, query: Mapping[str, Any], pagination_parameters: Any = None, sort_parameters: Any = None
-) -> list[dict[str, Any]]:
-    """Return one page of the datasets in *scope* that match *query*; the plugin sets ``item_count`` on the pagination.
-
-    :param query: ``free_text`` and filters; an empty list filters nothing, except that ``base_uris: []`` finds nothing
-    """
-    permitted = narrowed(scope, query)
-    if not permitted.base_uris:
-        if pagination_parameters is not None:
-            pagination_parameters.item_count = 0
-        return []
-    filters = {key: value for key, value in query.items() if value != [] and value is not None}
-    filters["base_uris"] = list(permitted.base_uris)
-    found = plugin_host.plugins().search.search(
-        filters, pagination_parameters=pagination_parameters, sort_parameters=sort_parameters
-    )
-    return [dataset_object(dataset) for dataset in found]
+def tags_of_uris(wanted: Sequence[str]) -> dict[str, set[str]]:
+    """Return ``{uri: tags}`` of those of the wanted URIs that are registered and have tags."""
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for start in range(0, len(wanted), URIS_AT_ONCE):
+        parameters = {"uris": wanted[start : start + URIS_AT_ONCE]}
+        for uri, tag in sql_db.session.execute(_TAGS_BY_URIS, parameters):
+            found[uri].add(tag)
+    return found
 
 
 def _ordered(statement: Select[Any], order: Mapping[str, int]) -> Select[Any]:
@@ -196,6 +201,15 @@ def _as_object(row: Any) -> dict[str, Any]:
 # Registering
 
 
+@dataclass(frozen=True)
+class Registered:
+    """A dataset as it is before a write: its primary key, what it counts under, and what plugins may have to forget."""
+
+    id: int
+    counted: summary.Counted
+    former: plugin_writes.Former
+
+
 def register_dataset(
     actor: Actor,
     scope: Scope,
@@ -205,24 +219,41 @@ def register_dataset(
 ) -> bool:
     """Store a dataset's document everywhere, or replace the one of the same URI. Return whether it is new.
 
+    :func:`begin_write` may have been called before, for several datasets at once.
+
     :param scope: the base URIs in which *actor* may register
     :param info: the document (see ``dataset_info``)
     :param fingerprint: what its storage looked like, if it was read from there
     :param uploaded_at: naive UTC; None: now
     :raises ValidationError: if the document is not acceptable
     :raises AuthorizationError: if *scope* does not have its base URI
+    :raises UnavailableError: if a plugin cannot reach its store
     """
     if isinstance(info.get("base_uri"), str):
         scope.require(info["base_uri"])  # first, so that nobody else learns what is wrong with the document
     document = checked(info)
     document["uploaded_by"] = actor.username
     document["uploaded_at"] = uploaded_at or utcnow()
-    db.begin_write()
+    begin_write()
     base_uri_id = _id_of_base_uri(document["base_uri"])
-    registered = counted(document["uri"])
+    registered = find_registered(document["uri"])
     write_row(document, base_uri_id, registered, fingerprint)
-    plugin_host.register(document)
+    is_another = registered is not None and registered.former.uuid != document["uuid"]
+    plugin_writes.register(document, registered.former if registered and is_another else None)
     return registered is None
+
+
+def begin_write() -> None:
+    """Start a write to every store. Calling it again in the same transaction does nothing.
+
+    :raises UnavailableError: if a plugin cannot reach its store
+    """
+    session = sql_db.session()
+    session.connection()  # begins a transaction, if there is none
+    if session.info.get("asked_plugins_in") is not session.get_transaction():
+        plugin_writes.require_available()  # before there is a lock for which others would wait as well
+        session.info["asked_plugins_in"] = session.get_transaction()
+    db.begin_write()
 
 
 def _id_of_base_uri(base_uri: str) -> int:
@@ -236,16 +267,16 @@ def _id_of_base_uri(base_uri: str) -> int:
 def write_row(
     document: Mapping[str, Any],
     base_uri_id: int,
-    registered: tuple[int, summary.Counted] | None,
+    registered: Registered | None,
     fingerprint: str | None = None,
 ) -> None:
     """Insert or replace the dataset's row and its tags, and count it, without telling any plugin.
 
     :param document: as :func:`dataset_info.checked` returns it, with ``uploaded_by`` and ``uploaded_at``
-    :param registered: what :func:`counted` returns of it, in the same transaction
+    :param registered: what :func:`find_registered` returns of it, in the same transaction
     :raises AuthorizationError: if it is registered in another base URI
     """
-    before = registered[1] if registered else None
+    before = registered.counted if registered else None
     after = _count_of(document, base_uri_id)
     if before and before.base_uri_id != base_uri_id:
         raise AuthorizationError("The dataset is registered in another base URI")
@@ -278,13 +309,17 @@ def write_tags(dataset_id: int, before: tuple[str, ...], after: tuple[str, ...])
         sql_db.session.execute(_INSERT_TAGS, rows)
 
 
-def counted(uri: str) -> tuple[int, summary.Counted] | None:
-    """Return the primary key of a dataset and what it counts under now; None if it is not registered."""
-    row = sql_db.session.execute(_COUNTED, {"uri": uri}).first()
+def find_registered(uri: str) -> Registered | None:
+    """Return what a write needs to know of the dataset that is registered under *uri*; None if there is none."""
+    row = sql_db.session.execute(_REGISTERED, {"uri": uri}).first()
     if row is None:
         return None
     tags = sql_db.session.execute(_TAGS, {"dataset_id": row.id}).scalars()
-    return row.id, summary.Counted.of(row, tags)
+    return Registered(
+        row.id,
+        summary.Counted.of(row, tags),
+        plugin_writes.Former(uri, row.uuid, row.frozen_at, row.created_at, row.uploaded_at),
+    )
 
 
 def _count_of(document: Mapping[str, Any], base_uri_id: int) -> summary.Counted:
@@ -305,15 +340,16 @@ def delete_dataset(scope: Scope, uri: str) -> bool:
 
     :param scope: the base URIs in which the actor may register
     :raises AuthorizationError: if the dataset's base URI, or that of *uri*, is not in *scope*
+    :raises UnavailableError: if a plugin cannot reach its store
     """
-    db.begin_write()
-    found = counted(uri)
-    if found is None:
+    begin_write()
+    registered = find_registered(uri)
+    if registered is None:
         scope.require(uris.parent(uri))
         return False
-    if found[1].base_uri_id not in scope.base_uris.values():
+    if registered.counted.base_uri_id not in scope.base_uris.values():
         raise AuthorizationError("No register permission on the base URI of the dataset")
-    remove(uri, *found)
+    remove(registered)
     return True
 
 
@@ -323,25 +359,25 @@ def delete_all_in(base_uri_id: int) -> int:
         sql_db.session.execute(select(Dataset.uri).where(Dataset.base_uri_id == base_uri_id)).scalars().all()
     )
     for uri in found:
-        registered = counted(uri)
+        registered = find_registered(uri)
         if registered:
-            remove(uri, *registered)
+            remove(registered)
     return len(found)
 
 
-def remove(uri: str, dataset_id: int, before: summary.Counted) -> None:
-    """Remove one dataset, known to exist, from every store."""
-    plugin_host.delete(uri)
-    remove_row(dataset_id, before)
+def remove(registered: Registered) -> None:
+    """Remove one dataset from every store."""
+    plugin_writes.delete(registered.former)
+    remove_row(registered)
 
 
-def remove_row(dataset_id: int, before: summary.Counted) -> None:
-    """Remove the row of one dataset, known to exist, without telling any plugin."""
-    uncount(dataset_id, before)
-    sql_db.session.execute(delete(_dataset).where(_dataset.c.id == dataset_id))
+def remove_row(registered: Registered) -> None:
+    """Remove the row of one dataset, without telling any plugin."""
+    uncount(registered)
+    sql_db.session.execute(delete(_dataset).where(_dataset.c.id == registered.id))
 
 
-def uncount(dataset_id: int, before: summary.Counted) -> None:
-    """Remove the tags of one dataset, known to exist, and its part in the summaries; its row is left."""
-    sql_db.session.execute(_DELETE_TAGS, {"of_dataset": dataset_id})
-    summary.count_change(before, None)
+def uncount(registered: Registered) -> None:
+    """Remove the tags of one dataset, and its part in the summaries; its row is left."""
+    sql_db.session.execute(_DELETE_TAGS, {"of_dataset": registered.id})
+    summary.count_change(registered.counted, None)

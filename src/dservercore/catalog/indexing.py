@@ -64,7 +64,7 @@ def index_base_uri(
     :param prune: then remove registrations whose dataset is gone from storage
     :param started: told the number of datasets in storage, when that is known
     :raises UnknownBaseURIError: if the base URI is not registered
-    :raises UnavailableError: if its storage cannot be listed
+    :raises UnavailableError: if its storage cannot be listed, or a plugin cannot reach its store
     """
     base_uri_id = base_uris.get_id(base_uri)
     found = storage.list_uris(base_uri)
@@ -163,7 +163,7 @@ def _register_batch(scope: Scope, batch: list[_Read]) -> list[Indexed]:
 
 def _register(scope: Scope, read: _Read) -> Indexed:
     assert read.document is not None
-    db.begin_write()
+    datasets.begin_write()
     try:
         with sql_db.session.begin_nested():
             datasets.register_dataset(OPERATOR, scope, read.document, read.fingerprint)
@@ -178,10 +178,10 @@ def _prune(gone: Iterable[str]) -> Iterator[Indexed]:
     """Remove the registrations of datasets that are gone from storage."""
     pruned = []
     for uri in list(gone):  # looks at the storage, so before the write begins
-        db.begin_write()
-        registered = datasets.counted(uri)
+        datasets.begin_write()
+        registered = datasets.find_registered(uri)
         if registered:
-            datasets.remove(uri, *registered)
+            datasets.remove(registered)
             pruned.append(Indexed("pruned", uri))
     db.commit()
     yield from pruned

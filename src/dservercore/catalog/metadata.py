@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import orjson
 from sqlalchemy import select
 
-from dservercore import db, plugin_host, uris
+from dservercore import plugin_host, plugin_writes, uris
 from dservercore.catalog import datasets, summary
 from dservercore.dataset_info import check_json, check_text, checked_annotations, checked_name, checked_tags
 from dservercore.db import sql_db
@@ -25,7 +25,7 @@ Value = TypeVar("Value")
 
 def is_registered(uri: str) -> bool:
     """Return whether a dataset is registered under *uri*."""
-    return datasets.counted(uri) is not None
+    return datasets.find_registered(uri) is not None
 
 
 def split_name(path: str) -> tuple[str, str]:
@@ -106,44 +106,47 @@ def add_tag(scopes: Iterable[Scope], uri: str, tag: str) -> list[str]:
     """Add a tag, if it is not there. Errors as for :func:`replace_tags`."""
     checked_name(tag, "tag")
     registered = _begin_edit(scopes, uri)
-    tags = registered[1].tags
-    return _store_tags(uri, registered, list(tags if tag in tags else (*tags, tag)))
+    tags = registered.counted.tags
+    return _store_tags(uri, registered, list(tags if tag in tags else (*tags, tag)), ("add_tag", tag))
 
 
 def remove_tag(scopes: Iterable[Scope], uri: str, tag: str) -> list[str]:
     """Remove a tag, if it is there. Errors as for README."""
     registered = _begin_edit(scopes, uri)
-    return _store_tags(uri, registered, [t for t in registered[1].tags if t != tag])
+    left = [t for t in registered.counted.tags if t != tag]
+    return _store_tags(uri, registered, left, ("remove_tag", tag))
 
 
 def replace_annotations(scopes: Iterable[Scope], uri: str, annotations: Mapping[str, Any]) -> dict[str, Any]:
     """Replace all annotations. Errors as for README; 422 naming an annotation that is not acceptable."""
     wanted = checked_annotations(annotations)
     _begin_edit(scopes, uri)
-    return _store(uri, "annotations", wanted)
+    _store(uri, "annotations", wanted)
+    return wanted
 
 
 def set_annotation(scopes: Iterable[Scope], uri: str, name: str, value: Any) -> dict[str, Any]:
     """Set one annotation. Errors as for :func:`replace_annotations`."""
     check_json(value, checked_name(name, "name"))
     _begin_edit(scopes, uri)
-    return _store(uri, "annotations", {**_annotations(uri), name: value})
+    return _store_annotation(uri, {**_annotations(uri), name: value}, "set_annotation", name, value)
 
 
 def delete_annotation(scopes: Iterable[Scope], uri: str, name: str) -> dict[str, Any]:
     """Remove one annotation, if it is there. Errors as for README."""
     _begin_edit(scopes, uri)
-    return _store(uri, "annotations", {key: value for key, value in _annotations(uri).items() if key != name})
+    left = {key: value for key, value in _annotations(uri).items() if key != name}
+    return _store_annotation(uri, left, "delete_annotation", name)
 
 
-def _begin_edit(scopes: Iterable[Scope], uri: str) -> tuple[int, summary.Counted]:
-    """Start the write; return the dataset's primary key and what it counts under, once every scope has let it pass."""
-    db.begin_write()
-    registered = datasets.counted(uri)
+def _begin_edit(scopes: Iterable[Scope], uri: str) -> datasets.Registered:
+    """Start the write; return what the dataset is before it, once every scope has let it pass."""
+    datasets.begin_write()
+    registered = datasets.find_registered(uri)
     for scope in scopes:
         if registered is None:
             scope.require(uris.parent(uri))
-        elif registered[1].base_uri_id not in scope.base_uris.values():
+        elif registered.counted.base_uri_id not in scope.base_uris.values():
             raise AuthorizationError(f"No {scope.grant} permission on the base URI of the dataset")
     if registered is None:
         raise UnknownURIError(f"No dataset is registered as {uri}")
@@ -154,17 +157,30 @@ def _annotations(uri: str) -> dict[str, Any]:
     return plugin_host.plugins().retrieve.get_annotations(uri)
 
 
-def _store(uri: str, field: str, value: Value) -> Value:
-    plugin_host.edit(uri, field, value, lambda: {**_document(uri), field: value})
-    return value
+def _store_annotation(uri: str, annotations: dict[str, Any], method: str, *arguments: Any) -> dict[str, Any]:
+    _store(uri, "annotations", annotations, (method, *arguments))
+    # Where one annotation alone was changed, another may have been so at the same time.
+    is_changed_alone = hasattr(plugin_host.plugins().retrieve, method)
+    return _annotations(uri) if is_changed_alone else annotations
 
 
-def _store_tags(uri: str, registered: tuple[int, summary.Counted], tags: list[str]) -> list[str]:
-    dataset_id, before = registered
-    datasets.write_tags(dataset_id, before.tags, tuple(tags))
+def _store_tags(
+    uri: str, registered: datasets.Registered, tags: list[str], change: tuple[str, str] | None = None
+) -> list[str]:
+    before = registered.counted
+    datasets.write_tags(registered.id, before.tags, tuple(tags))
     summary.count_change(before, before.with_tags(tags))
     sql_db.session.flush()
-    return _store(uri, "tags", tags)
+    _store(uri, "tags", tags, change)
+    return tags
+
+
+def _store(uri: str, field: str, value: Any, change: tuple[Any, ...] | None = None) -> None:
+    """Bring the new value to the plugins.
+
+    :param change: the plugin's method that makes the change without the full value, and its arguments after the URI
+    """
+    plugin_writes.edit(plugin_writes.Edit(uri, field, value, change, lambda: _document(uri)))
 
 
 def _document(uri: str) -> dict[str, Any]:

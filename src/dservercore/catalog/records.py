@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import event, inspect, select
 from sqlalchemy.orm import ORMExecuteState, Session, joinedload
 
-from dservercore import db, plugin_host
+from dservercore import db, plugin_host, plugin_writes
 from dservercore.catalog import base_uris, datasets
 from dservercore.dataset_info import checked, checked_upload
 from dservercore.date_utils import (
@@ -23,9 +23,6 @@ from dservercore.db import sql_db
 from dservercore.errors import AuthenticationError, UnknownBaseURIError, UnknownURIError
 from dservercore.models import BaseURI, Dataset, User
 from dservercore.scope import Scope
-
-# So many URIs go into one statement; every database takes more parameters than that.
-_URIS_AT_ONCE = 500
 
 # What a document says where only its row is written.
 _NO_DESCRIPTION = {"type": "dataset", "readme": "", "manifest": {"items": {}}, "annotations": {}}
@@ -75,11 +72,11 @@ def of_objects(found: Iterable[Mapping[str, Any]]) -> list[Dataset]:
     """Return the datasets of dataset objects, such as ``datasets.list_datasets`` returns, in the same order."""
     uris = [dataset["uri"] for dataset in found]
     rows: dict[str, Dataset] = {}
-    for start in range(0, len(uris), _URIS_AT_ONCE):
+    for start in range(0, len(uris), datasets.URIS_AT_ONCE):
         statement = (
             select(Dataset)
             .options(joinedload(Dataset.base_uri))
-            .where(Dataset.uri.in_(uris[start : start + _URIS_AT_ONCE]))
+            .where(Dataset.uri.in_(uris[start : start + datasets.URIS_AT_ONCE]))
             .execution_options(populate_existing=True)
         )
         rows |= {row.uri: row for row in sql_db.session.execute(statement).scalars()}
@@ -123,9 +120,9 @@ def put_admin_metadata(scope: Scope, admin_metadata: Mapping[str, Any]) -> str:
     document = checked({**_NO_DESCRIPTION, **admin_metadata, "tags": []})
     uploaded_by, uploaded_at = checked_upload(admin_metadata)
     db.begin_write()
-    registered = datasets.counted(document["uri"])
+    registered = datasets.find_registered(document["uri"])
     document |= {
-        "tags": registered[1].tags if registered else (),
+        "tags": registered.counted.tags if registered else (),
         "uploaded_by": uploaded_by,
         "uploaded_at": uploaded_at or utcnow(),
     }
@@ -136,18 +133,18 @@ def put_admin_metadata(scope: Scope, admin_metadata: Mapping[str, Any]) -> str:
 def delete_admin_metadata(uri: str) -> None:
     """Delete the row of a dataset and what hangs on it in the SQL database; no error if there is none."""
     db.begin_write()
-    registered = datasets.counted(uri)
+    registered = datasets.find_registered(uri)
     if registered:
-        plugin_host.delete_from_sql(uri)
-        datasets.remove_row(*registered)
+        plugin_writes.delete_from_sql(registered.former)
+        datasets.remove_row(registered)
 
 
 def delete(uri: str) -> None:
     """Delete a dataset from every store; no error if it is not registered."""
-    db.begin_write()
-    registered = datasets.counted(uri)
+    datasets.begin_write()
+    registered = datasets.find_registered(uri)
     if registered:
-        datasets.remove(uri, *registered)
+        datasets.remove(registered)
 
 
 # What plugins delete through the session
@@ -179,8 +176,8 @@ def _before_flush(session: Session, _context: Any, _instances: Any) -> None:
 def _clear(uris: Iterable[str]) -> None:
     """Delete everything of these datasets but their rows, which the statement at hand deletes."""
     for uri in uris if plugin_host.is_at_home() else ():
-        db.begin_write()
-        registered = datasets.counted(uri)
+        datasets.begin_write()
+        registered = datasets.find_registered(uri)
         if registered:
-            plugin_host.delete(uri)
-            datasets.uncount(*registered)
+            plugin_writes.delete(registered.former)
+            datasets.uncount(registered)

@@ -44,6 +44,7 @@ class SqlSearch(SearchABC):
 
     shares_sql_session = True
     version_key = "dserver_search_plugin_sql"
+    filters = SearchABC.filters | {"uploaded_by"}
 
     def init_app(self, app: Flask, *args: Any, **kwargs: Any) -> None:
         """Check that the database is one that this plugin can search.

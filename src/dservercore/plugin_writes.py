@@ -1,0 +1,165 @@
+"""Brings each write to every plugin, and makes up for what a plugin cannot do itself."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from dservercore.date_utils import datetime_to_timestamp
+from dservercore.db import sql_db
+from dservercore.plugin_api import DELETED, ExtensionABC, PluginABC, RetrieveABC
+from dservercore.plugin_host import plugins
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Former:
+    """What is known of a dataset that is replaced or deleted; times are naive UTC."""
+
+    uri: str
+    uuid: str
+    frozen_at: datetime
+    created_at: datetime
+    uploaded_at: datetime | None
+
+    def tombstone(self) -> dict[str, Any]:
+        """Return the document that takes the place of the dataset's own where that cannot be deleted."""
+        return {
+            "uuid": self.uuid,
+            "uri": self.uri,
+            "base_uri": DELETED,
+            "name": "",
+            "type": "dataset",
+            "readme": "",
+            "manifest": {"dtoolcore_version": "", "hash_function": "", "items": {}},
+            "creator_username": "",
+            "frozen_at": datetime_to_timestamp(self.frozen_at),
+            "created_at": datetime_to_timestamp(self.created_at),
+            "annotations": {},
+            "tags": [],
+            "number_of_items": 0,
+            "size_in_bytes": 0,
+            "uploaded_by": None,
+            "uploaded_at": self.uploaded_at,
+        }
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A change of the ``readme``, ``tags`` or ``annotations`` of a dataset.
+
+    :param value: the full new value
+    :param change: the optional method of a plugin that changes one tag or annotation alone, and its arguments after
+        the URI; None where the full value is replaced
+    :param read: returns the full document as it is before
+    """
+
+    uri: str
+    field: str
+    value: Any
+    change: tuple[Any, ...] | None
+    read: Callable[[], dict[str, Any]]
+
+    def made_by(self, plugin: PluginABC) -> Callable[[], Any] | None:
+        """Return what makes the change in the plugin and touches nothing else; None where the plugin has no method."""
+        whole = (f"set_{self.field}", self.value)
+        for name, *arguments in (self.change, whole) if self.change else (whole,):
+            method = getattr(plugin, name, None)
+            if method:
+                return partial(method, self.uri, *arguments)
+        return None
+
+    def document(self) -> dict[str, Any]:
+        """Return the full document with the new value."""
+        return {**self.read(), self.field: self.value}
+
+
+def require_available() -> None:
+    """Pass if the search and retrieve plugins can reach their stores. To be asked before a write begins.
+
+    :raises UnavailableError: if one cannot
+    """
+    for plugin in _stores():
+        plugin.require_available()
+
+
+def register(document: dict[str, Any], former: Former | None = None) -> None:
+    """Store a dataset's document in the search and retrieve plugins, then tell the extensions.
+
+    Each gets a copy of its own.
+
+    :param former: the dataset of another UUID that was registered under the same URI
+    :raises ValidationError: if a store cannot hold the document
+    """
+
+    def tell(plugin: PluginABC) -> None:
+        if former and not _has_own(plugin, "delete_dataset"):
+            plugin.register_dataset(former.tombstone())
+        plugin.register_dataset(dict(document))
+
+    for plugin in _stores():
+        tell(plugin)
+    _tell(plugins().extensions, tell)
+
+
+def delete(former: Former) -> None:
+    """Remove a dataset's document from the search and retrieve plugins, then tell the extensions."""
+    for plugin in _stores():
+        _forget(plugin, former)
+    _tell(plugins().extensions, lambda extension: _forget(extension, former))
+
+
+def delete_from_sql(former: Former) -> None:
+    """Remove a dataset's document from the plugins that keep it in the SQL database, beside the dataset's row."""
+    for plugin in _stores():
+        if plugin.shares_sql_session:
+            _forget(plugin, former)
+
+
+def edit(edit: Edit) -> None:
+    """Make a change in the search and retrieve plugins, then tell the extensions.
+
+    :raises ValidationError: if a store cannot hold the document
+    """
+    listeners = [extension for extension in plugins().extensions if _has_own(extension, "register_dataset")]
+    made_by = [edit.made_by(plugin) for plugin in _stores()]
+    # The document is put together from what the retrieve plugin holds, so before that is changed.
+    document = edit.document() if listeners or not all(made_by) else {}
+    for plugin, make in zip(_stores(), made_by, strict=True):
+        if make:
+            make()
+        else:
+            plugin.register_dataset(dict(document))
+    _tell(listeners, lambda extension: extension.register_dataset(dict(document)))
+
+
+def _stores() -> tuple[PluginABC, PluginABC]:
+    return plugins().search, plugins().retrieve
+
+
+def _forget(plugin: PluginABC, former: Former) -> None:
+    if _has_own(plugin, "delete_dataset"):
+        plugin.delete_dataset(former.uri)
+    else:
+        plugin.register_dataset(former.tombstone())
+
+
+def _has_own(plugin: PluginABC, method: str) -> bool:
+    """Return whether the plugin defines a method itself, and does not inherit the one that does nothing."""
+    nothing = [getattr(base, method) for base in (PluginABC, RetrieveABC, ExtensionABC)]
+    return getattr(type(plugin), method) not in nothing
+
+
+def _tell(extensions: Iterable[ExtensionABC], tell: Callable[[ExtensionABC], Any]) -> None:
+    """Call each extension; one that fails is logged, and whatever it wrote to SQL is undone."""
+    for extension in extensions:
+        try:
+            with sql_db.session.begin_nested():
+                tell(extension)
+        except Exception:
+            logger.exception("The extension %s failed", type(extension).__name__)
