@@ -36,6 +36,7 @@ class Home:
     """What one user of the client has configured."""
 
     def __init__(self, server: LiveServer, folder: Path, monkeypatch: pytest.MonkeyPatch):
+        self.url = server.address
         self._server = server
         self._monkeypatch = monkeypatch
         self.file = folder / ".config" / "dtool" / "dtool.json"
@@ -45,7 +46,7 @@ class Home:
             monkeypatch.setattr(Config, name, None)
         for name in SETTINGS:
             monkeypatch.delenv(f"DSERVER_{name}", raising=False)
-        self.set(URL=server.address, DISABLE_AUTHENTICATION="false")
+        self.set(URL=self.url, DISABLE_AUTHENTICATION="false")
 
     def set(self, **settings: str) -> None:
         """Set environment variables, whose names begin with ``DSERVER_``."""
@@ -63,9 +64,13 @@ class Home:
 
     def log_in(self, username: str) -> str:
         """Keep a valid token of that user, and return it."""
-        token = self._server.bearer(username)["Authorization"].removeprefix("Bearer ")
+        token = self.token_of(username)
         self.keep_token(token)
         return token
+
+    def token_of(self, username: str) -> str:
+        """Return a valid token of that user."""
+        return self._server.bearer(username)["Authorization"].removeprefix("Bearer ")
 
 
 def synchronous(name: str, /, *arguments: Any, **options: Any) -> Any:
