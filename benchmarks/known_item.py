@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import os
 import random
 import re
 import sys
@@ -36,6 +37,9 @@ CORPUS = Path(__file__).parents[2] / "shared" / "corpus" / "open-data-registry.j
 BASE_URI = "s3://open-data"
 DEFAULT_SEED = 0
 REQUIRED = 0.86
+PLUGIN_HELP = (
+    "search plugin to test (default: %(default)s); mongo needs SEARCH_MONGO_URI, _DB and _COLLECTION"
+)
 
 _STOP_WORDS = """
 a about above across after all also am an and any are as at be because been before being below between both but by can
@@ -140,14 +144,19 @@ def _reciprocal_rank(found: Sequence[str], uri: str) -> float:
     return 1 / (found.index(uri) + 1) if uri in found else 0.0
 
 
-def serve(descriptions: Sequence[Description], database: Path, plugin: str = "sql") -> Flask:
-    """Return an application in which the descriptions are registered."""
+def serve(descriptions: Sequence[Description], database: Path, plugin: str = "sql", **settings: str) -> Flask:
+    """Return an application in which the descriptions are registered.
+
+    :param settings: further settings, such as those of the plugin
+    """
     app = create_app(
         {
             "SECRET_KEY": "benchmark",
             "DISABLE_JWT_AUTHORISATION": True,
             "SQLALCHEMY_DATABASE_URI": f"sqlite:///{database}",
             "DSERVER_SEARCH_PLUGIN": plugin,
+            "DSERVER_RETRIEVE_PLUGIN": "sql",
+            **settings,
         }
     )
     with app.app_context():
@@ -177,7 +186,7 @@ def main() -> int:
     parser.add_argument(
         "--corpus", type=Path, default=CORPUS, help="gzipped JSON lines (default: %(default)s)"
     )
-    parser.add_argument("--plugin", default="sql", help="search plugin to test (default: %(default)s)")
+    parser.add_argument("--plugin", default="sql", help=PLUGIN_HELP)
     parser.add_argument(
         "--seeds",
         type=int,
@@ -192,7 +201,8 @@ def main() -> int:
     descriptions = read_descriptions(arguments.corpus)
     scores = {}
     with tempfile.TemporaryDirectory() as folder:
-        app = serve(descriptions, Path(folder, "known-item.db"), arguments.plugin)
+        settings = {name: value for name, value in os.environ.items() if name.startswith("SEARCH_MONGO_")}
+        app = serve(descriptions, Path(folder, "known-item.db"), arguments.plugin, **settings)
         with app.app_context():
             for seed in arguments.seeds:
                 questions = list(ask(descriptions, seed))

@@ -1,7 +1,8 @@
-"""The bundled sql plugins on a database of their own, with nothing of the server above them."""
+"""The bundled search and retrieve plugins on a database of their own, with nothing of the server above them."""
 
 from __future__ import annotations
 
+import random
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,19 +16,25 @@ from sqlalchemy import Engine, delete, event, select
 from dservercore.date_utils import timestamp_to_datetime
 from dservercore.db import sql_db
 from dservercore.models import BaseURI, Dataset, DatasetTag
+from dservercore.plugin_api import RetrieveABC, SearchABC
+from dservercore.plugins.mongo.retrieve import MongoRetrieve
+from dservercore.plugins.mongo.search import MongoSearch
 from dservercore.plugins.sql.retrieve import SqlRetrieve
 from dservercore.plugins.sql.search import SqlSearch
 from dservercore.sort import SortParameters
+from mongod import Mongod, mongo_plugins
 
 RED, BLUE, GREEN = "s3://red", "s3://blue", "file:///green"
+UUID = "8ecd8e05-558a-48e2-b563-0c9ea273e71e"
 
 
 class Shelf:
     """Datasets in a database: does to the rows what the server does, and calls the plugins as it does."""
 
-    def __init__(self, app: Flask) -> None:
-        self.search = SqlSearch()
-        self.retrieve = SqlRetrieve()
+    def __init__(self, app: Flask, search: SearchABC, retrieve: RetrieveABC) -> None:
+        self.search: Any = search
+        self.retrieve: Any = retrieve
+        app.search, app.retrieve = search, retrieve  # type: ignore[attr-defined]
         self.search.init_app(app)
         self.retrieve.init_app(app)
 
@@ -157,28 +164,46 @@ def manifest(*relpaths: str) -> dict[str, Any]:
     }
 
 
-def make_shelf(database: Path) -> Iterator[Shelf]:
-    """Yield an empty shelf, within an application context."""
-    app = Flask("shelf")
-    app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{database}"
-    sql_db.init_app(app)
-    with app.app_context():
-        sql_db.create_all()
-        yield Shelf(app)
-        sql_db.session.remove()
-        sql_db.engine.dispose()
+BACKENDS = ["sqlite", "mongo"]
+
+
+@pytest.fixture(scope="session", params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> str:
+    """What the search and the retrieve plugin keep their data in."""
+    return str(request.param)
 
 
 @pytest.fixture(scope="session")
-def new_shelf() -> Callable[[Path], Iterator[Shelf]]:
-    """For fixtures of a wider scope than :func:`shelf`."""
+def new_shelf(backend: str, request: pytest.FixtureRequest) -> Callable[[Path], Iterator[Shelf]]:
+    """Makes an empty shelf, within an application context, in a folder; for fixtures of a wider scope too."""
+
+    def make_shelf(folder: Path) -> Iterator[Shelf]:
+        app = Flask("shelf")
+        app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{folder / 'shelf.db'}"
+        sql_db.init_app(app)
+        with app.app_context():
+            sql_db.create_all()
+            if backend == "mongo":
+                mongod: Mongod = request.getfixturevalue("mongod")
+                database = f"shelf_{uuid.uuid4().hex}"
+                app.config.update(mongo_plugins(mongod.uri, database))
+                shelf = Shelf(app, MongoSearch(), MongoRetrieve())
+                yield shelf
+                shelf.search.client.drop_database(database)
+                shelf.search.connection.close()
+                shelf.retrieve.connection.close()
+            else:
+                yield Shelf(app, SqlSearch(), SqlRetrieve())
+            sql_db.session.remove()
+            sql_db.engine.dispose()
+
     return make_shelf
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Iterator[Shelf]:
+def shelf(new_shelf: Callable[[Path], Iterator[Shelf]], tmp_path: Path) -> Iterator[Shelf]:
     """An empty shelf."""
-    yield from make_shelf(tmp_path / "shelf.db")
+    yield from new_shelf(tmp_path)
 
 
 @pytest.fixture
@@ -192,3 +217,56 @@ def statements() -> Iterator[list[str]]:
     event.listen(Engine, "before_cursor_execute", note)
     yield seen
     event.remove(Engine, "before_cursor_execute", note)
+
+
+@pytest.fixture
+def beans(shelf: Any) -> Any:
+    """A shelf with one dataset in which there is something to find everywhere, and one that shares nothing with it."""
+    shelf.register(
+        "bean-harvest",
+        BLUE,
+        uuid=UUID,
+        readme="description: The École's sequencing of runner beans, 37.5 °C\nproject: legumes\n",
+        tags=["soil-sample", "2026"],
+        annotations={"growth stage": "flowering", "plots": {"north": [17, 2.5, True, None]}},
+        creator_username="Olga.Petrova",
+        uploaded_by="rita",
+        files=["reads/U00096.3.rev.1.bt2", "notes/weather report.txt", "基因组.csv"],
+    )
+    shelf.register("void", RED)
+    return shelf
+
+
+@pytest.fixture
+def four(shelf: Any) -> Any:
+    """Four datasets that differ in everything one can filter by."""
+    shelf.register("a", RED, creator_username="ada", tags=["x", "y"], uploaded_by="rita", readme="word one")
+    shelf.register("b", RED, creator_username="Ada", tags=["x"], uploaded_by=None, readme="word two")
+    shelf.register("c", BLUE, creator_username="bob", tags=["x", "y", "z"], uploaded_by="carl", readme="word")
+    shelf.register("d", GREEN, creator_username="bob", tags=[], uploaded_by="rita", uuid=UUID)
+    return shelf
+
+
+@pytest.fixture(scope="module")
+def hundred(
+    new_shelf: Callable[[Path], Iterator[Any]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Any]:
+    """A hundred datasets, of which 80 have a word in common, in an order that is not that of their URIs."""
+    for shelf in new_shelf(tmp_path_factory.mktemp("hundred")):
+        fill(shelf)
+        yield shelf
+
+
+def fill(shelf: Any) -> None:
+    chance = random.Random(1)
+    for n in chance.sample(range(100), 100):
+        shelf.register(
+            f"name-{n % 7}",
+            [RED, BLUE, GREEN][n % 3],
+            uuid=str(uuid.UUID(int=chance.getrandbits(128), version=4)),
+            creator_username=f"creator{n % 5}",
+            frozen_at=1_500_000_000 + n % 11,
+            created_at=1_400_000_000.000001 + n % 13,
+            readme="common " * (n % 4) + "text" if n >= 20 else "",
+            tags=[f"t{n % 2}"],
+        )

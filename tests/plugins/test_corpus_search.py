@@ -178,7 +178,7 @@ def library(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[Any, list[Dataset]]]:
     """The descriptions as datasets, with files, annotations, creators and uploaders given out in turn."""
-    for shelf in new_shelf(tmp_path_factory.mktemp("corpus") / "corpus.db"):
+    for shelf in new_shelf(tmp_path_factory.mktemp("corpus")):
         datasets = []
         for n, description in enumerate(known_item.read_descriptions(CORPUS)):
             info = known_item.dataset_info(description)
@@ -461,10 +461,13 @@ def random_term(chance: random.Random, datasets: list[Dataset]) -> tuple[str, Te
 # -- The known item --------------------------------------------------------------------------------------------------
 
 
-def test_the_dataset_one_has_in_mind_is_among_the_first(known_item: ModuleType, tmp_path: Path) -> None:
+def test_the_dataset_one_has_in_mind_is_among_the_first(
+    known_item: ModuleType, backend: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
     descriptions = known_item.read_descriptions(CORPUS)
     questions = list(known_item.ask(descriptions, known_item.DEFAULT_SEED))
     assert len(questions) > 500
-    app = known_item.serve(descriptions, tmp_path / "known-item.db")
+    settings = request.getfixturevalue("mongo_settings") if backend == "mongo" else {}
+    app = known_item.serve(descriptions, tmp_path / "known-item.db", **settings)
     with app.app_context():
         assert known_item.mean_reciprocal_rank(known_item.first_ten, questions) >= 0.86

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import make_url
 
 from dservercore import text_query
-from dservercore.errors import ConfigurationError, invalid
+from dservercore.errors import ConfigurationError
 from dservercore.plugin_api import SearchABC
 from dservercore.plugins.index_document import (
     Facet,
@@ -18,6 +18,7 @@ from dservercore.plugins.index_document import (
     readme_columns,
     tag_columns,
 )
+from dservercore.plugins.search_order import search_order
 from dservercore.plugins.sql import fts5
 
 if TYPE_CHECKING:
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from flask_smorest.pagination import PaginationParameters
 
     from dservercore.sort import SortParameters
-
-#: By what results can be sorted. Relevance is a matter of the words of ``free_text``: -1 is best first.
-SORT_FIELDS = ("base_uri", "created_at", "creator_username", "frozen_at", "name", "uri", "uuid", "relevance")
 
 _ANY_OF_FILTERS: dict[str, Facet] = {
     "creator_usernames": "creator",
@@ -111,7 +109,7 @@ class SqlSearch(SearchABC):
             pagination_parameters.item_count = count.matching if count else 0
         if match is None or count is None or not count.matching:
             return []
-        order = _order(sort_parameters, match.has_words)
+        order = search_order(sort_parameters, match.has_words)
         if pagination_parameters is None:
             return fts5.page(match, count, order, offset=0, limit=None)
         if pagination_parameters.first_item >= count.matching:
@@ -140,17 +138,3 @@ def _facets(query: Mapping[str, Any]) -> list[list[str]]:
         if query.get(field)
     ]
     return groups + [[facet("tag", tag)] for tag in query.get("tags") or []]
-
-
-def _order(sort_parameters: SortParameters | None, has_words: bool) -> dict[str, int]:
-    """Return the fields to sort by and their directions.
-
-    :raises ValidationError: 422, if one is unknown
-    """
-    order = dict(sort_parameters.order) if sort_parameters is not None else {}
-    for field in order:
-        if field not in SORT_FIELDS:
-            raise invalid("sort", f"Unknown field {field!r}; known are {', '.join(SORT_FIELDS)}.")
-    if not has_words:
-        order.pop("relevance", None)
-    return order

@@ -1,0 +1,242 @@
+"""The connection of a plugin to its collection: made when it is first needed, in each process anew."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from bson.errors import BSONError
+from pymongo import MongoClient
+from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.errors import (
+    ConfigurationError as AddressError,
+)
+from pymongo.errors import (
+    ConnectionFailure,
+    DocumentTooLarge,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+)
+from pymongo.uri_parser import parse_uri
+
+from dservercore.errors import ConfigurationError, UnavailableError, ValidationError
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+logger = logging.getLogger(__name__)
+
+Document = dict[str, Any]
+
+DEFAULTS = {"URI": "mongodb://localhost:27017/", "DB": "dtool_info", "COLLECTION": "datasets"}
+
+# What holds unless the address says otherwise. Nobody is kept waiting for a server that is away or hangs, and what was
+# acknowledged has reached the disk, of most members where there are several.
+CLIENT_OPTIONS: dict[str, Any] = {
+    "serverSelectionTimeoutMS": 4_000,
+    "connectTimeoutMS": 4_000,
+    "timeoutMS": 20_000,
+    "w": "majority",
+    "journal": True,
+    "appname": "dservercore",
+}
+
+# Error codes of the server, https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml
+_NOT_AUTHORISED = {13, 18, 8000}
+_OUT_OF_SPACE = {14031}
+_TOO_LARGE = {10334, 17419, 17420}
+_TOO_LONG = {50, 262}  # MaxTimeMSExpired, ExceededTimeLimit
+
+
+class MissingSettingError(ConfigurationError, RuntimeError):
+    """A setting of the plugin is not in the configuration of the application."""
+
+
+class Connection:
+    """The collection that ``<prefix>_URI``, ``<prefix>_DB`` and ``<prefix>_COLLECTION`` name.
+
+    :param prefix: ``SEARCH_MONGO`` or ``RETRIEVE_MONGO``
+    :param prepare: called with the collection before its first use in a process
+    """
+
+    def __init__(self, prefix: str, prepare: Callable[[Collection[Document]], None]):
+        self.prefix = prefix
+        self._prepare = prepare
+        self._settings: Mapping[str, str] = {}
+        self._lock = threading.RLock()
+        self._client: MongoClient[Document] | None = None
+        self._process: int | None = None
+        self._is_prepared = False
+
+    def settings_from(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """Return the settings of the plugin, with defaults."""
+        return {
+            f"{self.prefix}_{name}": environ.get(f"{self.prefix}_{name}") or DEFAULTS[name]
+            for name in DEFAULTS
+        }
+
+    @property
+    def secrets(self) -> list[str]:
+        """The names of the settings that must not be shown."""
+        return [f"{self.prefix}_{name}" for name in DEFAULTS]
+
+    def configure(self, config: Mapping[str, Any]) -> None:
+        """Take the settings from the configuration of an application, without connecting to anything.
+
+        :raises MissingSettingError: if one is missing
+        :raises ConfigurationError: if the address is none
+        """
+        for setting in self.secrets:
+            if not config.get(setting):
+                raise MissingSettingError(f"{setting}: missing; the mongo plugin needs it")
+        address = config[f"{self.prefix}_URI"]
+        if not isinstance(address, str) or not address.startswith(("mongodb://", "mongodb+srv://")):
+            raise ConfigurationError(
+                f"{self.prefix}_URI: not the address of a MongoDB server (mongodb://host:port/)"
+            )
+        try:
+            if address.startswith("mongodb://"):  # of the other kind it takes a name server to say more
+                parse_uri(address)
+        except (PyMongoError, ValueError):  # whose text may show the password
+            raise ConfigurationError(
+                f"{self.prefix}_URI: not the address of a MongoDB server"
+                " (mongodb://user:password@host:port/?option=value, with escapes where a part has : / ? # [ ] @)"
+            ) from None
+        self._settings = {name: config[f"{self.prefix}_{name}"] for name in DEFAULTS}
+        self.close()
+
+    @property
+    def target(self) -> tuple[str, ...]:
+        """What tells whether two connections have the same collection."""
+        return tuple(self._settings[name] for name in DEFAULTS)
+
+    # -- Access ------------------------------------------------------------------------------------------------------
+
+    @property
+    def client(self) -> MongoClient[Document]:
+        """The client of this process; one that was made before the process forked must not be used after it."""
+        if self._client is None or self._process != os.getpid():
+            with self._lock:
+                if self._client is None or self._process != os.getpid():
+                    self._client, self._process, self._is_prepared = self._connect(), os.getpid(), False
+        return self._client
+
+    def _connect(self) -> MongoClient[Document]:
+        address = self._settings["URI"]
+        given = {option.lower() for option in _options_of(address)}
+        options = {name: value for name, value in CLIENT_OPTIONS.items() if name.lower() not in given}
+        return MongoClient(address, connect=False, uuidRepresentation="standard", tz_aware=False, **options)
+
+    @property
+    def db(self) -> Database[Document]:
+        """The database."""
+        return self.client[self._settings["DB"]]
+
+    @property
+    def collection(self) -> Collection[Document]:
+        """The collection, whether or not it is prepared."""
+        return self.db[self._settings["COLLECTION"]]
+
+    def close(self) -> None:
+        """End the connections of this process; the next use makes new ones."""
+        with self._lock:
+            if self._client is not None and self._process == os.getpid():
+                self._client.close()
+            self._client = None
+
+    @contextmanager
+    def open(self) -> Iterator[Collection[Document]]:
+        """Give the collection, prepared, for some operations whose errors become those of the domain.
+
+        :raises UnavailableError: if the server is away, hangs or refuses
+        :raises ValidationError: if it cannot hold what is to be written
+        """
+        with self._domain_errors():
+            collection = self.collection
+            if not self._is_prepared:
+                with self._lock:  # nobody else has anything to do before it is prepared either
+                    if not self._is_prepared:
+                        self._prepare(collection)
+                        self._is_prepared = True
+            yield collection
+
+    def ping(self) -> None:
+        """Pass if the server answers.
+
+        :raises UnavailableError: if not
+        """
+        with self._domain_errors():
+            self.db.command("ping")
+
+    @contextmanager
+    def _domain_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except DocumentTooLarge:
+            raise _too_large() from None
+        except OperationFailure as error:
+            if error.code in _TOO_LARGE:
+                raise _too_large() from None
+            if error.timeout or error.code in _NOT_AUTHORISED | _OUT_OF_SPACE | _TOO_LONG:
+                raise self._unavailable(error) from error
+            raise
+        except ConnectionFailure as error:
+            raise self._unavailable(error) from error
+        except AddressError as error:  # such as a replica set of another name
+            raise self._unavailable(error) from error
+        except PyMongoError as error:
+            if error.timeout:
+                raise self._unavailable(error) from error
+            raise
+        except (BSONError, OverflowError, UnicodeEncodeError) as error:
+            raise ValidationError(f"MongoDB cannot hold the dataset: {error}") from error
+
+    def _unavailable(self, error: PyMongoError) -> UnavailableError:
+        # The driver's text names hosts: it is for the log alone.
+        logger.error("%s: MongoDB cannot serve: %s", self.prefix, error)
+        kind = self.prefix.partition("_")[0].lower()
+        if isinstance(error, OperationFailure):
+            if error.code in _NOT_AUTHORISED:
+                return UnavailableError(f"The {kind} store (MongoDB) does not let the server in")
+            if error.code in _OUT_OF_SPACE:
+                return UnavailableError(f"The {kind} store (MongoDB) has no space left")
+        elif isinstance(error, ServerSelectionTimeoutError) or not error.timeout:
+            return UnavailableError(f"The {kind} store (MongoDB) cannot be reached; try again in a moment")
+        return UnavailableError(f"The {kind} store (MongoDB) took too long; try again in a moment")
+
+
+def have_one_collection(app: Flask) -> bool:
+    """Return whether the bundled search and retrieve plugins are both in use, and have the same collection.
+
+    :raises ConfigurationError: if a retrieve plugin of somebody else would overwrite what the search plugin stores
+    """
+    pairs = [
+        (app.config.get(f"SEARCH_MONGO_{name}"), app.config.get(f"RETRIEVE_MONGO_{name}"))
+        for name in DEFAULTS
+    ]
+    used = [getattr(getattr(app, kind, None), "connection", None) for kind in ("search", "retrieve")]
+    if any(one != other for one, other in pairs) or not isinstance(used[0], Connection):
+        return False
+    if not isinstance(used[1], Connection):
+        raise ConfigurationError(
+            "SEARCH_MONGO_COLLECTION: the retrieve plugin writes to the same collection; name another one"
+        )
+    return True
+
+
+def _options_of(address: str) -> list[str]:
+    """Return the names of the options in an address."""
+    query = address.partition("?")[2]
+    return [part.partition("=")[0] for part in query.replace(";", "&").split("&") if part]
+
+
+def _too_large() -> ValidationError:
+    return ValidationError(
+        "The dataset has too much metadata: README, annotations and tags take more than 16 MB"
+    )

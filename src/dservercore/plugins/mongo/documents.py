@@ -1,0 +1,176 @@
+"""What a document looks like: the dataset's own fields as the original's plugins name them, and what the server adds.
+
+The fields of a registration stand at the top, times as BSON dates (which have milliseconds). The server's own
+parts are ``_search`` (see ``index.py``) and ``_retrieve`` (see ``manifests.py``).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from dservercore.date_utils import (
+    datetime_to_timestamp,
+    extract_created_at_as_datetime,
+    extract_frozen_at_as_datetime,
+)
+from dservercore.plugins.packing import json_text, storable_text
+
+OBJECT_FIELDS = (
+    "base_uri",
+    "uri",
+    "uuid",
+    "name",
+    "creator_username",
+    "number_of_items",
+    "size_in_bytes",
+    "uploaded_by",
+)
+TIMES = ("created_at", "frozen_at", "uploaded_at")
+
+
+def fields_of(dataset_info: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the top of the document of a dataset: all its fields but the manifest.
+
+    :raises ValidationError: if one of them cannot be stored
+    """
+    return {
+        **{key: value for key, value in dataset_info.items() if key not in ("manifest", "_id")},
+        "readme": storable_text("readme", dataset_info["readme"]),
+        "annotations": encoded_annotations(dataset_info["annotations"]),
+        "tags": list(dataset_info["tags"]),
+        "frozen_at": extract_frozen_at_as_datetime(dataset_info),
+        "created_at": extract_created_at_as_datetime(dataset_info),
+    }
+
+
+def exact_times(dataset_info: Mapping[str, Any]) -> dict[str, float | None]:
+    """Return the times in seconds since the epoch, UTC, with the microseconds that BSON dates lack."""
+    uploaded_at = dataset_info.get("uploaded_at")
+    return {
+        "frozen_at": datetime_to_timestamp(extract_frozen_at_as_datetime(dataset_info)),
+        "created_at": datetime_to_timestamp(extract_created_at_as_datetime(dataset_info)),
+        "uploaded_at": datetime_to_timestamp(uploaded_at) if isinstance(uploaded_at, datetime) else None,
+    }
+
+
+# -- Annotations -----------------------------------------------------------------------------------------------------
+
+# Stands for what BSON would not keep as it is: {_JSON: "..."}. No annotation of dtool can be called so.
+_JSON = "(json)"
+
+
+def encoded_annotations(annotations: Mapping[str, Any]) -> dict[str, Any]:
+    """Return annotations in a form that MongoDB takes, whatever the names inside of them.
+
+    :raises ValidationError: if a value is not JSON
+    """
+    if not all(isinstance(name, str) and name != _JSON and _is_name(name) for name in annotations):
+        return {_JSON: json_text("annotations", annotations)}
+    return {name: encoded(value) for name, value in annotations.items()}
+
+
+def encoded(value: Any) -> Any:
+    """Return the value of an annotation as it is, or as JSON text where MongoDB would refuse or change it.
+
+    :raises ValidationError: if it is not JSON
+    """
+    return value if _survives(value) else {_JSON: json_text("annotations", value)}
+
+
+def _survives(value: Any) -> bool:
+    stack = [value]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, Mapping):
+            if not all(map(_is_plain_key, value)):
+                return False
+            stack += value.values()
+        elif isinstance(value, list):
+            stack += value
+        elif isinstance(value, str):
+            if not is_text(value):
+                return False
+        elif isinstance(value, int):
+            if not -(2**63) <= value < 2**63:
+                return False
+        elif not (value is None or (isinstance(value, float) and math.isfinite(value))):
+            return False
+    return True
+
+
+def _is_plain_key(key: Any) -> bool:
+    # {"$ref": ..., "$id": ...} comes back as another type, and older servers refuse $ and dots altogether.
+    return (
+        isinstance(key, str) and not key.startswith("$") and key != _JSON and "." not in key and _is_name(key)
+    )
+
+
+def _is_name(key: str) -> bool:
+    return "\0" not in key and is_text(key)
+
+
+def is_text(text: str) -> bool:
+    """Return whether *text* can be encoded."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def decoded_annotations(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what :func:`encoded_annotations` was given."""
+    if _is_json(stored):
+        annotations: dict[str, Any] = json.loads(stored[_JSON])
+        return annotations
+    return {name: json.loads(value[_JSON]) if _is_json(value) else value for name, value in stored.items()}
+
+
+def _is_json(stored: Any) -> bool:
+    return isinstance(stored, Mapping) and stored.keys() == {_JSON}
+
+
+# -- Reading ---------------------------------------------------------------------------------------------------------
+
+
+def dataset_object(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the dataset object of the REST API; times are seconds since the epoch, UTC."""
+    found = {field: document.get(field) for field in OBJECT_FIELDS}
+    exact = document.get("_search", {})
+    for field in TIMES:
+        found[field] = exact[field] if exact.get(field) is not None else _seconds(document.get(field))
+    return found
+
+
+def _seconds(time: Any) -> Any:
+    return datetime_to_timestamp(time) if isinstance(time, datetime) else time
+
+
+def dataset_info_of(document: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what there is to find of a document that somebody else wrote, with something in place of what it lacks."""
+    annotations, tags = document.get("annotations"), document.get("tags")
+    frozen_at = _seconds(document.get("frozen_at")) or 0.0
+    return {
+        **document,
+        "frozen_at": frozen_at,
+        "created_at": _seconds(document.get("created_at")) or frozen_at,
+        "name": str(document.get("name", "")),
+        "uuid": str(document.get("uuid", "")),
+        "creator_username": str(document.get("creator_username", "")),
+        "readme": readme_of(document),
+        "annotations": decoded_annotations(annotations) if isinstance(annotations, Mapping) else {},
+        "tags": [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, Iterable) else [],
+        "manifest": manifest,
+    }
+
+
+def readme_of(document: Mapping[str, Any]) -> str:
+    """Return the README; as JSON, which is YAML, where another program has stored it parsed."""
+    readme = document.get("readme")
+    if readme is None:
+        return ""
+    return readme if isinstance(readme, str) else json.dumps(readme, default=str, ensure_ascii=False)

@@ -1,0 +1,93 @@
+"""Manifests: packed, within the dataset's document where they are small, in pieces beside it where they are not.
+
+A document of MongoDB has 16 MB at most, which is not enough for a manifest of a million items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+from bson import Binary
+from pymongo.collection import Collection
+
+from dservercore.errors import UnknownURIError
+from dservercore.plugins.packing import manifest_json, pack, parse_manifest, unpack
+
+INLINE_BYTES = 256 * 2**10
+PIECE_BYTES = 8 * 2**20
+
+# The dataset may be registered again while its pieces are being read.
+_ATTEMPTS = 5
+
+
+def pieces_of(collection: Collection[dict[str, Any]]) -> Collection[dict[str, Any]]:
+    """Return the collection that holds the pieces of large manifests of a collection of datasets."""
+    return collection.database[f"{collection.name}.manifests"]
+
+
+def store(collection: Collection[dict[str, Any]], uri: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Store what is too large for the dataset's document; return the part ``_retrieve`` of that document.
+
+    Until the document is replaced, what the old one names stays; :func:`forget` removes it then.
+
+    :raises ValidationError: if the manifest cannot be written as JSON
+    """
+    packed = pack(manifest_json(manifest))
+    if len(packed) <= INLINE_BYTES:
+        return {"manifest": Binary(packed)}
+    # Named after what is in it, so that registering the same again writes over the same pieces.
+    digest = blake2b(packed, digest_size=16).hexdigest()
+    starts = range(0, len(packed), PIECE_BYTES)
+    for number, start in enumerate(starts):
+        key = {"uri": uri, "digest": digest, "number": number}
+        piece = {**key, "content": Binary(packed[start : start + PIECE_BYTES])}
+        pieces_of(collection).replace_one(key, piece, upsert=True)
+    return {"digest": digest, "pieces": len(starts)}
+
+
+def forget(collection: Collection[dict[str, Any]], uri: str, but: Mapping[str, Any] | None = None) -> None:
+    """Remove the pieces of a dataset's manifests.
+
+    :param but: the part ``_retrieve`` of the document that is now stored, whose pieces stay
+    """
+    other = {"digest": {"$ne": but["digest"]}} if but and "digest" in but else {}
+    pieces_of(collection).delete_many({"uri": uri, **other})
+
+
+def load(collection: Collection[dict[str, Any]], uri: str) -> bytes:
+    """Return the manifest of a dataset as JSON in UTF-8.
+
+    :raises UnknownURIError: if the dataset is not stored
+    """
+    for _ in range(_ATTEMPTS):
+        document = collection.find_one({"uri": uri}, {"_retrieve": True, "manifest": True})
+        if document is None:
+            raise UnknownURIError(f"No dataset is registered as {uri}")
+        text = of_document(collection, uri, document)
+        if text is not None:
+            return text
+    raise LookupError(f"Pieces of the manifest of {uri} are missing")
+
+
+def of_document(
+    collection: Collection[dict[str, Any]], uri: str, document: Mapping[str, Any]
+) -> bytes | None:
+    """Return the manifest that a document names; None if some of its pieces are gone."""
+    kept = document.get("_retrieve")
+    if kept is None:  # written by the original's plugin
+        return orjson.dumps(document.get("manifest") or {}, default=str)
+    if "manifest" in kept:
+        return unpack(kept["manifest"])
+    found = pieces_of(collection).find({"uri": uri, "digest": kept["digest"]}).sort("number", 1)
+    pieces = [piece["content"] for piece in found]
+    return unpack(b"".join(pieces)) if len(pieces) == kept["pieces"] else None
+
+
+def parsed(collection: Collection[dict[str, Any]], document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the manifest of a document at hand, as far as it is there."""
+    text = of_document(collection, document["uri"], document)
+    manifest = parse_manifest(text) if text else {}
+    return manifest if isinstance(manifest.get("items", {}), dict) else {}

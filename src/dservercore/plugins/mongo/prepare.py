@@ -1,0 +1,212 @@
+"""Makes a collection ready to be used: new, or written by the original's plugins."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pymongo
+from bson import ObjectId
+from pymongo import ASCENDING, IndexModel
+from pymongo.collection import Collection
+from pymongo.errors import OperationFailure, PyMongoError
+
+from dservercore.plugins.mongo import index, manifests
+from dservercore.plugins.mongo.documents import dataset_info_of
+
+logger = logging.getLogger(__name__)
+
+#: For so long the first request waits for documents of the original to be indexed; the rest is done beside the others.
+ADOPTION_SECONDS = 5.0
+
+_DUPLICATE_KEY, _NO_SUCH_NAMESPACE, _NO_SUCH_INDEX = 11000, 26, 27
+
+_BY_URI = IndexModel("uri", unique=True, name="dserver_uri")
+
+
+def _by(*fields: str) -> IndexModel:
+    """Return an index on these fields; the URI at the end gives results in the order of their URIs."""
+    names = [*fields, "uri"]
+    return IndexModel(
+        [(name, ASCENDING) for name in names], name=f"dserver_{'_'.join(names).replace('.', '_')}"
+    )
+
+
+SEARCH_INDEXES = [
+    _BY_URI,
+    _by("base_uri"),
+    _by("uuid"),
+    _by("name"),
+    _by("creator_username"),
+    _by("uploaded_by"),
+    _by("tags", "base_uri"),
+    _by("_search.tokens", "base_uri"),
+    _by("_search.created_at"),
+    _by("_search.frozen_at"),
+    IndexModel("_search.version", name="dserver_version"),
+]
+RETRIEVE_INDEXES = [_BY_URI]
+PARTS_INDEXES = [IndexModel("tokens", name="dserver_tokens"), IndexModel("uri", name="dserver_uri")]
+PIECES_INDEXES = [
+    IndexModel(
+        [("uri", ASCENDING), ("digest", ASCENDING), ("number", ASCENDING)], unique=True, name="dserver_piece"
+    )
+]
+
+
+def for_search(collection: Collection[dict[str, Any]]) -> None:
+    """Make sure that datasets can be found in a collection: all of them, by what this version stores."""
+    _drop_text_index(collection)
+    _create(collection, SEARCH_INDEXES)
+    _create(index.parts_of(collection), PARTS_INDEXES)
+    if not _adopt(collection, time.monotonic() + ADOPTION_SECONDS):
+        logger.warning(
+            "%d datasets of %s are still to be indexed", remaining(collection), collection.full_name
+        )
+        threading.Thread(target=_adopt_the_rest, args=[collection], daemon=True).start()
+
+
+def for_retrieval(collection: Collection[dict[str, Any]]) -> None:
+    """Make sure that what describes a dataset can be read from a collection."""
+    _create(collection, RETRIEVE_INDEXES)
+    _create(manifests.pieces_of(collection), PIECES_INDEXES)
+
+
+# -- Indexes ---------------------------------------------------------------------------------------------------------
+
+
+def _drop_text_index(collection: Collection[dict[str, Any]]) -> None:
+    """Drop the index that the original searches by; its server makes it anew when it starts.
+
+    It is of no use here, covers all that is stored here for searching, and refuses a dataset with an annotation
+    ``language`` whose value it does not know.
+    """
+    for name, description in _indexes(collection).items():
+        if any(kind == "text" for _, kind in description["key"]):
+            logger.warning("Dropping the text index %s of %s", name, collection.full_name)
+            try:
+                collection.drop_index(name)
+            except OperationFailure as error:
+                if error.code != _NO_SUCH_INDEX:  # another process was faster
+                    raise
+
+
+def _indexes(collection: Collection[dict[str, Any]]) -> Mapping[str, Any]:
+    try:
+        return collection.index_information()
+    except OperationFailure as error:
+        if error.code == _NO_SUCH_NAMESPACE:
+            return {}
+        raise
+
+
+def _create(collection: Collection[dict[str, Any]], wanted: Sequence[IndexModel]) -> None:
+    """Create the indexes that are missing. The server goes on answering reads and writes meanwhile."""
+    there = _indexes(collection)
+    missing = [model for model in wanted if model.document["name"] not in there]
+    if not missing:
+        return
+    with pymongo.timeout(None):  # it takes as long as it takes
+        while True:
+            try:
+                collection.create_indexes(missing)
+                return
+            except OperationFailure as error:
+                if error.code != _DUPLICATE_KEY:
+                    raise
+                resolve_duplicates(collection)
+
+
+# -- Duplicates ------------------------------------------------------------------------------------------------------
+
+
+def resolve_duplicates(collection: Collection[dict[str, Any]]) -> list[str]:
+    """Leave one document for each URI, the one registered last. Return the URIs that had several.
+
+    Nothing is lost: the others go to the collection ``<name>.duplicates``.
+    """
+    aside = collection.database[f"{collection.name}.duplicates"]
+    resolved = []
+    groups: list[dict[str, Any]] = [
+        {"$group": {"_id": "$uri", "number": {"$sum": 1}}},
+        {"$match": {"number": {"$gt": 1}}},
+    ]
+    for group in collection.aggregate(groups, allowDiskUse=True):
+        uri = group["_id"]
+        documents = list(collection.find({"uri": uri}))
+        documents.sort(key=_age, reverse=True)
+        for older in documents[1:]:
+            aside.replace_one({"_id": older["_id"]}, older, upsert=True)
+            collection.delete_one({"_id": older["_id"]})
+        logger.warning(
+            "%s had %d documents for %s: the one registered last stays, the others are in %s",
+            collection.full_name,
+            len(documents),
+            uri,
+            aside.full_name,
+        )
+        resolved.append(uri)
+    return resolved
+
+
+def _age(document: Mapping[str, Any]) -> tuple[str, str, str]:
+    # As text, because documents of old servers lack some of them, and dates compare as they are written.
+    times = [document.get("uploaded_at"), document.get("frozen_at")]
+    return (*["" if time is None else str(time) for time in times], str(document["_id"]))  # type: ignore[return-value]
+
+
+# -- Documents of others ---------------------------------------------------------------------------------------------
+
+_OTHERS = {"_search.version": {"$ne": index.VERSION}}
+
+
+def remaining(collection: Collection[dict[str, Any]]) -> int:
+    """Return how many datasets cannot be found by their words yet."""
+    return collection.count_documents(_OTHERS)
+
+
+def _adopt(collection: Collection[dict[str, Any]], deadline: float) -> bool:
+    """Index what this version has not indexed, until *deadline*. Return whether all of it is done."""
+    adopted = 0
+    for document in _unindexed(collection):
+        if time.monotonic() > deadline:
+            return False
+        adopt(collection, document)
+        adopted += 1
+    if adopted:
+        logger.info("Indexed %d datasets that were in %s", adopted, collection.full_name)
+    return True
+
+
+def _unindexed(collection: Collection[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    # The identifiers first: what is changed must not come up again in the same cursor.
+    for found in collection.find(_OTHERS, {"_id": True}).batch_size(1000):
+        document = collection.find_one({"_id": found["_id"]})
+        if document is not None:
+            yield document
+
+
+def adopt(collection: Collection[dict[str, Any]], document: Mapping[str, Any]) -> None:
+    """Index a document that another program, or another version, has written."""
+    try:
+        info = dataset_info_of(document, manifests.parsed(collection, document))
+        fields = index.index_of(collection, info)
+    except Exception:  # whatever somebody has put there
+        logger.warning("Cannot index the document of %s", document.get("uri"), exc_info=True)
+        fields = {"version": index.VERSION, "revision": ObjectId()}
+    unchanged = {"_id": document["_id"], "_search.revision": document.get("_search", {}).get("revision")}
+    collection.update_one(unchanged, {"$set": {"_search": fields}})
+
+
+def _adopt_the_rest(collection: Collection[dict[str, Any]]) -> None:
+    while True:
+        try:
+            with pymongo.timeout(None):
+                if _adopt(collection, float("inf")):
+                    return
+        except PyMongoError as error:
+            logger.warning("Indexing of %s interrupted: %s", collection.full_name, error)
+            time.sleep(5)

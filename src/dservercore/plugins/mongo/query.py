@@ -1,0 +1,155 @@
+"""From the query language to what MongoDB understands."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pymongo.collection import Collection
+
+from dservercore.plugins.index_document import FORM
+from dservercore.plugins.mongo.documents import is_text
+from dservercore.plugins.mongo.index import PHRASES, parts_of
+from dservercore.text_query import Query, Term, stem
+
+Filter = dict[str, Any]
+
+TOKENS = "_search.tokens"
+
+_ANY_OF = {
+    "base_uris": "base_uri",
+    "creator_usernames": "creator_username",
+    "uuids": "uuid",
+    "uploaded_by": "uploaded_by",
+}
+
+# The parameters of BM25, and about how many tokens a dataset has.
+_K1, _B, _AVERAGE_LENGTH = 1.2, 0.75, 400
+
+
+# -- Which datasets match --------------------------------------------------------------------------------------------
+
+
+def filters_of(query: Mapping[str, Any]) -> list[Filter]:
+    """Return the conditions that all must hold, apart from those on words."""
+    conditions: list[Filter] = []
+    for name, field in _ANY_OF.items():
+        if query.get(name):
+            values = [value.lower() if name == "uuids" else value for value in query[name] if is_text(value)]
+            conditions.append({field: values[0] if len(values) == 1 else {"$in": values}})
+    tags = query.get("tags") or []
+    if not all(map(is_text, tags)):
+        return [{"uri": {"$in": []}}]  # such a tag is nowhere, and cannot even be asked for
+    return [*conditions, *([{"tags": {"$all": list(tags)}}] if tags else [])]
+
+
+def words_of(collection: Collection[dict[str, Any]], query: Query) -> list[Filter]:
+    """Return the conditions on words, that all must hold.
+
+    :param collection: asked for datasets that have a word in a part of their own
+    """
+    has_parts = parts_of(collection).find_one({}, {"_id": True}) is not None
+
+    def condition(term: Term) -> list[Filter]:
+        """Return what a dataset with the term fulfils one of."""
+        alternatives = [_has(term, TOKENS, [f"$_search.columns.{column}" for column in PHRASES])]
+        if has_parts:
+            elsewhere = parts_of(collection).distinct("uri", _has(term, "tokens", ["$text"]))
+            alternatives += [{"uri": {"$in": elsewhere}}] if elsewhere else []
+        return alternatives
+
+    conditions = []
+    for any_of in query.all_of:
+        alternatives = [part for term in any_of.terms for part in condition(term)]
+        conditions.append(alternatives[0] if len(alternatives) == 1 else _any(alternatives))
+    unwanted = [part for term in query.none_of for part in condition(term)]
+    return [*conditions, *([{"$nor": unwanted}] if unwanted else [])]
+
+
+def _any(alternatives: Sequence[Filter]) -> Filter:
+    words = [part.get(TOKENS) for part in alternatives]
+    if all(isinstance(word, str) for word in words):
+        return {TOKENS: {"$in": words}}
+    return {"$or": list(alternatives)}
+
+
+def _has(term: Term, tokens: str, texts: Iterable[str]) -> Filter:
+    """Return the condition that a term occurs.
+
+    :param tokens: the field with the tokens
+    :param texts: expressions of the texts, in one of which the tokens of a phrase follow each other
+    """
+    if term.prefix is None and len(term.tokens) == 1:
+        return {tokens: term.tokens[0]}
+    if not term.tokens:
+        begin = re.escape(term.prefix or "")
+        return {tokens: {"$in": [re.compile(f"^{begin}"), re.compile(f"^{FORM}{begin}")]}}
+    phrases = [f" {' '.join(term.tokens)} "]
+    if term.prefix is not None:
+        phrases = [f"{phrases[0]}{term.prefix}", f"{phrases[0]}{stem(term.prefix)} "]
+    # Not by a regular expression: their length is limited, and this is as fast.
+    found = [
+        {"$gte": [{"$indexOfBytes": [text, {"$literal": phrase}]}, 0]} for text in texts for phrase in phrases
+    ]
+    return {tokens: {"$all": list(dict.fromkeys(term.tokens))}, "$expr": {"$or": found}}
+
+
+# -- How well they match ---------------------------------------------------------------------------------------------
+
+
+def relevance_of(collection: Collection[dict[str, Any]], query: Query) -> Any:
+    """Return the expression of how relevant a dataset is: BM25, each word weighted by where it stands."""
+    terms = list(dict.fromkeys(term for any_of in query.all_of for term in any_of.terms))
+    number = collection.estimated_document_count()
+    shares = [_share(term, _rarity(collection, term, number)) for term in terms]
+    norm = {
+        "$add": [
+            _K1 * (1 - _B),
+            {"$multiply": [_K1 * _B / _AVERAGE_LENGTH, {"$ifNull": ["$_search.length", 0]}]},
+        ]
+    }
+    return {"$let": {"vars": {"norm": norm}, "in": {"$add": shares or [0]}}}
+
+
+def _rarity(collection: Collection[dict[str, Any]], term: Term, number: int) -> float:
+    """Return the inverse document frequency of a term; that of its rarest token, for a phrase."""
+    conditions: list[Filter] = [{TOKENS: token} for token in dict.fromkeys(term.tokens)]
+    if not conditions:
+        conditions = [_has(term, TOKENS, [])]
+    having = min(collection.count_documents(condition) for condition in conditions)
+    return max(math.log((number - having + 0.5) / (having + 0.5)) if having <= number else 0, 1e-6)
+
+
+def _share(term: Term, rarity: float) -> Any:
+    """Return the expression of what a term adds to the relevance of a dataset."""
+    weights = [_weight(token) for token in dict.fromkeys(term.tokens)]
+    weight = {"$min": weights} if len(weights) > 1 else weights[0] if weights else _weight_of_prefix(term)
+    saturated = {
+        "$divide": [{"$multiply": [rarity * (_K1 + 1), "$$weight"]}, {"$add": ["$$weight", "$$norm"]}]
+    }
+    return {"$let": {"vars": {"weight": weight}, "in": saturated}}
+
+
+def _weight(token: str) -> Any:
+    place = {"$indexOfArray": [{"$ifNull": ["$_search.tokens", []]}, {"$literal": token}]}
+    weight = {"$arrayElemAt": ["$_search.weights", "$$place"]}
+    return {"$let": {"vars": {"place": place}, "in": {"$cond": [{"$lt": ["$$place", 0]}, 0, weight]}}}
+
+
+def _weight_of_prefix(term: Term) -> Any:
+    """Return the sum of the weights of all tokens that begin so."""
+    pairs = {
+        "$zip": {"inputs": [{"$ifNull": ["$_search.tokens", []]}, {"$ifNull": ["$_search.weights", []]}]}
+    }
+    begin = {"$literal": term.prefix}
+    having = {
+        "$filter": {
+            "input": pairs,
+            "as": "pair",
+            "cond": {"$eq": [{"$indexOfCP": [{"$arrayElemAt": ["$$pair", 0]}, begin]}, 0]},
+        }
+    }
+    weights = {"$map": {"input": having, "as": "pair", "in": {"$arrayElemAt": ["$$pair", 1]}}}
+    return {"$sum": weights}

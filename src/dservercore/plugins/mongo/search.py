@@ -1,0 +1,232 @@
+"""Search in MongoDB."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from bson import ObjectId
+from pymongo import ReturnDocument
+
+from dservercore import text_query
+from dservercore.errors import UnavailableError, UnknownURIError
+from dservercore.plugin_api import SearchABC
+from dservercore.plugins.index_document import annotation_columns, readme_columns, tag_words
+from dservercore.plugins.mongo import documents, index, manifests, prepare
+from dservercore.plugins.mongo.connection import Connection, Document, have_one_collection
+from dservercore.plugins.mongo.edits import Editing, Field, Update, also_setting
+from dservercore.plugins.mongo.query import Filter, filters_of, relevance_of, words_of
+from dservercore.plugins.mongo.writing import replace
+from dservercore.plugins.search_order import search_order
+
+if TYPE_CHECKING:
+    from flask import Flask
+    from flask_smorest.pagination import PaginationParameters
+    from pymongo import MongoClient
+    from pymongo.collection import Collection
+    from pymongo.database import Database
+
+    from dservercore.sort import SortParameters
+
+# Where the exact times are; BSON dates have milliseconds.
+_SORT_KEYS = {"created_at": "_search.created_at", "frozen_at": "_search.frozen_at"}
+
+_OBJECT = {
+    "_id": False,
+    **dict.fromkeys(documents.OBJECT_FIELDS + documents.TIMES, True),
+    **{f"_search.{time}": True for time in documents.TIMES},
+}
+
+
+class MongoSearch(Editing, SearchABC):
+    """Keeps a document for each dataset, with its words, in the collection that ``SEARCH_MONGO_COLLECTION`` names.
+
+    Connects when it is first used. If the retrieve plugin is the bundled one and has the same collection, there is
+    one document for both, and this plugin writes it.
+    """
+
+    version_key = "dserver_search_plugin_mongo"
+    filters = frozenset({"free_text", "creator_usernames", "base_uris", "uuids", "tags", "uploaded_by"})
+
+    def __init__(self) -> None:
+        self.connection = Connection("SEARCH_MONGO", prepare.for_search)
+        self._writes_for_both = False
+
+    def get_config(self) -> dict[str, str]:
+        """Return the settings ``SEARCH_MONGO_URI``, ``SEARCH_MONGO_DB`` and ``SEARCH_MONGO_COLLECTION``."""
+        return self.connection.settings_from(os.environ)
+
+    def get_config_secrets_to_obfuscate(self) -> list[str]:
+        """Return the names of the three settings."""
+        return self.connection.secrets
+
+    def init_app(self, app: Flask, *args: Any, **kwargs: Any) -> None:
+        """Take the settings; nothing is connected to yet.
+
+        :raises ConfigurationError: if a setting is missing or wrong
+        """
+        self.connection.configure(app.config)
+        self._writes_for_both = have_one_collection(app)
+
+    # -- Access for tools and tests
+
+    @property
+    def client(self) -> MongoClient[Document]:
+        """The client of this process."""
+        return self.connection.client
+
+    @property
+    def db(self) -> Database[Document]:
+        """The database."""
+        return self.connection.db
+
+    @property
+    def collection(self) -> Collection[Document]:
+        """The collection."""
+        return self.connection.collection
+
+    # -- Readiness
+
+    def require_available(self) -> None:
+        """Pass if the server answers.
+
+        :raises UnavailableError: if not
+        """
+        self.connection.ping()
+
+    def ready(self) -> str | None:
+        """Return None if everything can be found, else what is wrong."""
+        try:
+            with self.connection.open() as collection:
+                unindexed = prepare.remaining(collection)
+        except UnavailableError as error:
+            return error.message
+        return f"{unindexed} datasets are still to be indexed" if unindexed else None
+
+    # -- Writing
+
+    def register_dataset(self, dataset_info: dict[str, Any]) -> None:
+        """Store the document of a dataset, or replace it.
+
+        :raises ValidationError: if MongoDB cannot hold it
+        :raises UnavailableError: if it cannot be reached
+        """
+        uri = dataset_info["uri"]
+        with self.connection.open() as collection:
+            document = documents.fields_of(dataset_info)
+            document["_search"] = index.index_of(collection, dataset_info)
+            if self._writes_for_both:
+                document["_retrieve"] = manifests.store(collection, uri, dataset_info["manifest"])
+            replace(collection, document)
+            index.forget(collection, uri, but=document["_search"])
+            if self._writes_for_both:
+                manifests.forget(collection, uri, but=document["_retrieve"])
+
+    def delete_dataset(self, uri: str) -> None:
+        """Forget a dataset; no error if it is not there.
+
+        :raises UnavailableError: if the server cannot be reached
+        """
+        with self.connection.open() as collection:
+            collection.delete_one({"uri": uri})
+            index.forget(collection, uri)
+            if self._writes_for_both:
+                manifests.forget(collection, uri)
+
+    def _edit(self, uri: str, field: Field, update: Update) -> None:
+        with self.connection.open() as collection:
+            # Without its version a document is indexed anew at the next start, should this process not come to it.
+            mark = {"_search.version": 0, "_search.revision": ObjectId()}
+            document = collection.find_one_and_update(
+                {"uri": uri}, also_setting(update, mark), return_document=ReturnDocument.AFTER
+            )
+            while document is not None:
+                if self._reindex(collection, document, field):
+                    return
+                document = collection.find_one({"uri": uri})  # somebody else has edited it meanwhile
+        raise UnknownURIError(f"No dataset is registered as {uri}")
+
+    def _reindex(self, collection: Collection[Document], document: Document, field: Field) -> bool:
+        """Bring the words of one field up to date, unless the document is another one by now. Return whether it is."""
+        uri, current = document["uri"], document["_search"]
+        fields = index.changes_of(collection, uri, current, _columns_of(field, document))
+        fields = {f"_search.{name}": value for name, value in fields.items()}
+        done = collection.update_one(
+            {"uri": uri, "_search.revision": current["revision"]},
+            {"$set": {**fields, "_search.version": index.VERSION}},
+        )
+        return bool(done.matched_count)
+
+    # -- Searching
+
+    def search(
+        self,
+        query: dict[str, Any],
+        pagination_parameters: PaginationParameters | None = None,
+        sort_parameters: SortParameters | None = None,
+    ) -> list[dict[str, Any]]:
+        """Return one page of the dataset objects that match, times in seconds since the epoch, UTC.
+
+        :raises ValidationError: 422, if ``free_text`` is too long or a sort field unknown
+        :raises UnavailableError: if the server cannot be reached, or takes too long
+        """
+        words = text_query.Query()
+        if query.get("free_text") is not None:
+            words = text_query.parse(query["free_text"])
+        order = search_order(sort_parameters, has_words=bool(words.all_of))
+        nothing = not query.get("base_uris") or (query.get("free_text") is not None and not words)
+        if nothing:
+            if pagination_parameters is not None:
+                pagination_parameters.item_count = 0
+            return []
+        with self.connection.open() as collection:
+            matching = {"$and": [*filters_of(query), *words_of(collection, words)]}
+            offset, limit = 0, 0
+            if pagination_parameters is not None:
+                pagination_parameters.item_count = collection.count_documents(matching)
+                offset, limit = pagination_parameters.first_item, pagination_parameters.page_size
+                if offset >= pagination_parameters.item_count:
+                    return []
+            return _page(collection, matching, words, order, offset, limit)
+
+
+def _columns_of(field: Field, document: Mapping[str, Any]) -> dict[str, str]:
+    if field == "readme":
+        return readme_columns(document["readme"])
+    if field == "tags":
+        return {"tags": tag_words(document["tags"])}
+    return annotation_columns(documents.decoded_annotations(document["annotations"]))
+
+
+def _page(
+    collection: Collection[Document],
+    matching: Filter,
+    words: text_query.Query,
+    order: Mapping[str, int],
+    offset: int,
+    limit: int,
+) -> list[dict[str, Any]]:
+    """Return the dataset objects of one page. Where *order* leaves datasets equal, their URI decides.
+
+    :param limit: 0: all from *offset* on
+    """
+    sort = {
+        _SORT_KEYS.get(field, field): direction
+        for field, direction in {**order, "uri": order.get("uri", 1)}.items()
+    }
+    if "relevance" not in order:
+        found = collection.find(
+            matching, _OBJECT, sort=list(sort.items()), skip=offset, limit=limit, allow_disk_use=True
+        )
+        return [documents.dataset_object(document) for document in found]
+    pipeline: list[dict[str, Any]] = [
+        {"$match": matching},
+        {"$project": {**_OBJECT, "relevance": relevance_of(collection, words)}},
+        {"$sort": sort},
+        {"$skip": offset},
+        *([{"$limit": limit}] if limit else []),
+    ]
+    return [
+        documents.dataset_object(document) for document in collection.aggregate(pipeline, allowDiskUse=True)
+    ]
