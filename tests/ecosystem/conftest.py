@@ -14,7 +14,7 @@ from ecosystem.lookup_api import Home
 from ecosystem.token_generator import TokenGenerator, token_generator
 from mongod import Mongod, mongo_plugins
 
-BACKENDS = ["sql"]
+BACKENDS = ["sql", "mongo"]
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
