@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import pymongo
 from bson.errors import BSONError
 from pymongo import MongoClient
 from pymongo.collection import Collection
@@ -41,11 +42,13 @@ DEFAULTS = {"URI": "mongodb://localhost:27017/", "DB": "dtool_info", "COLLECTION
 CLIENT_OPTIONS: dict[str, Any] = {
     "serverSelectionTimeoutMS": 4_000,
     "connectTimeoutMS": 4_000,
-    "timeoutMS": 20_000,
+    "timeoutMS": 10_000,
     "w": "majority",
     "journal": True,
     "appname": "dservercore",
 }
+
+PING_SECONDS = 4.0
 
 # Error codes of the server, https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml
 _NOT_AUTHORISED = {13, 18, 8000}
@@ -171,7 +174,7 @@ class Connection:
 
         :raises UnavailableError: if not
         """
-        with self._domain_errors():
+        with self._domain_errors(), pymongo.timeout(PING_SECONDS):
             self.db.command("ping")
 
     @contextmanager
