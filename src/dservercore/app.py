@@ -41,9 +41,7 @@ def _create_app(test_config: Mapping[str, Any] | None) -> Flask:
     app = Flask("dservercore", static_folder=None)
     app.config.from_mapping(read_environment() if test_config is None else with_defaults(test_config))
     init_logging(app)
-    plugins = plugin_host.load_plugins(app.config)
-    if test_config is None:
-        plugin_host.add_plugin_config(app, plugins)
+    plugins = plugin_host.load_plugins(app, take_settings=test_config is None)
     app.url_map.converters.update(CONVERTERS)
     CORS(app, expose_headers=["X-Pagination", "X-Sort", STORAGE_UPDATED, REQUEST_ID])
     init_request_log(app)

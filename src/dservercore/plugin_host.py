@@ -11,6 +11,7 @@ from typing import Any
 
 from flask import Flask, current_app
 
+from dservercore import mongo_collection
 from dservercore.errors import ConfigurationError
 from dservercore.plugin_api import ExtensionABC, PluginABC, RetrieveABC, SearchABC
 
@@ -60,17 +61,26 @@ def extension_entrypoints_iterator() -> Iterable[EntryPoint]:
     yield from entry_points(group=EXTENSION_GROUP)
 
 
-def load_plugins(config: Mapping[str, Any]) -> PluginSet:
-    """Create the plugins that *config* asks for, not yet initialised.
+def load_plugins(app: Flask, take_settings: bool) -> PluginSet:
+    """Create the plugins that the configuration of *app* asks for, not yet initialised.
 
+    :param take_settings: add the plugins' settings to those of *app*, and the names of their secrets
     :raises ConfigurationError: if the choice is not clear or a plugin cannot be created
     """
-    search = _choose(search_entrypoints_iterator(), "search", "DSERVER_SEARCH_PLUGIN", config)
-    retrieve = _choose(retrieve_entrypoints_iterator(), "retrieve", "DSERVER_RETRIEVE_PLUGIN", config)
-    extensions = _choose_extensions(extension_entrypoints_iterator(), config.get("DSERVER_EXTENSIONS") or [])
-    return PluginSet(
-        search=_create(search), retrieve=_create(retrieve), extensions=tuple(_create(e) for e in extensions)
+    search = _create(_choose(search_entrypoints_iterator(), "search", "DSERVER_SEARCH_PLUGIN", app.config))
+    retrieve = _create(
+        _choose(retrieve_entrypoints_iterator(), "retrieve", "DSERVER_RETRIEVE_PLUGIN", app.config)
     )
+    if take_settings:
+        _add_settings(app, (search, retrieve))
+    chosen = _choose_extensions(extension_entrypoints_iterator(), app.config.get("DSERVER_EXTENSIONS") or [])
+    if not chosen:
+        return PluginSet(search, retrieve, ())
+    with mongo_collection.kept_apart(app.config):
+        extensions = tuple(_create(entry_point) for entry_point in chosen)
+        if take_settings:
+            _add_settings(app, extensions)
+    return PluginSet(search, retrieve, extensions)
 
 
 def _is_bundled(entry_point: EntryPoint) -> bool:
@@ -117,8 +127,7 @@ def _create(entry_point: EntryPoint) -> Any:
         ) from error
 
 
-def add_plugin_config(app: Flask, plugins: PluginSet) -> None:
-    """Add the settings of each plugin to those of *app*, and the names of its secrets."""
+def _add_settings(app: Flask, plugins: Iterable[PluginABC]) -> None:
     for plugin in plugins:
         settings = plugin.get_config()
         if isinstance(settings, Mapping):
