@@ -542,6 +542,19 @@ def test_a_large_collection_is_indexed_while_it_is_served(
     pair.close()
 
 
+def test_what_another_program_writes_later_is_indexed_when_somebody_asks(together: Pair, old: Any) -> None:
+    assert together.search.ready() is None
+    files = manifest("raw/U00096.3.rev.1.bt2")
+    old.insert_many([original_document(1, manifest=files), original_document(2, manifest=files)])
+    together.search.add_tag(URI, "green")
+    assert together.find("green old u00096") == ["old-1"]
+    deadline = time.monotonic() + 30
+    while together.search.ready():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert together.find("u00096") == ["old-1", "old-2"]
+
+
 # -- Settings --------------------------------------------------------------------------------------------------------
 
 

@@ -40,15 +40,15 @@ DEFAULTS = {"URI": "mongodb://localhost:27017/", "DB": "dtool_info", "COLLECTION
 # What holds unless the address says otherwise. Nobody is kept waiting for a server that is away or hangs, and what was
 # acknowledged has reached the disk, of most members where there are several.
 CLIENT_OPTIONS: dict[str, Any] = {
-    "serverSelectionTimeoutMS": 4_000,
-    "connectTimeoutMS": 4_000,
+    "serverSelectionTimeoutMS": 3_000,
+    "connectTimeoutMS": 3_000,
     "timeoutMS": 10_000,
     "w": "majority",
     "journal": True,
     "appname": "dservercore",
 }
 
-PING_SECONDS = 4.0
+PING_SECONDS = 3.0
 
 # Error codes of the server, https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml
 _NOT_AUTHORISED = {13, 18, 8000}

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from dservercore.plugins.mongo.documents import encoded, encoded_annotations
 from dservercore.plugins.packing import storable_text
 
-Field = Literal["readme", "tags", "annotations"]
 Update = dict[str, Any] | list[dict[str, Any]]
 
 
@@ -18,39 +17,39 @@ class Editing(ABC):
     ``ValidationError``, as those of the plugin interface do."""
 
     @abstractmethod
-    def _edit(self, uri: str, field: Field, update: Update) -> None:
-        """Apply an update to one field of the document of a dataset."""
+    def _edit(self, uri: str, update: Update) -> None:
+        """Apply an update to the document of a dataset."""
 
     def set_readme(self, uri: str, readme: str) -> None:
         """Replace the README."""
-        self._edit(uri, "readme", {"$set": {"readme": storable_text("readme", readme)}})
+        self._edit(uri, {"$set": {"readme": storable_text("readme", readme)}})
 
     def set_tags(self, uri: str, tags: Iterable[str]) -> None:
         """Replace the tags."""
-        self._edit(uri, "tags", {"$set": {"tags": list(tags)}})
+        self._edit(uri, {"$set": {"tags": list(tags)}})
 
     def add_tag(self, uri: str, tag: str) -> None:
         """Add a tag, if it is not there."""
-        self._edit(uri, "tags", {"$addToSet": {"tags": tag}})
+        self._edit(uri, {"$addToSet": {"tags": tag}})
 
     def remove_tag(self, uri: str, tag: str) -> None:
         """Remove a tag, if it is there."""
-        self._edit(uri, "tags", {"$pull": {"tags": tag}})
+        self._edit(uri, {"$pull": {"tags": tag}})
 
     def set_annotations(self, uri: str, annotations: Mapping[str, Any]) -> None:
         """Replace all annotations."""
-        self._edit(uri, "annotations", {"$set": {"annotations": encoded_annotations(annotations)}})
+        self._edit(uri, {"$set": {"annotations": encoded_annotations(annotations)}})
 
     def set_annotation(self, uri: str, name: str, value: Any) -> None:
         """Set one annotation."""
         change = {"field": {"$literal": name}, "input": "$annotations", "value": {"$literal": encoded(value)}}
         # Not {"$set": {"annotations.<name>": ...}}: a name may have dots in it.
-        self._edit(uri, "annotations", [{"$set": {"annotations": {"$setField": change}}}])
+        self._edit(uri, [{"$set": {"annotations": {"$setField": change}}}])
 
     def delete_annotation(self, uri: str, name: str) -> None:
         """Remove one annotation, if it is there."""
         change = {"field": {"$literal": name}, "input": "$annotations"}
-        self._edit(uri, "annotations", [{"$set": {"annotations": {"$unsetField": change}}}])
+        self._edit(uri, [{"$set": {"annotations": {"$unsetField": change}}}])
 
 
 def also_setting(update: Update, fields: Mapping[str, Any]) -> Update:

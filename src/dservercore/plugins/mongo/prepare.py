@@ -66,7 +66,7 @@ def for_search(collection: Collection[dict[str, Any]]) -> None:
         logger.warning(
             "%d datasets of %s are still to be indexed", remaining(collection), collection.full_name
         )
-        threading.Thread(target=_adopt_the_rest, args=[collection], daemon=True).start()
+        adopt_beside(collection)
 
 
 def for_retrieval(collection: Collection[dict[str, Any]]) -> None:
@@ -189,8 +189,11 @@ def _unindexed(collection: Collection[dict[str, Any]]) -> Iterator[dict[str, Any
             yield document
 
 
-def adopt(collection: Collection[dict[str, Any]], document: Mapping[str, Any]) -> None:
-    """Index a document that another program, or another version, has written."""
+def adopt(collection: Collection[dict[str, Any]], document: Mapping[str, Any]) -> bool:
+    """Index a document that another program, or another version, has written.
+
+    Return whether it still was as it is here.
+    """
     try:
         info = dataset_info_of(document, manifests.parsed(collection, document))
         fields = index.index_of(collection, info)
@@ -198,7 +201,22 @@ def adopt(collection: Collection[dict[str, Any]], document: Mapping[str, Any]) -
         logger.warning("Cannot index the document of %s", document.get("uri"), exc_info=True)
         fields = {"version": index.VERSION, "revision": ObjectId()}
     unchanged = {"_id": document["_id"], "_search.revision": document.get("_search", {}).get("revision")}
-    collection.update_one(unchanged, {"$set": {"_search": fields}})
+    done = collection.update_one(unchanged, {"$set": {"_search": fields}})
+    return bool(done.matched_count)
+
+
+_adopting: dict[str, threading.Thread] = {}
+_lock = threading.Lock()
+
+
+def adopt_beside(collection: Collection[dict[str, Any]]) -> None:
+    """Index what is not indexed yet in a thread of its own, unless one is at it already."""
+    with _lock:
+        running = _adopting.get(collection.full_name)
+        if running is None or not running.is_alive():
+            thread = threading.Thread(target=_adopt_the_rest, args=[collection], daemon=True)
+            _adopting[collection.full_name] = thread
+            thread.start()
 
 
 def _adopt_the_rest(collection: Collection[dict[str, Any]]) -> None:

@@ -9,7 +9,7 @@ from dservercore.errors import UnavailableError, UnknownURIError
 from dservercore.plugin_api import RetrieveABC
 from dservercore.plugins.mongo import documents, manifests, prepare
 from dservercore.plugins.mongo.connection import Connection, Document, have_one_collection
-from dservercore.plugins.mongo.edits import Editing, Field, Update
+from dservercore.plugins.mongo.edits import Editing, Update
 from dservercore.plugins.mongo.writing import replace
 from dservercore.plugins.packing import parse_manifest
 
@@ -109,7 +109,7 @@ class MongoRetrieve(Editing, RetrieveABC):
             collection.delete_one({"uri": uri})
             manifests.forget(collection, uri)
 
-    def _edit(self, uri: str, field: Field, update: Update) -> None:
+    def _edit(self, uri: str, update: Update) -> None:
         with (
             self.connection.open() as collection
         ):  # no harm is done where the search plugin has done it already

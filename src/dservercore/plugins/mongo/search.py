@@ -15,7 +15,7 @@ from dservercore.plugin_api import SearchABC
 from dservercore.plugins.index_document import annotation_columns, readme_columns, tag_words
 from dservercore.plugins.mongo import documents, index, manifests, prepare
 from dservercore.plugins.mongo.connection import Connection, Document, have_one_collection
-from dservercore.plugins.mongo.edits import Editing, Field, Update, also_setting
+from dservercore.plugins.mongo.edits import Editing, Update, also_setting
 from dservercore.plugins.mongo.query import Filter, filters_of, relevance_of, words_of
 from dservercore.plugins.mongo.writing import replace
 from dservercore.plugins.search_order import search_order
@@ -100,6 +100,8 @@ class MongoSearch(Editing, SearchABC):
         try:
             with self.connection.open() as collection:
                 unindexed = prepare.remaining(collection)
+                if unindexed:  # another program may have written them since the start
+                    prepare.adopt_beside(collection)
         except UnavailableError as error:
             return error.message
         return f"{unindexed} datasets are still to be indexed" if unindexed else None
@@ -134,7 +136,7 @@ class MongoSearch(Editing, SearchABC):
             if self._writes_for_both:
                 manifests.forget(collection, uri)
 
-    def _edit(self, uri: str, field: Field, update: Update) -> None:
+    def _edit(self, uri: str, update: Update) -> None:
         with self.connection.open() as collection:
             # Without its version a document is indexed anew at the next start, should this process not come to it.
             mark = {"_search.version": 0, "_search.revision": ObjectId()}
@@ -142,21 +144,10 @@ class MongoSearch(Editing, SearchABC):
                 {"uri": uri}, also_setting(update, mark), return_document=ReturnDocument.AFTER
             )
             while document is not None:
-                if self._reindex(collection, document, field):
+                if _reindex(collection, document):
                     return
                 document = collection.find_one({"uri": uri})  # somebody else has edited it meanwhile
         raise UnknownURIError(f"No dataset is registered as {uri}")
-
-    def _reindex(self, collection: Collection[Document], document: Document, field: Field) -> bool:
-        """Bring the words of one field up to date, unless the document is another one by now. Return whether it is."""
-        uri, current = document["uri"], document["_search"]
-        fields = index.changes_of(collection, uri, current, _columns_of(field, document))
-        fields = {f"_search.{name}": value for name, value in fields.items()}
-        done = collection.update_one(
-            {"uri": uri, "_search.revision": current["revision"]},
-            {"$set": {**fields, "_search.version": index.VERSION}},
-        )
-        return bool(done.matched_count)
 
     # -- Searching
 
@@ -191,12 +182,24 @@ class MongoSearch(Editing, SearchABC):
             return _page(collection, matching, words, order, offset, limit)
 
 
-def _columns_of(field: Field, document: Mapping[str, Any]) -> dict[str, str]:
-    if field == "readme":
-        return readme_columns(document["readme"])
-    if field == "tags":
-        return {"tags": tag_words(document["tags"])}
-    return annotation_columns(documents.decoded_annotations(document["annotations"]))
+def _reindex(collection: Collection[Document], document: Document) -> bool:
+    """Bring the words of a document up to date with what can be edited. Return whether it still was as it is here."""
+    uri, current = document["uri"], document["_search"]
+    if "columns" not in current:
+        return prepare.adopt(collection, document)
+    info = documents.dataset_info_of(document, manifest={})
+    columns = {
+        "tags": tag_words(info["tags"]),
+        **readme_columns(info["readme"]),
+        **annotation_columns(info["annotations"]),
+    }
+    changes = index.changes_of(collection, uri, current, columns)
+    changes |= {"version": index.VERSION, "revision": ObjectId()}
+    done = collection.update_one(
+        {"uri": uri, "_search.revision": current["revision"]},
+        {"$set": {f"_search.{name}": value for name, value in changes.items()}},
+    )
+    return bool(done.matched_count)
 
 
 def _page(
