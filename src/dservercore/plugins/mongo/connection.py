@@ -42,13 +42,17 @@ DEFAULTS = {"URI": "mongodb://localhost:27017/", "DB": "dtool_info", "COLLECTION
 CLIENT_OPTIONS: dict[str, Any] = {
     "serverSelectionTimeoutMS": 3_000,
     "connectTimeoutMS": 3_000,
-    "timeoutMS": 10_000,
+    # Not timeoutMS, which makes the driver try again until it is over, although nobody is there.
+    "socketTimeoutMS": 10_000,
     "w": "majority",
     "journal": True,
     "appname": "dservercore",
 }
 
 PING_SECONDS = 3.0
+
+#: A search that takes longer is cut off by the server.
+SEARCH_MILLISECONDS = 8_000
 
 # Error codes of the server, https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml
 _NOT_AUTHORISED = {13, 18, 8000}

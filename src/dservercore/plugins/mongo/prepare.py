@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 #: For so long the first request waits for documents of the original to be indexed; the rest is done beside the others.
 ADOPTION_SECONDS = 5.0
 
+#: The server has so long for making the indexes of a collection that has none.
+INDEXING_SECONDS = 6 * 3600
+
 _DUPLICATE_KEY, _NO_SUCH_NAMESPACE, _NO_SUCH_INDEX = 11000, 26, 27
 
 _BY_URI = IndexModel("uri", unique=True, name="dserver_uri")
@@ -109,7 +112,7 @@ def _create(collection: Collection[dict[str, Any]], wanted: Sequence[IndexModel]
     missing = [model for model in wanted if model.document["name"] not in there]
     if not missing:
         return
-    with pymongo.timeout(None):  # it takes as long as it takes
+    with pymongo.timeout(INDEXING_SECONDS):
         while True:
             try:
                 collection.create_indexes(missing)
@@ -222,9 +225,8 @@ def adopt_beside(collection: Collection[dict[str, Any]]) -> None:
 def _adopt_the_rest(collection: Collection[dict[str, Any]]) -> None:
     while True:
         try:
-            with pymongo.timeout(None):
-                if _adopt(collection, float("inf")):
-                    return
+            if _adopt(collection, float("inf")):
+                return
         except PyMongoError as error:
             logger.warning("Indexing of %s interrupted: %s", collection.full_name, error)
             time.sleep(5)

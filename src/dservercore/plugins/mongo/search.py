@@ -14,7 +14,12 @@ from dservercore.errors import UnavailableError, UnknownURIError
 from dservercore.plugin_api import SearchABC
 from dservercore.plugins.index_document import annotation_columns, readme_columns, tag_words
 from dservercore.plugins.mongo import documents, index, manifests, prepare
-from dservercore.plugins.mongo.connection import Connection, Document, have_one_collection
+from dservercore.plugins.mongo.connection import (
+    SEARCH_MILLISECONDS,
+    Connection,
+    Document,
+    have_one_collection,
+)
 from dservercore.plugins.mongo.edits import Editing, Update, also_setting
 from dservercore.plugins.mongo.query import Filter, filters_of, relevance_of, words_of
 from dservercore.plugins.mongo.writing import replace
@@ -175,7 +180,9 @@ class MongoSearch(Editing, SearchABC):
             matching = {"$and": [*filters_of(query), *words_of(collection, words)]}
             offset, limit = 0, 0
             if pagination_parameters is not None:
-                pagination_parameters.item_count = collection.count_documents(matching)
+                pagination_parameters.item_count = collection.count_documents(
+                    matching, maxTimeMS=SEARCH_MILLISECONDS
+                )
                 offset, limit = pagination_parameters.first_item, pagination_parameters.page_size
                 if offset >= pagination_parameters.item_count:
                     return []
@@ -220,7 +227,13 @@ def _page(
     }
     if "relevance" not in order:
         found = collection.find(
-            matching, _OBJECT, sort=list(sort.items()), skip=offset, limit=limit, allow_disk_use=True
+            matching,
+            _OBJECT,
+            sort=list(sort.items()),
+            skip=offset,
+            limit=limit,
+            allow_disk_use=True,
+            max_time_ms=SEARCH_MILLISECONDS,
         )
         return [documents.dataset_object(document) for document in found]
     pipeline: list[dict[str, Any]] = [
@@ -231,5 +244,6 @@ def _page(
         *([{"$limit": limit}] if limit else []),
     ]
     return [
-        documents.dataset_object(document) for document in collection.aggregate(pipeline, allowDiskUse=True)
+        documents.dataset_object(document)
+        for document in collection.aggregate(pipeline, allowDiskUse=True, maxTimeMS=SEARCH_MILLISECONDS)
     ]
