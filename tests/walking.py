@@ -2,7 +2,8 @@
 
 Of the document's blocks, those in ``bash`` are run, command by command, in one shell that keeps variables and the
 working directory. A ``json`` or ``text`` block after one is what its last command prints. A block in another language
-is a file, if the last thing in the paragraph before it is the file's name.
+is a file, if the last thing in the paragraph before it is the file's name. What a document includes with
+``literalinclude`` counts as a block.
 """
 
 from __future__ import annotations
@@ -64,6 +65,12 @@ def blocks(document: Path) -> list[Block]:
             language = directive.group(1) if directive else ""
             found.append(Block(language, _dedented(lines[number + 1 : end]), section, paragraph, number + 1))
             number = end
+            continue
+        included = re.fullmatch(r"\.\. literalinclude:: (\S+)", line)
+        if included:
+            text = (document.parent / included.group(1)).read_text().strip("\n")
+            found.append(Block("include", text, section, paragraph, number + 1))
+            number = _end_of_block(lines, number)
             continue
         if line.strip():
             paragraph = f"{paragraph}\n{line}" if lines[number - 1].strip() else line

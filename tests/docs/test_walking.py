@@ -76,6 +76,30 @@ def test_a_document_that_is_not_true(tmp_path: Path, what_is_written: str, what_
         walk(tmp_path, TRUE.replace(what_is_written, what_is_not_true))
 
 
+def test_an_included_file_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "included.txt").write_text("\nhello\n\n  there\n")
+    document = """
+        Save this as ``place/greeting.txt``:
+
+        .. literalinclude:: included.txt
+           :language: text
+
+        .. code-block:: bash
+
+            cat place/greeting.txt
+
+        .. code-block:: text
+
+            hello
+            there
+        """
+    walk(tmp_path, document)
+    (tmp_path / "included.txt").write_text("goodbye\n")
+    shutil.rmtree(tmp_path / "home")
+    with pytest.raises(AssertionError):
+        walk(tmp_path, document)
+
+
 def test_a_list_of_what_is_not_run_must_not_outlive_its_commands(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="no more of"):
         walk(tmp_path, TRUE, not_run={"make demo": "no time"})
