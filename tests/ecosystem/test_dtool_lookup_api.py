@@ -63,10 +63,14 @@ def test_no_function_is_forgotten() -> None:
     synchronous = public_functions(dtool_lookup_api.synchronous)
     assert len(synchronous) >= 46
     assert synchronous == public_functions(dtool_lookup_api.asynchronous) == set(FUNCTIONS) == set(CASES)
-    clients = [value for name, value in vars(core).items() if name.endswith("Client")]
+    clients = {name: value for name, value in vars(core).items() if name.endswith("Client")}
     assert len(clients) == 6
-    for client in clients:
+    for client in clients.values():
         assert public_methods(client) <= set(CASES)
+    own = {name for name, value in vars(core).items() if getattr(value, "__module__", "") == core.__name__}
+    assert {name for name in own if not name.startswith("_")} == {
+        *clients, "LookupServerError", "deprecated"
+    }  # fmt: skip
 
 
 def test_the_package_itself_offers_the_synchronous_functions() -> None:
