@@ -1,5 +1,7 @@
 """Fixtures for the REST API: one application for the whole session, on a database that each test finds as new.
 
+Each test runs once with each kind of store for what describes a dataset (fixture ``stores``).
+
 Every answer that a test receives is compared with the OpenAPI document, and with what holds for all answers.
 """
 
@@ -7,12 +9,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pymongo
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -23,6 +27,8 @@ from werkzeug.test import TestResponse
 from api.openapi import OpenAPIDocument
 from dservercore import create_app, sql_db
 from dservercore.catalog import base_uris, users
+from dservercore.plugins.mongo.search import MongoSearch
+from mongod import Mongod, mongo_plugins
 from world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, STRANGER
 
 
@@ -47,14 +53,34 @@ class CheckedClient(FlaskClient):
 # Applications
 
 
+@pytest.fixture(scope="session", params=["sql", "mongo"])
+def stores(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    """The settings of the search and the retrieve plugin."""
+    if request.param == "sql":
+        yield {}
+        return
+    mongod: Mongod = request.getfixturevalue("mongod")
+    name = f"api_{uuid.uuid4().hex}"
+    yield mongo_plugins(mongod.uri, name)
+    with pymongo.MongoClient(mongod.uri) as client:
+        client.drop_database(name)
+
+
+#: For tests of what only the sql plugins can do, or of what no store has a part in.
+on_sql_alone = pytest.mark.parametrize("stores", ["sql"], indirect=True)
+
+
 @pytest.fixture(scope="session")
-def shared_config(tmp_path_factory: pytest.TempPathFactory, key_pair: tuple[Path, Path]) -> dict[str, Any]:
+def shared_config(
+    tmp_path_factory: pytest.TempPathFactory, key_pair: tuple[Path, Path], stores: dict[str, str]
+) -> dict[str, Any]:
     private, public = key_pair
     return {
         "SECRET_KEY": "for tests alone",
         "SQLALCHEMY_DATABASE_URI": f"sqlite:///{tmp_path_factory.mktemp('api') / 'test.db'}",
         "JWT_PRIVATE_KEY": private.read_text(),
         "JWT_PUBLIC_KEY": public.read_text(),
+        **stores,
     }
 
 
@@ -100,6 +126,10 @@ def _start_from(app: Flask, databases: dict[str, Path], name: str) -> None:
     for leftover in ("-wal", "-shm"):
         databases["current"].with_name(databases["current"].name + leftover).unlink(missing_ok=True)
     shutil.copy(databases[name], databases["current"])
+    if isinstance(app.search, MongoSearch):  # type: ignore[attr-defined]
+        database = app.search.db  # type: ignore[attr-defined]
+        for collection in database.list_collection_names():
+            database[collection].delete_many({})
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from importlib.metadata import version
 import pytest
 from sqlalchemy import text
 
+from api.conftest import on_sql_alone
 from dservercore import sql_db
 
 
@@ -84,15 +85,15 @@ class TestInfo:
 
 
 class TestVersions:
-    def test_the_server_and_each_plugin_under_the_key_that_clients_look_for(self, anonymous):
+    def test_the_server_and_each_plugin_under_the_key_that_clients_look_for(self, anonymous, stores):
         answer = anonymous.get("/config/versions")
         assert answer.status_code == 200
-        ours = version("dservercore")
+        ours, kind = version("dservercore"), "mongo" if stores else "sql"
         assert answer.json == {
             "versions": {
                 "dservercore": ours,
-                "dserver_search_plugin_sql": ours,
-                "dserver_retrieve_plugin_sql": ours,
+                f"dserver_search_plugin_{kind}": ours,
+                f"dserver_retrieve_plugin_{kind}": ours,
             }
         }
 
@@ -121,6 +122,7 @@ class TestReady:
         assert "sqlite" not in answer.text
         assert "no such table" not in answer.text
 
+    @on_sql_alone
     def test_a_missing_search_index_is_the_matter_of_search_alone(self, anonymous, app):
         with app.app_context():
             sql_db.session.execute(text("DROP TABLE search_index"))

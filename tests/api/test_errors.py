@@ -7,7 +7,7 @@ import json
 import pytest
 from sqlalchemy import text
 
-from api.conftest import CheckedClient, route
+from api.conftest import CheckedClient, on_sql_alone, route
 from dservercore.db import sql_db
 from world import CHAMPION, RED, dataset_info
 
@@ -292,6 +292,7 @@ class TestLargeBodies:
 class TestFailures:
     """What is not the client's fault is told without details, which are in the log."""
 
+    @on_sql_alone
     def test_a_database_that_cannot_serve(self, app, champion, caplog):
         with app.app_context():
             sql_db.session.execute(text("DROP TABLE search_index"))
@@ -302,6 +303,7 @@ class TestFailures:
         assert "search_index" not in answer.text
         assert "search_index" in caplog.text
 
+    @on_sql_alone
     def test_a_write_that_the_database_fails_leaves_nothing(self, app, champion):
         info = dataset_info()
         with app.app_context():

@@ -11,6 +11,7 @@ import dtoolcore
 import pytest
 from sqlalchemy import text
 
+from api.conftest import on_sql_alone
 from dservercore.catalog import base_uris, datasets
 from dservercore.dataset_info import generate_dataset_info
 from dservercore.db import sql_db
@@ -207,6 +208,7 @@ class TestOutOfReach:
         self.unchanged(directory)
         assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
+    @on_sql_alone
     def test_an_edit_that_the_server_could_not_store(self, champion, people, app, directory):
         """Then it does not reach the dataset either."""
         uri = register(app, directory, f"file://{directory.parent}")

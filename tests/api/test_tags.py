@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import text
 
-from api.conftest import route
+from api.conftest import on_sql_alone, route
 from dservercore.db import sql_db
 from world import BLUE
 
@@ -138,6 +138,7 @@ class TestOne:
     def test_what_dtool_would_not_take_can_be_removed(self, champion, uri, tag):
         assert champion.delete(route("tags", uri, quote(tag, safe=""))).json == {"tags": ["beans", "2026"]}
 
+    @on_sql_alone
     @pytest.mark.parametrize("tag", ["bad tag!", "a/b", "100%", "größe"])
     def test_one_from_an_older_database_is_removed_by_its_name(self, app, champion, uri, tag):
         with app.app_context():

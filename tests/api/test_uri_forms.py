@@ -19,7 +19,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from werkzeug.serving import make_server
 
-from api.conftest import route
+from api.conftest import on_sql_alone, route
 from dservercore.db import migrations_directory, sql_db
 from world import CHAMPION, READER, RED, dataset_info
 
@@ -196,6 +196,7 @@ class TestUnusualNames:
         assert champion.get(f"/manifests/{quote_plus(uri)}").json == info["manifest"]
 
 
+@on_sql_alone
 class TestLiveServer:
     """The same through real servers, because they take paths apart before the application sees them."""
 

@@ -11,7 +11,7 @@ import dtoolcore
 import pytest
 from sqlalchemy import text
 
-from api.conftest import pagination, route
+from api.conftest import on_sql_alone, pagination, route
 from dservercore.blueprint import Blueprint
 from dservercore.catalog import base_uris, datasets, users
 from dservercore.dataset_info import generate_dataset_info
@@ -687,6 +687,7 @@ class TestRefusedDocuments:
         assert names(champion.get("/uris?free_text=new")) == []
 
 
+@on_sql_alone
 class TestPluginsThatRefuse:
     """What a store cannot hold is stored nowhere; what an extension cannot take is stored all the same."""
 
