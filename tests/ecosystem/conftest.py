@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from ecosystem.library import Library, open_library
 from ecosystem.lookup_api import Home
+from ecosystem.published import Installation
 from ecosystem.token_generator import TokenGenerator, token_generator
 from mongod import Mongod, mongo_plugins
 
@@ -39,6 +41,17 @@ def library(
         yield library
     with pymongo.MongoClient(mongod.uri) as client:
         client.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """Our wheel and the published plugins, installed once for all processes that run these tests."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    installation = Installation(folder / "published")
+    installation.install()
+    return installation
 
 
 @pytest.fixture

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from typing import Any
 
 import pymongo
@@ -16,10 +13,13 @@ import pytest
 
 from ecosystem.library import BLUE, GREEN, Library, bean_harvest, open_library
 from ecosystem.lookup_api import FACES, Call, Home
+from ecosystem.published import EXTENSIONS, Installation
 from mongod import Mongod, mongo_plugins
 from world import CHAMPION, NOBODY, READER, RED, dataset_info
 
-PLUGINS = {"dserver-direct-mongo-plugin": "0.4.2", "dserver-dependency-graph-plugin": "0.4.2"}
+PLUGINS = ("dserver-direct-mongo-plugin", "dserver-dependency-graph-plugin")
+
+pytestmark = pytest.mark.timeout(900)  # a plain installation fetches every dependency
 
 # A family, of which READER does not see the middle generation.
 GRANDPARENT = "1a1f9fad-8589-413e-9602-5bbd66bfe675"
@@ -43,23 +43,13 @@ def family() -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the published plugins and nothing of what they need."""
-    folder = tmp_path_factory.mktemp("plugins")
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
-    wanted = [f"{name}=={version}" for name, version in PLUGINS.items()]
-    subprocess.run([*pip, "--no-deps", "--target", str(folder), *wanted], check=True)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def library(
-    backend: str, plugins: Path, mongod: Mongod, tmp_path_factory: pytest.TempPathFactory
+    backend: str, installation: Installation, mongod: Mongod, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Library]:
     """A library whose server has the plugins, with a family of datasets among the others."""
     name = f"test_{uuid.uuid4().hex}"
     settings = {
-        "PYTHONPATH": str(plugins),
+        "PYTHONPATH": installation.path("extensions"),
         "DSERVER_MONGO_URI": mongod.uri,
         "DSERVER_MONGO_DB": name,
         "DSERVER_MONGO_COLLECTION": "direct",
@@ -67,7 +57,8 @@ def library(
     }
     if backend == "mongo":
         settings.update(mongo_plugins(mongod.uri, name))
-    with open_library(tmp_path_factory.mktemp(f"extended-{backend}"), settings) as library:
+    folder = tmp_path_factory.mktemp(f"extended-{backend}")
+    with open_library(folder, settings, python=installation.python) as library:
         for info in family():
             library.put(info)
         yield library
@@ -100,8 +91,8 @@ def check_stored(
 
 def test_the_plugins_are_in(face: Any, library: Library, home: Home) -> None:
     versions = Call(home, face, "get_versions")()
-    for name, version in PLUGINS.items():
-        assert versions[name.replace("-", "_")] == version
+    for name in PLUGINS:
+        assert versions[name.replace("-", "_")] == EXTENSIONS[name]
     config = Call(home, face, "get_config")()
     assert config["allow_direct_aggregation"] is True
     assert config["dependency_keys"] == ["readme.derived_from.uuid", "annotations.source_dataset_uuid"]
