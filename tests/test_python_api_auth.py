@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 from flask import jsonify
+from flask.views import MethodView
+from flask_jwt_extended import create_access_token, create_refresh_token
 
 from dservercore import utils, utils_auth
 from world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, STRANGER, dataset_info
@@ -51,6 +53,78 @@ def test_a_token_can_be_optional(app, bearer):
     client = app.test_client()
     assert client.get("/maybe").json is None
     assert client.get("/maybe", headers=bearer(READER)).json == READER
+    assert client.get("/maybe", headers={"Authorization": "Bearer nonsense"}).status_code == 422
+
+
+@pytest.fixture
+def guarded(app):
+    """``guarded(*args, **options)`` is a client of a route whose guard has these options; it answers the claims."""
+
+    def guard(*args, **options):
+        @app.route("/guarded")
+        @utils_auth.jwt_required(*args, **options)
+        def _view():
+            return jsonify(utils_auth.get_jwt())
+
+        return app.test_client()
+
+    return guard
+
+
+def test_options_may_be_given_by_place(guarded):
+    assert guarded(True).get("/guarded").json == {}
+
+
+def test_a_token_can_have_to_be_fresh(guarded, bearer):
+    client = guarded(fresh=True)
+    assert client.get("/guarded", headers=bearer(READER)).status_code == 401
+    assert client.get("/guarded", headers=bearer(READER, fresh=True)).json["sub"] == READER
+
+
+def test_a_refresh_token_is_for_where_it_is_asked_for(app, guarded):
+    with app.app_context():
+        refresh = {"Authorization": f"Bearer {create_refresh_token(READER)}"}
+    client = guarded(refresh=True)
+    assert client.get("/guarded", headers=refresh).json["type"] == "refresh"
+
+
+@pytest.mark.parametrize(("verify_type", "status"), [(True, 422), (False, 200)])
+def test_the_type_of_a_token_need_not_be_looked_at(app, guarded, verify_type, status):
+    with app.app_context():
+        refresh = {"Authorization": f"Bearer {create_refresh_token(READER)}"}
+    assert guarded(verify_type=verify_type).get("/guarded", headers=refresh).status_code == status
+
+
+def test_a_token_can_come_from_somewhere_else(app, guarded):
+    with app.app_context():
+        token = create_access_token(READER)
+    client = guarded(locations=["query_string"])
+    assert client.get(f"/guarded?jwt={token}").json["sub"] == READER
+    assert client.get("/guarded").status_code == 401
+
+
+@pytest.mark.parametrize("options", [{}, {"optional": True}, {"fresh": True}, {"refresh": True}])
+def test_no_option_asks_for_a_token_where_tokens_are_disabled(app, guarded, options):
+    app.config.update(DISABLE_JWT_AUTHORISATION=True, DEFAULT_USER=READER)
+    assert guarded(**options).get("/guarded").json == {"sub": READER}
+
+
+def test_methods_of_views_can_be_guarded(app, bearer):
+    class View(MethodView):
+        @utils_auth.jwt_required()
+        def get(self, name):
+            return jsonify([name, utils_auth.get_jwt_identity()])
+
+    app.add_url_rule("/things/<name>", view_func=View.as_view("things"))
+    client = app.test_client()
+    assert client.get("/things/a").status_code == 401
+    assert client.get("/things/a", headers=bearer(READER)).json == ["a", READER]
+
+
+def test_an_identity_needs_a_verified_request(context):
+    for ask in (utils_auth.get_jwt_identity, utils_auth.get_jwt):
+        with pytest.raises(RuntimeError, match="jwt_required"):
+            ask()
 
 
 def test_user_exists(context):

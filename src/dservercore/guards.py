@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, TypeVar, cast
 
@@ -92,13 +92,41 @@ def get_jwt() -> dict[str, Any]:
     return flask_jwt_extended.get_jwt()
 
 
-def jwt_required(*args: Any, **options: Any) -> Callable[[View], View]:
-    """Return a decorator for views that need a valid token; options as in ``flask_jwt_extended``."""
+def jwt_required(
+    optional: bool = False,
+    fresh: bool = False,
+    refresh: bool = False,
+    locations: str | Sequence[str] | None = None,
+    verify_type: bool = True,
+    skip_revocation_check: bool = False,
+) -> Callable[[View], View]:
+    """Return a decorator for view functions that need a valid token.
+
+    A request without one gets a 401. Where tokens are disabled everybody passes. Whether the user is registered is
+    not asked here.
+
+    :param optional: let requests without a token pass, too; :func:`get_jwt_identity` is None then. A bad token is a 401
+    :param fresh: let no token pass but fresh ones
+    :param refresh: let refresh tokens pass, instead of access tokens
+    :param locations: where to look for the token, such as ``"headers"``; None: as the server is configured
+    :param verify_type: False: let access and refresh tokens pass
+    :param skip_revocation_check: do not ask whether the token was revoked
+    """
+    given = {
+        "optional": optional,
+        "fresh": fresh,
+        "refresh": refresh,
+        "locations": locations,
+        "verify_type": verify_type,
+        "skip_revocation_check": skip_revocation_check,
+    }
+    # Without any, a token that was verified before need not be verified again.
+    options = {name: value for name, value in given.items() if value not in (None, name == "verify_type")}
 
     def decorate(view: View) -> View:
         @wraps(view)
         def guarded(*view_args: Any, **kwargs: Any) -> Any:
-            verify_token(*args, **options)
+            verify_token(**options)
             return current_app.ensure_sync(view)(*view_args, **kwargs)
 
         return cast(View, guarded)
