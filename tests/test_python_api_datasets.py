@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import uuid
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -111,9 +113,19 @@ def test_a_document_that_is_not_acceptable_is_a_validation_error(changes):
     assert utils.list_admin_metadata_in_base_uri(RED) == []
 
 
-def test_an_empty_document_is_a_validation_error():
+@pytest.mark.parametrize("document", [{}, None, [], "text", 5])
+def test_what_is_no_document_is_a_validation_error(document):
+    assert utils.dataset_info_is_valid(document) is False
     with pytest.raises(ValidationError):
-        utils.register_dataset({})
+        utils.register_dataset(document)
+
+
+def test_a_document_is_left_as_it_is_and_may_have_more():
+    info = dataset_info(dtoolcore_version="3.19.0", more={"of": ["it"]}, tags=("a", "b"))
+    given = copy.deepcopy(info)
+    uri = utils.register_dataset(dataset_info=info)
+    assert info == given
+    assert utils.get_tags_from_uri_by_user(username=CHAMPION, uri=uri) == ["a", "b"]
 
 
 @pytest.mark.parametrize("kind", [UnknownBaseURIError, ValidationError])
@@ -230,6 +242,74 @@ def test_search_datasets_by_user_returns_dataset_objects(beans):
     assert found[0] == utils.get_admin_metadata_from_uri(beans["uri"])
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"tags": "beans"},
+        {"base_uris": RED},
+        {"uuids": 5},
+        {"tags": [5]},
+        {"free_text": ["beans"]},
+        {"creator_username": ["olga"]},
+    ],
+)
+def test_a_filter_that_is_none_is_an_error_and_not_left_out(beans, query):
+    (field,) = query
+    with pytest.raises(ValidationError, match=field):
+        utils.search_datasets_by_user(READER, query)
+
+
+def test_a_query_is_left_as_it_is_and_may_have_uuids_and_sets(beans):
+    query = {"uuids": {uuid.UUID(UUID)}, "tags": (), "free_text": None, "base_uris": [RED, "s3://unknown"]}
+    given = dict(query)
+    assert [d["uri"] for d in utils.search_datasets_by_user(username=READER, query=query)] == [beans["uri"]]
+    assert query == given
+    assert len(utils.search_datasets_by_user(READER, {"uuids": [UUID.upper()]})) == 2
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda page: utils.list_datasets_by_user(READER, page),
+        lambda page: utils.lookup_datasets_by_user_and_uuid(READER, UUID, page),
+        lambda page: utils.search_datasets_by_user(READER, {}, page),
+    ],
+)
+def test_a_page_that_there_is_not_is_empty_and_knows_how_much_there_is(beans, ask):
+    page = PaginationParameters(page=99, page_size=10)
+    assert ask(page) == []
+    assert page.item_count in (2, 3)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda page: utils.list_datasets_by_user(NOBODY, page),
+        lambda page: utils.lookup_datasets_by_user_and_uuid(NOBODY, UUID, page),
+        lambda page: utils.search_datasets_by_user(NOBODY, {}, page),
+    ],
+)
+def test_a_page_of_what_may_not_be_seen_counts_nothing(beans, ask):
+    page = PaginationParameters(page=1, page_size=10)
+    assert ask(page) == []
+    assert page.item_count == 0
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda sort: utils.list_datasets_by_user(READER, sort_parameters=sort),
+        lambda sort: utils.lookup_datasets_by_user_and_uuid(READER, UUID, sort_parameters=sort),
+        lambda sort: utils.search_datasets_by_user(READER, {}, sort_parameters=sort),
+    ],
+)
+def test_sorting_by_a_field_that_there_is_not_is_an_error(beans, ask):
+    for field in utils.DATASET_SORT_FIELDS:
+        assert ask(SortParameters([f"-{field}"]))
+    with pytest.raises(ValidationError, match="colour"):
+        ask(SortParameters("colour"))
+
+
 def test_search_without_a_filter_finds_everything_permitted(beans):
     assert len(utils.search_datasets_by_user(READER, {})) == 3
     assert len(utils.search_datasets_by_user(CHAMPION, {"tags": ["beans"], "base_uris": [RED, BLUE]})) == 1
@@ -250,6 +330,16 @@ def test_preprocess_query_base_uris_changes_the_query(asked, permitted):
     query = {"uuids": [UUID], **asked}
     assert utils.preprocess_query_base_uris(READER, query) is query
     assert query == {"uuids": [UUID], "base_uris": permitted}
+
+
+def test_preprocess_query_base_uris_wants_a_list():
+    with pytest.raises(ValidationError):
+        utils.preprocess_query_base_uris(READER, {"base_uris": RED})
+
+
+def test_preprocess_query_base_uris_leaves_what_it_does_not_know():
+    query = {"query": {"name": "beans"}, "aggregation": []}
+    assert utils.preprocess_query_base_uris(CHAMPION, dict(query)) == query | {"base_uris": [RED]}
 
 
 def test_preprocess_query_base_uris_knows_no_strangers():

@@ -94,6 +94,13 @@ def test_what_is_set_is_read_and_found(beans):
         lambda uri: utils.set_annotation_for_uri_by_user(CHAMPION, uri, "bad name!", 1),
         lambda uri: utils.set_annotations_for_uri_by_user(CHAMPION, uri, {"soil": float("nan")}),
         lambda uri: utils.set_readme_for_uri_by_user(CHAMPION, uri, "\0"),
+        lambda uri: utils.set_readme_for_uri_by_user(CHAMPION, uri, None),
+        lambda uri: utils.set_readme_for_uri_by_user(CHAMPION, uri, b"bytes"),
+        lambda uri: utils.set_tags_for_uri_by_user(CHAMPION, uri, "letters"),
+        lambda uri: utils.set_tags_for_uri_by_user(CHAMPION, uri, None),
+        lambda uri: utils.set_annotations_for_uri_by_user(CHAMPION, uri, ["soil"]),
+        lambda uri: utils.set_annotation_for_uri_by_user(CHAMPION, uri, 5, 1),
+        lambda uri: utils.set_annotation_for_uri_by_user(CHAMPION, uri, "water", object()),
     ],
 )
 def test_what_dtool_would_not_take_is_a_validation_error(write, beans):
@@ -101,6 +108,12 @@ def test_what_dtool_would_not_take_is_a_validation_error(write, beans):
         write(beans["uri"])
     assert set(utils.get_tags_from_uri_by_user(READER, beans["uri"])) == set(beans["tags"])
     assert utils.get_annotations_from_uri_by_user(READER, beans["uri"]) == beans["annotations"]
+    assert utils.get_readme_from_uri_by_user(READER, beans["uri"]) == beans["readme"]
+
+
+def test_removing_an_annotation_that_is_not_there_is_no_error(beans):
+    left = utils.delete_annotation_for_uri_by_user(username=CHAMPION, uri=beans["uri"], name="none")
+    assert left == beans["annotations"]
 
 
 @pytest.mark.parametrize("updates_storage", [True, False])

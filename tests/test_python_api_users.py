@@ -62,6 +62,46 @@ def test_register_user_inserts_and_overwrites():
     assert admins() == {"doc": True}
 
 
+@pytest.mark.parametrize("write", [utils.register_users, utils.update_users])
+@pytest.mark.parametrize(
+    "properties",
+    [{"is_admin": "False"}, {"is_admin": "true"}, {"is_admin": []}, {"display_name": 5}, {"username": 5}],
+)
+def test_what_is_no_property_of_a_user_changes_nobody(dwarfs, write, properties):
+    before = utils.list_users()
+    with pytest.raises(ValidationError, match=next(iter(properties))):
+        write([{"username": "grumpy", "is_admin": True}, {"username": "doc", **properties}])
+    assert [user["username"] for user in utils.list_users()] == ["grumpy", "dopey"]
+    assert utils.list_users() == before
+
+
+@pytest.mark.parametrize(
+    ("username", "data"),
+    [(None, {}), (5, {}), ("", {}), ("doc", {"is_admin": "False"}), ("doc", {"display_name": 5})],
+)
+def test_register_user_refuses_what_is_no_user(username, data):
+    with pytest.raises(ValidationError):
+        utils.register_user(username, data)
+    assert utils.list_users() == []
+
+
+def test_users_may_come_from_a_generator_and_stay_as_they_are():
+    given = [{"username": "doc", "is_admin": None, "email": "doc@example.org"}]
+    utils.register_users(user for user in given)
+    utils.update_users(user for user in given)
+    assert given == [{"username": "doc", "is_admin": None, "email": "doc@example.org"}]
+    assert admins() == {"doc": False}
+    utils.delete_users(user for user in given)
+    assert admins() == {}
+
+
+def test_the_name_that_is_called_counts_and_not_the_one_in_the_properties():
+    data = {"username": "other", "is_admin": True}
+    utils.register_user(username="doc", data=data)
+    assert admins() == {"doc": True}
+    assert data == {"username": "other", "is_admin": True}
+
+
 def test_update_users_passes_over_strangers_and_takes_admin_rights_unless_told(dwarfs):
     utils.update_users(
         [{"username": "dopey"}, {"username": "stranger"}, {"username": "grumpy", "is_admin": True}]
@@ -119,6 +159,29 @@ def test_a_path_is_the_base_uri_of_a_directory_here(tmp_path):
     assert registered["base_uri"].endswith(str(tmp_path))
 
 
+def test_a_base_uri_is_the_same_with_a_slash_at_its_end_and_a_directory_by_its_path(dwarfs, tmp_path):
+    for base_uri in (f"{RED}/", tmp_path):
+        utils.register_base_uri(base_uri)
+        assert utils.base_uri_exists(base_uri)
+        assert utils.get_base_uri_obj(base_uri).as_dict() == utils.get_permission_info(base_uri)
+        utils.register_permissions(base_uri, {"users_with_search_permissions": ["grumpy"]})
+        assert utils.get_permission_info(base_uri)["users_with_search_permissions"] == ["grumpy"]
+        assert utils.list_admin_metadata_in_base_uri(base_uri) == []
+        utils.delete_base_uri(base_uri)
+        assert utils.list_base_uris() == []
+
+
+@pytest.mark.parametrize("base_uri", ["", None, 5, "s3://", "s3://a?b", "s3://a\nb"])
+def test_what_is_no_base_uri_is_not_registered(base_uri):
+    with pytest.raises(ValidationError):
+        utils.register_base_uri(base_uri)
+    assert utils.list_base_uris() == []
+
+
+def test_nothing_is_no_base_uri():
+    assert utils.base_uri_exists("") is utils.base_uri_exists(None) is False
+
+
 def test_a_base_uri_with_datasets_stays():
     utils.register_base_uri(RED)
     utils.register_dataset(dataset_info())
@@ -157,6 +220,17 @@ def test_register_permissions_passes_over_strangers(dwarfs):
     utils.register_base_uri(RED)
     utils.register_permissions(RED, {"users_with_search_permissions": ["grumpy", "stranger"]})
     assert utils.get_permission_info(RED)["users_with_search_permissions"] == ["grumpy"]
+
+
+@pytest.mark.parametrize("usernames", ["grumpy", None, 5, [None], [["grumpy"]]])
+def test_permissions_are_lists_of_names(dwarfs, usernames):
+    utils.register_base_uri(RED)
+    utils.register_users([{"username": letter} for letter in "grumpy"])
+    utils.register_permissions(RED, {"users_with_search_permissions": ["dopey"]})
+    with pytest.raises(ValidationError, match="users_with_register_permissions"):
+        utils.register_permissions(RED, {"users_with_register_permissions": usernames})
+    assert utils.get_permission_info(RED)["users_with_search_permissions"] == ["dopey"]
+    assert utils.get_permission_info(RED)["users_with_register_permissions"] == []
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,8 @@ def checked(info: Mapping[str, Any]) -> dict[str, Any]:
 def has_required_form(dataset_info: Mapping[str, Any]) -> bool:
     """Return whether *dataset_info* looks like a dataset's document at all; :func:`checked` looks at the values too."""
     return (
-        all(key in dataset_info for key in DATASET_INFO_REQUIRED_KEYS)
+        isinstance(dataset_info, Mapping)
+        and all(key in dataset_info for key in DATASET_INFO_REQUIRED_KEYS)
         and dataset_info["type"] == "dataset"
         and len(str(dataset_info["uuid"])) == 36
         and not str(dataset_info["base_uri"]).endswith("/")

@@ -11,6 +11,8 @@ latter three.
 from __future__ import annotations
 
 import logging
+import os
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import wraps
@@ -21,7 +23,7 @@ from dtoolcore.utils import sanitise_uri
 from flask import current_app
 from flask_smorest.pagination import PaginationParameters
 
-from dservercore import config, db, permissions
+from dservercore import config, db, permissions, plugin_host
 from dservercore.api.paging import slice_of
 from dservercore.catalog import base_uris, datasets, metadata, records, search, storage, summary
 from dservercore.catalog import users as user_catalog
@@ -38,6 +40,8 @@ from dservercore.errors import (
     UnknownBaseURIError,
     UnknownURIError,
     UnknownUserError,
+    ValidationError,
+    invalid,
 )
 from dservercore.models import BaseURI, Dataset, User
 from dservercore.plugin_host import versions as versions_to_dict
@@ -99,6 +103,11 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
+
+# What the standard library drops from a URI without a word.
+_DROPPED = frozenset("\t\r\n")
+
+_LIST_FILTERS = frozenset({"creator_usernames", "base_uris", "uuids", "tags", "uploaded_by"})
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -169,8 +178,9 @@ def register_user(username: str, data: Mapping[str, Any]) -> None:
     """Register a user, or set the properties of one.
 
     :param data: ``is_admin`` (absent: False) and ``display_name`` (absent: as it is)
+    :raises ValidationError: for a name or a property that is not acceptable
     """
-    user_catalog.put_user(username, data)
+    user_catalog.put_user(username, _checked_user({**data, "username": username}))
 
 
 @_ends_transaction
@@ -178,8 +188,9 @@ def register_users(users: Iterable[Mapping[str, Any]]) -> None:
     """Register users; those who are registered already stay as they are.
 
     :param users: mappings with ``username`` and, if wanted, ``is_admin`` and ``display_name``
+    :raises ValidationError: for a name or a property that is not acceptable; then none of them is registered
     """
-    for user in users:
+    for user in map(_checked_user, users):
         with suppress(ConflictError):
             user_catalog.add_user(
                 user["username"], bool(user.get("is_admin", False)), user.get("display_name")
@@ -191,8 +202,9 @@ def update_users(users: Iterable[Mapping[str, Any]]) -> None:
     """Set the properties of users; those who are not registered are passed over.
 
     :param users: mappings with ``username``, ``is_admin`` (absent: False) and ``display_name`` (absent: as it is)
+    :raises ValidationError: for a property that is not acceptable; then none of them is changed
     """
-    for user in users:
+    for user in map(_checked_user, users):
         with suppress(UnknownUserError):
             user_catalog.update_user(user["username"], {"is_admin": False, **user})
 
@@ -213,13 +225,24 @@ def delete_user(username: str) -> None:
     user_catalog.delete_user(username)
 
 
+def _checked_user(user: Mapping[str, Any]) -> Mapping[str, Any]:
+    if not isinstance(user["username"], str):
+        raise invalid("username", "must be text")
+    if not isinstance(user.get("display_name"), (str, type(None))):
+        raise invalid("display_name", "must be text or None")
+    # The text "False" is true, and must not make an administrator of anybody.
+    if user.get("is_admin") not in (None, False, True):
+        raise invalid("is_admin", "must be True or False")
+    return user
+
+
 # Base URIs
 
 
 def base_uri_exists(base_uri: str) -> bool:
     """Return whether the base URI is registered."""
     try:
-        base_uris.get_id(base_uri)
+        base_uris.get_id(_stored_form(base_uri))
     except UnknownBaseURIError:
         return False
     return True
@@ -230,7 +253,7 @@ def get_base_uri_obj(base_uri: str) -> BaseURI:
 
     :raises UnknownBaseURIError: if it is not registered
     """
-    return records.get_base_uri(base_uri)
+    return records.get_base_uri(_stored_form(base_uri))
 
 
 def list_base_uris() -> list[dict[str, Any]]:
@@ -243,8 +266,11 @@ def register_base_uri(base_uri: str) -> None:
     """Register a base URI, or the directory of this host that a path names.
 
     :raises ConflictError: if it is registered already
+    :raises ValidationError: if it is none
     """
-    base_uris.add_base_uri(sanitise_uri(base_uri))
+    if not base_uri or not isinstance(base_uri, (str, os.PathLike)):
+        raise invalid("base_uri", "must be a URI, or the path of a directory")
+    base_uris.add_base_uri(_stored_form(base_uri))
 
 
 @_ends_transaction
@@ -253,7 +279,7 @@ def delete_base_uri(base_uri: str) -> None:
 
     :raises ConflictError: if it still holds datasets
     """
-    base_uris.delete_base_uri(base_uri)
+    base_uris.delete_base_uri(_stored_form(base_uri))
 
 
 def get_permission_info(base_uri_str: str) -> dict[str, Any]:
@@ -261,7 +287,7 @@ def get_permission_info(base_uri_str: str) -> dict[str, Any]:
 
     :raises UnknownBaseURIError: if it is not registered
     """
-    return base_uris.get_base_uri(base_uri_str)
+    return base_uris.get_base_uri(_stored_form(base_uri_str))
 
 
 @_ends_transaction
@@ -271,16 +297,39 @@ def register_permissions(base_uri: str, permissions: Mapping[str, Any]) -> None:
     :param permissions: ``users_with_search_permissions`` and ``users_with_register_permissions``, lists of user names;
         one that is missing is empty, and users who are not registered are passed over
     :raises UnknownBaseURIError: if it is not registered
+    :raises ValidationError: if one of the two is no list of texts
     """
     base_uris.replace_permissions(
-        base_uri,
-        _registered(permissions.get("users_with_search_permissions", ())),
-        _registered(permissions.get("users_with_register_permissions", ())),
+        _stored_form(base_uri),
+        _registered(permissions, "users_with_search_permissions"),
+        _registered(permissions, "users_with_register_permissions"),
     )
 
 
-def _registered(usernames: Iterable[str]) -> set[str]:
-    wanted = set(usernames)
+def _stored_form(base_uri: str | os.PathLike[str]) -> str:
+    """Return a base URI, or the directory of this host that a path names, in the form in which it is registered."""
+    place = os.fspath(base_uri) if isinstance(base_uri, os.PathLike) else base_uri
+    if not place or not _DROPPED.isdisjoint(place):
+        return place
+    return sanitise_uri(place).rstrip("/")
+
+
+def _texts(given: Mapping[str, Any], field: str) -> list[str]:
+    """Return a list of texts; empty where it is missing. A UUID counts as text, a text does not count as its letters.
+
+    :raises ValidationError: if it is anything else
+    """
+    values = given.get(field, ())
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise invalid(field, "must be a list")
+    texts = [str(value) if isinstance(value, uuid.UUID) else value for value in values]
+    if not all(isinstance(text, str) for text in texts):
+        raise invalid(field, "must be a list of texts")
+    return texts
+
+
+def _registered(permissions: Mapping[str, Any], field: str) -> set[str]:
+    wanted = set(_texts(permissions, field))
     known = user_catalog.registered(wanted)
     if wanted - known:
         logger.warning("No permissions for users who are not registered: %s", sorted(wanted - known))
@@ -316,7 +365,8 @@ def list_admin_metadata_in_base_uri(base_uri_str: str) -> list[dict[str, Any]]:
 
     :raises UnknownBaseURIError: if it is not registered
     """
-    scope = Scope("search", {base_uri_str: base_uris.get_id(base_uri_str)})
+    base_uri = _stored_form(base_uri_str)
+    scope = Scope("search", {base_uri: base_uris.get_id(base_uri)})
     return datasets.list_datasets(scope, _order(None))[0]
 
 
@@ -369,16 +419,22 @@ def search_datasets_by_user(
     :param query: any of ``free_text``, ``creator_usernames``, ``base_uris``, ``uuids``, ``tags`` and ``uploaded_by``;
         ``{}`` finds everything that the user may search
     :raises AuthenticationError: if nobody is registered under the name
+    :raises ValidationError: for a filter that there is not, or that is no list, and for what the plugin cannot search
     """
-    return search.search(_search_scope(username), query, pagination_parameters, sort_parameters)
+    scope = _search_scope(username)
+    return search.search(scope, _checked_query(query), pagination_parameters, sort_parameters)
 
 
 def preprocess_query_base_uris(username: str, query: dict[str, Any]) -> dict[str, Any]:
     """Set the ``base_uris`` of *query* to those that it asks for and the user may search. Return *query*.
 
     :raises AuthenticationError: if nobody is registered under the name
+    :raises ValidationError: if ``base_uris`` is no list
     """
-    query["base_uris"] = list(search.narrowed(_search_scope(username), query).base_uris)
+    scope = _search_scope(username)
+    if query.get("base_uris") is not None:
+        scope = scope.narrowed_to(_texts(query, "base_uris"))
+    query["base_uris"] = list(scope.base_uris)
     return query
 
 
@@ -395,6 +451,26 @@ def summary_of_datasets_by_user(username: str) -> dict[str, Any]:
 
 def _search_scope(username: str) -> Scope:
     return permissions.identify_with_scope(username, "search")[1]
+
+
+def _checked_query(query: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of a query in the form in which plugins get it."""
+    own = plugin_host.plugins().search.filters - _LIST_FILTERS
+    checked: dict[str, Any] = {}
+    for field, value in query.items():
+        if field in _LIST_FILTERS:
+            if value is not None:
+                checked[field] = _texts(query, field)
+        elif field == "free_text" and not isinstance(value, (str, type(None))):
+            raise invalid(field, "must be text")
+        elif field == "free_text" or field in own:
+            checked[field] = value
+        else:
+            known = ", ".join(sorted({"free_text"} | own | _LIST_FILTERS))
+            raise invalid(field, f"there is no such filter; known are {known}")
+    if "uuids" in checked:
+        checked["uuids"] = [text.lower() for text in checked["uuids"]]
+    return checked
 
 
 def _order(sort_parameters: SortParameters | None) -> Mapping[str, int]:
@@ -423,9 +499,11 @@ def register_dataset(dataset_info: Mapping[str, Any]) -> str:
     :param dataset_info: such as :func:`generate_dataset_info` returns. ``frozen_at`` and ``created_at`` may be numbers
         or numeric strings; ``created_at`` and the counts may be missing. ``uploaded_by`` is kept where it is given, and
         so is ``uploaded_at`` (a datetime, UTC if it is naive, or seconds since the epoch), which is now where it is not
-    :raises ValidationError: if it is not acceptable
+    :raises ValidationError: if it is not acceptable, or a store cannot hold it
     :raises UnregisteredBaseURIError: a ValidationError and an UnknownBaseURIError, if its base URI is not registered
     """
+    if not isinstance(dataset_info, Mapping):
+        raise ValidationError("The document of a dataset must be a mapping")
     scope = permissions.operator_scope("register")
     if dataset_info_is_valid(dataset_info):
         scope.require(dataset_info["base_uri"])
@@ -496,8 +574,16 @@ def set_readme_for_uri_by_user(username: str, uri: str, readme: str) -> str:
     return _edit(
         uri,
         "readme",
-        lambda: metadata.replace_readme(_scopes(username, uri, "search", "register"), uri, readme),
+        lambda: metadata.replace_readme(
+            _scopes(username, uri, "search", "register"), uri, _checked_readme(readme)
+        ),
     )
+
+
+def _checked_readme(readme: str) -> str:
+    if not isinstance(readme, str):
+        raise invalid("readme", "must be text")
+    return readme
 
 
 def set_tags_for_uri_by_user(username: str, uri: str, tags: Iterable[str]) -> list[str]:
