@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from dservercore import utils
+from dservercore import create_app, utils
 
 
 class Settings:
@@ -70,6 +70,39 @@ def test_config_is_a_class_and_the_secrets_a_list():
 
     assert Config.JWT_ALGORITHM == "RS256"
     assert {"JWT_PRIVATE_KEY", "SECRET_KEY", "SQLALCHEMY_DATABASE_URI"} <= set(CONFIG_EXCLUSIONS)
+
+
+def test_config_can_be_extended_and_shown(monkeypatch, tmp_path):
+    monkeypatch.setenv("DSERVER_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("DEFAULT_USER", "olga")
+    from dservercore.config import Config
+
+    class Mine(Config):
+        MY_OWN = 1
+
+    assert (Mine.MY_OWN, Mine.DEFAULT_USER) == (1, "olga")
+    shown = utils.obj_to_dict(Mine, exclusions=["MY_OWN"])
+    assert (shown["MY_OWN"], shown["SECRET_KEY"], shown["DEFAULT_USER"]) == ("***", "***", "olga")
+    assert utils.obj_to_dict(Mine()) == utils.obj_to_dict(Mine)
+    app = create_app({key: value for key, value in vars(Config).items() if key.isupper()})
+    app.config.from_object(Mine)
+    assert app.config["MY_OWN"] == 1
+
+
+def test_the_list_of_secrets_does_not_grow_with_every_application(config):
+    from dservercore.config import CONFIG_EXCLUSIONS
+
+    before = list(CONFIG_EXCLUSIONS)
+    create_app(config)
+    create_app(config)
+    assert before == CONFIG_EXCLUSIONS
+
+
+def test_there_is_nothing_else_of_that_name():
+    from dservercore import config
+
+    with pytest.raises(AttributeError, match="Konfig"):
+        _ = config.Konfig
 
 
 def test_names_of_fields():

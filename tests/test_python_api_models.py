@@ -179,6 +179,19 @@ def test_user_schemas(context):
             schema().load(body)
 
 
+def test_a_user_that_is_loaded_can_be_registered(context):
+    utils.register_users([UserSchema().load({"username": "doc", "is_admin": True})])
+    assert utils.get_user_info("doc")["is_admin"] is True
+
+
+def test_tables_of_permissions_have_two_keys(context):
+    for table in (search_permissions, register_permissions):
+        assert [column.name for column in table.primary_key] == ["user_id", "base_uri_id"]
+    sql_db.session.execute(delete(search_permissions))
+    sql_db.session.commit()
+    assert utils.get_user_info(READER)["search_permissions_on_base_uris"] == []
+
+
 def test_base_uri_schemas(context):
     base_uri = utils.get_base_uri_obj(RED)
     assert BaseURISchema().dump(base_uri) == {"base_uri": RED}

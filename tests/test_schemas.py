@@ -58,7 +58,57 @@ def errors_of(schema: type[ma.Schema], data: Any) -> Any:
     return schema().validate(data)
 
 
+class _Identified(ma.Schema):
+    uuid = schemas.UUIDString()
+
+
+class TestAnswers:
+    """Schemas that describe what the server answers."""
+
+    @pytest.mark.parametrize(
+        ("schema", "answer"),
+        [
+            (schemas.HealthSchema, {"status": "healthy"}),
+            (schemas.ConfigSchema, {"config": {"default_user": "testuser", "nothing": None}}),
+            (schemas.VersionSchema, {"versions": {"dservercore": "1.0.0", "unknown": None}}),
+            (schemas.ReadmeSchema, {"readme": "description: test"}),
+            (schemas.ItemSchema, ITEM),
+        ],
+    )
+    def test_dump_and_load_what_is_answered(self, schema, answer):
+        assert schema().dump(answer) == schema().load(answer) == answer
+
+    @pytest.mark.parametrize(
+        "schema", [schemas.HealthSchema, schemas.ConfigSchema, schemas.VersionSchema, schemas.ReadmeSchema]
+    )
+    def test_have_one_field_that_is_required(self, schema):
+        (field,) = schema().fields
+        assert errors_of(schema, {}) == {field: ["Missing data for required field."]}
+
+    def test_item_checks_its_values(self):
+        wrong = {"hash": 1, "relpath": 2, "size_in_bytes": -1, "utc_timestamp": "x"}
+        assert errors_of(schemas.ItemSchema, wrong).keys() == ITEM.keys()
+
+    def test_summary_has_all_figures(self):
+        per = {f"{what}_per_{kind}" for what in ("datasets", "size_in_bytes") for kind in PER}
+        lists = {"creator_usernames", "base_uris", "tags", "uploaders"}
+        numbers = {"number_of_datasets", "total_size_in_bytes"}
+        assert set(schemas.SummarySchema().fields) == numbers | lists | per
+        assert set(errors_of(schemas.SummarySchema, {})) == numbers | lists | per
+
+
+PER = ("creator", "base_uri", "tag", "uploader")
+
+
 class TestUUID:
+    @pytest.mark.parametrize("text", [UUID, UUID.upper(), UUID.replace("-", ""), f"{{{UUID}}}"])
+    def test_field_loads_every_spelling_to_one(self, text):
+        assert _Identified().load({"uuid": text}) == {"uuid": UUID}
+        assert _Identified().dump({"uuid": UUID}) == {"uuid": UUID}
+
+    def test_field_says_what_is_wrong(self):
+        assert errors_of(_Identified, {"uuid": "none"}) == {"uuid": ["Not a valid UUID."]}
+
     @pytest.mark.parametrize(
         "spelling",
         [

@@ -15,6 +15,7 @@ from dservercore.sort import (
     ASCENDING,
     DESCENDING,
     CommaSeparatedListFlaskParser,
+    SortMetadataSchema,
     SortMixin,
     SortParameters,
 )
@@ -185,8 +186,34 @@ class TestRequest:
         assert answer.json == "SortParameters(sort='+name')"
         assert "X-Sort" not in answer.headers
 
-    def test_header_is_named_on_the_mixin(self):
+    def test_attributes_of_the_mixin(self):
         assert SortMixin.SORT_HEADER_NAME == "X-Sort"
+        assert isinstance(SortMixin.SORT_ARGUMENTS_PARSER, CommaSeparatedListFlaskParser)
+
+    def test_attributes_can_be_of_ones_own(self):
+        class Semicolons(CommaSeparatedListFlaskParser):
+            def load_querystring(self, req, schema=None):
+                return {name: text.split(";") for name, text in req.args.items()}
+
+        class Mine(Blueprint):
+            SORT_HEADER_NAME = "X-Order"
+            SORT_ARGUMENTS_PARSER = Semicolons()
+
+        app = Flask("mine")
+        app.config.update(API_TITLE="Mine", API_VERSION="1", OPENAPI_VERSION="3.0.2")
+        blp = Mine("mine", __name__)
+
+        @blp.route("/")
+        @blp.response(200)
+        @blp.sort()
+        def view(sort_parameters):
+            return sort_parameters.order
+
+        Api(app).register_blueprint(blp)
+        answer = app.test_client().get("/?sort=-a;b")
+        assert answer.json == {"a": -1, "b": 1}
+        assert json.loads(answer.headers["X-Order"]) == {"sort": {"a": -1, "b": 1}}
+        assert "X-Sort" not in answer.headers
 
 
 class TestDocumentation:
@@ -208,6 +235,22 @@ class TestDocumentation:
         }
         assert "X-Pagination" in responses["200"]["headers"]
         assert "422" in responses
+
+    def test_nothing_is_listed_where_everything_is_allowed(self, operation):
+        for path in ("/class", "/silent"):
+            (parameter,) = operation(path)["parameters"]
+            assert "enum" not in parameter["schema"]["items"]
+        assert "default" not in operation("/class")["parameters"][0]["schema"]
+
+    def test_every_method_of_a_decorated_class(self, api):
+        methods = api.spec.to_dict()["paths"]["/class"]
+        assert [p["name"] for m in ("get", "post") for p in methods[m]["parameters"]] == ["sort", "sort"]
+
+    def test_header_schema(self):
+        schema = SortMetadataSchema()
+        assert schema.load({"sort": {"uri": ASCENDING}}) == {"sort": {"uri": 1}}
+        assert schema.dump({"sort": {"name": DESCENDING}}) == {"sort": {"name": -1}}
+        assert "sort" in schema.validate({"sort": {"uri": 2}})
 
     def test_no_header_without_a_name_for_it(self, operation):
         assert "headers" not in operation("/silent")["responses"]["200"]
