@@ -47,10 +47,14 @@ def fields_of(dataset_info: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def exact_times(dataset_info: Mapping[str, Any]) -> dict[str, float | None]:
-    """Return the times in seconds since the epoch, UTC, with the microseconds that BSON dates lack."""
+def exact_fields(dataset_info: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what others may have stored in a form that is not ours, in the one that is searched and sorted by.
+
+    Times are seconds since the epoch, UTC, with the microseconds that BSON dates lack. The UUID is text.
+    """
     uploaded_at = dataset_info.get("uploaded_at")
     return {
+        "uuid": dataset_info["uuid"],
         "frozen_at": datetime_to_timestamp(extract_frozen_at_as_datetime(dataset_info)),
         "created_at": datetime_to_timestamp(extract_created_at_as_datetime(dataset_info)),
         "uploaded_at": datetime_to_timestamp(uploaded_at) if isinstance(uploaded_at, datetime) else None,
@@ -140,6 +144,7 @@ def _is_json(stored: Any) -> bool:
 def dataset_object(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return the dataset object of the REST API; times are seconds since the epoch, UTC."""
     found = {field: document.get(field) for field in OBJECT_FIELDS}
+    found["uuid"] = str(found["uuid"])  # the original's plugins store it in binary
     exact = document.get("_search", {})
     for field in TIMES:
         found[field] = exact[field] if exact.get(field) is not None else _seconds(document.get(field))

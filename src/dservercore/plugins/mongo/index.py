@@ -19,7 +19,7 @@ from pymongo import InsertOne
 from pymongo.collection import Collection
 
 from dservercore.plugins.index_document import text_columns
-from dservercore.plugins.mongo.documents import exact_times
+from dservercore.plugins.mongo.documents import exact_fields
 from dservercore.text_query import BREAK, MAX_QUERY_TOKENS
 
 #: Another version of what is stored. Documents with another one are indexed anew.
@@ -55,7 +55,7 @@ def index_of(collection: Collection[dict[str, Any]], dataset_info: Mapping[str, 
     generation = ObjectId() if rest else None
     _store_parts(collection, dataset_info["uri"], generation, rest)
     return {
-        **exact_times(dataset_info),
+        **exact_fields(dataset_info),
         **_searchable(own),
         "parts": generation,
         "version": VERSION,

@@ -41,7 +41,7 @@ def _by(*fields: str) -> IndexModel:
 SEARCH_INDEXES = [
     _BY_URI,
     _by("base_uri"),
-    _by("uuid"),
+    _by("_search.uuid"),
     _by("name"),
     _by("creator_username"),
     _by("uploaded_by"),

@@ -21,7 +21,7 @@ TOKENS = "_search.tokens"
 _ANY_OF = {
     "base_uris": "base_uri",
     "creator_usernames": "creator_username",
-    "uuids": "uuid",
+    "uuids": "_search.uuid",
     "uploaded_by": "uploaded_by",
 }
 

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from dservercore.sort import SortParameters
 
-# Where the exact times are; BSON dates have milliseconds.
-_SORT_KEYS = {"created_at": "_search.created_at", "frozen_at": "_search.frozen_at"}
+# Where the exact times are, and the UUID as text.
+_SORT_KEYS = {field: f"_search.{field}" for field in ("created_at", "frozen_at", "uuid")}
 
 _OBJECT = {
     "_id": False,
