@@ -131,6 +131,10 @@ class RetrieveABC(PluginABC):
 
     Each getter raises :class:`~dservercore.errors.UnknownURIError` for a URI that is not stored.
     The optional methods for edits are those of :class:`SearchABC`.
+
+    A plugin without a :meth:`delete_dataset` of its own may hold several documents of a URI that datasets of different
+    UUIDs had one after the other. It may hand out any of them: the server keeps their descriptions alike, and notes
+    the UUIDs in their manifests.
     """
 
     def register_dataset(self, dataset_info: dict[str, Any]) -> Any:

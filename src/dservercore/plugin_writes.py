@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any
 
+from dservercore import uris
 from dservercore.date_utils import datetime_to_timestamp
 from dservercore.db import sql_db
+from dservercore.errors import UnknownURIError
 from dservercore.plugin_api import DELETED, ExtensionABC, PluginABC, RetrieveABC
 from dservercore.plugin_host import plugins
 
@@ -96,11 +98,12 @@ def register(document: dict[str, Any], former: Former | None = None) -> None:
     :param former: the dataset of another UUID that was registered under the same URI
     :raises ValidationError: if a store cannot hold the document
     """
+    uuids = _uuids_of(document["uri"], document["uuid"], *([former.uuid] if former else []))
 
     def tell(plugin: PluginABC) -> None:
         if former and not _has_own(plugin, "delete_dataset"):
             plugin.register_dataset(former.tombstone())
-        plugin.register_dataset(dict(document))
+        _write(plugin, document, uuids)
 
     for plugin in _stores():
         tell(plugin)
@@ -109,8 +112,9 @@ def register(document: dict[str, Any], former: Former | None = None) -> None:
 
 def delete(former: Former) -> None:
     """Remove a dataset's document from the search and retrieve plugins, then tell the extensions."""
+    uuids = _uuids_of(former.uri, former.uuid)
     for plugin in _stores():
-        _forget(plugin, former)
+        _forget(plugin, former, uuids)
     _tell(plugins().extensions, lambda extension: _forget(extension, former))
 
 
@@ -121,7 +125,7 @@ def delete_from_sql(former: Former) -> None:
             _forget(plugin, former)
 
 
-def edit(edit: Edit) -> None:
+def make(edit: Edit) -> None:
     """Make a change in the search and retrieve plugins, then tell the extensions.
 
     :raises ValidationError: if a store cannot hold the document
@@ -130,11 +134,12 @@ def edit(edit: Edit) -> None:
     made_by = [edit.made_by(plugin) for plugin in _stores()]
     # The document is put together from what the retrieve plugin holds, so before that is changed.
     document = edit.document() if listeners or not all(made_by) else {}
+    uuids = _uuids_of(document["uri"], document["uuid"]) if document else set()
     for plugin, make in zip(_stores(), made_by, strict=True):
         if make:
             make()
         else:
-            plugin.register_dataset(dict(document))
+            _write(plugin, document, uuids)
     _tell(listeners, lambda extension: extension.register_dataset(dict(document)))
 
 
@@ -142,11 +147,51 @@ def _stores() -> tuple[PluginABC, PluginABC]:
     return plugins().search, plugins().retrieve
 
 
-def _forget(plugin: PluginABC, former: Former) -> None:
+def _forget(plugin: PluginABC, former: Former, uuids: Set[str] = frozenset()) -> None:
     if _has_own(plugin, "delete_dataset"):
         plugin.delete_dataset(former.uri)
     else:
-        plugin.register_dataset(former.tombstone())
+        _write(plugin, former.tombstone(), uuids)
+
+
+# What a URI was before. A retrieve plugin is asked by URI, and one that never deletes may hold several documents of it,
+# under the UUIDs of datasets that had their place there one after the other: it may hand out any of them. So all are
+# kept alike, and each has the UUIDs of all in its manifest.
+
+_UUIDS = "uuids_of_uri"
+
+
+def get_manifest(plugin: RetrieveABC, uri: str) -> dict[str, Any]:
+    """Return the manifest that a retrieve plugin holds, as it was registered.
+
+    :raises UnknownURIError: if it does not hold the dataset
+    """
+    return {key: value for key, value in plugin.get_manifest(uri).items() if key != _UUIDS}
+
+
+def _uuids_of(uri: str, *known: str) -> set[str]:
+    """Return the UUIDs under which the retrieve plugin may hold documents of the URI, if there can be several.
+
+    :param known: the dataset's own, and others that are known already
+    """
+    retrieve = plugins().retrieve
+    if uris.last_segment(uri) == known[0] or _has_own(retrieve, "delete_dataset"):
+        return set()
+    try:
+        return {*known, *retrieve.get_manifest(uri).get(_UUIDS, ())}
+    except UnknownURIError:
+        return set(known)
+
+
+def _write(plugin: PluginABC, document: dict[str, Any], uuids: Set[str]) -> None:
+    """Store a document, and in the retrieve plugin also under the other UUIDs of its URI."""
+    others = uuids - {document["uuid"]}
+    stays_behind = bool(uuids) and document["base_uri"] == DELETED
+    if plugin is plugins().retrieve and (others or stays_behind):
+        document = {**document, "manifest": {**document["manifest"], _UUIDS: sorted(uuids)}}
+        for uuid in sorted(others):
+            plugin.register_dataset({**document, "uuid": uuid, "base_uri": DELETED})
+    plugin.register_dataset(dict(document))
 
 
 def _has_own(plugin: PluginABC, method: str) -> bool:

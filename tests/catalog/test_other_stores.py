@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -254,6 +255,54 @@ class TestADatasetThatReplacesAnother:
     ) -> None:
         for shelf in (plugins.search, plugins.extension):
             assert [document["uuid"] for document in shelf.permitted(RED)] == [replaced[1]["uuid"]]
+
+    def test_is_the_one_that_is_read(
+        self, here: World, plugins: Plugins, replaced: tuple[Document, Document]
+    ) -> None:
+        """A retrieve plugin that does not delete may hand out the older document of the URI."""
+        _, new = replaced
+        assert len(plugins.retrieve.documents) == 2
+        assert here.send("GET", f"/readmes/{self.URI}").json == {"readme": "new"}
+        assert here.send("GET", f"/tags/{self.URI}").json == {"tags": ["new", "both"]}
+        assert here.send("GET", f"/manifests/{self.URI}").json == new["manifest"]
+        assert plugins.extension.of(new)["manifest"] == new["manifest"]
+
+    def test_is_read_as_it_was_edited(
+        self, here: World, plugins: Plugins, replaced: tuple[Document, Document]
+    ) -> None:
+        _, new = replaced
+        assert here.send("PUT", f"/readmes/{self.URI}", json={"readme": "edited"}).status_code == 200
+        assert here.send("PUT", f"/annotations/{self.URI}/a", json={"value": 1}).status_code == 200
+        assert here.send("GET", f"/readmes/{self.URI}").json == {"readme": "edited"}
+        assert here.send("GET", f"/annotations/{self.URI}").json == {"annotations": {"soil": "loam", "a": 1}}
+        assert here.send("GET", f"/manifests/{self.URI}").json == new["manifest"]
+        assert [document["uuid"] for document in plugins.retrieve.permitted(RED)] == [new["uuid"]]
+
+    def test_is_kept_as_it_is_by_a_plugin_that_deletes(self, here: World, plugins: Plugins) -> None:
+        plugins.use(retrieve=SqlRetrieve())
+        put(here, uri=self.URI)
+        new = put(here, uri=self.URI)
+        assert here.send("GET", f"/manifests/{self.URI}").json == new["manifest"]
+
+    def test_is_registered_as_it_is_where_there_was_no_other(self, here: World, plugins: Plugins) -> None:
+        info = put(here, uri=self.URI)
+        assert plugins.retrieve.of(info)["manifest"] == info["manifest"]
+
+    def test_may_be_replaced_and_deleted_any_number_of_times(self, here: World, plugins: Plugins) -> None:
+        uuids = [str(uuid.uuid4()) for _ in range(3)]
+        for turn, number in enumerate((0, 1, 0, None, 1, None, 2, 0, 1, 1, None, 1)):
+            if number is None:
+                assert here.send("DELETE", f"/uris/{self.URI}").status_code == 200
+                assert here.send("GET", f"/readmes/{self.URI}").status_code == 404
+            else:
+                info = put(here, uri=self.URI, uuid=uuids[number], readme=f"turn {turn}")
+                assert here.send("GET", f"/readmes/{self.URI}").json == {"readme": f"turn {turn}"}
+                assert here.send("GET", f"/manifests/{self.URI}").json == info["manifest"]
+            expected = [] if number is None else [uuids[number]]
+            for shelf in plugins.shelves:
+                assert [document["uuid"] for document in shelf.permitted(RED)] == expected
+        readmes = {document["readme"] for document in plugins.retrieve.documents.values()}
+        assert readmes == {f"turn {turn}"}
 
 
 class TestAnEdit:

@@ -290,6 +290,16 @@ class TestADatasetThatTookThePlaceOfAnother:
         assert server.search(tags=[tag]) == ([new["uuid"]], 1)
         assert server.search(uuids=[old["uuid"]]) == ([], 0)
 
+    def test_is_the_one_that_is_read(
+        self, server: Server, two: tuple[dict[str, Any], dict[str, Any], str]
+    ) -> None:
+        _, new, tag = two
+        assert server.get(f"/readmes/{new['uri']}") == {"readme": "new: 1\n"}
+        assert server.get(f"/manifests/{new['uri']}") == new["manifest"]
+        server.send("PUT", f"/readmes/{new['uri']}", {"readme": "edited: 1\n"})
+        assert server.get(f"/readmes/{new['uri']}") == {"readme": "edited: 1\n"}
+        assert server.search(tags=[tag]) == ([new["uuid"]], 1)
+
     @pytest.mark.parametrize("server", WITH_EXTENSIONS, indirect=True)
     def test_is_queried_alone(self, server: Server, two: tuple[dict[str, Any], dict[str, Any], str]) -> None:
         _, new, tag = two

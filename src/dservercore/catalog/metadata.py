@@ -77,7 +77,7 @@ def _read(scope: Scope, uri: str, read: Callable[[RetrieveABC], Value]) -> Value
 
 def _manifest_json(plugin: RetrieveABC, uri: str) -> bytes:
     as_kept = getattr(plugin, "get_manifest_json", None)
-    return as_kept(uri) if as_kept else orjson.dumps(plugin.get_manifest(uri))
+    return as_kept(uri) if as_kept else orjson.dumps(plugin_writes.get_manifest(plugin, uri))
 
 
 # Editing. Each function takes the scopes that all have to hold the dataset's base URI, and returns the full new value.
@@ -180,7 +180,7 @@ def _store(uri: str, field: str, value: Any, change: tuple[Any, ...] | None = No
 
     :param change: the plugin's method that makes the change without the full value, and its arguments after the URI
     """
-    plugin_writes.edit(plugin_writes.Edit(uri, field, value, change, lambda: _document(uri)))
+    plugin_writes.make(plugin_writes.Edit(uri, field, value, change, lambda: _document(uri)))
 
 
 def _document(uri: str) -> dict[str, Any]:
@@ -190,7 +190,7 @@ def _document(uri: str) -> dict[str, Any]:
         **datasets.stored(uri),
         "type": "dataset",
         "readme": retrieve.get_readme(uri),
-        "manifest": retrieve.get_manifest(uri),
+        "manifest": plugin_writes.get_manifest(retrieve, uri),
         "annotations": retrieve.get_annotations(uri),
         "tags": retrieve.get_tags(uri),
     }
