@@ -17,6 +17,7 @@ extensions = [
     "cli_reference",
     "data_model",
     "rest_api",
+    "schema_fields",
     "settings_reference",
 ]
 exclude_patterns = ["_build", "_ext"]

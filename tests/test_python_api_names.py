@@ -1,11 +1,18 @@
-"""Every name that plugin authors import, where they import it from, and what its arguments are called."""
+"""Every name that plugin authors import: where from, what its arguments are called, its test, and its documentation."""
 
 from __future__ import annotations
 
+import ast
+import functools
 import importlib
 import inspect
+import re
+from pathlib import Path
 
 import pytest
+
+TESTS = Path(__file__).parent
+REFERENCE = TESTS.parent / "docs" / "reference"
 
 NAMES = {
     "dservercore": """
@@ -96,9 +103,116 @@ ARGUMENTS = {
 }
 
 
-@pytest.mark.parametrize(("module", "name"), [(m, n) for m, names in NAMES.items() for n in names.split()])
+EACH_NAME = pytest.mark.parametrize(
+    ("module", "name"), [(module, name) for module, names in NAMES.items() for name in names.split()]
+)
+
+
+@EACH_NAME
 def test_name_is_there(module, name):
     assert hasattr(importlib.import_module(module), name)
+
+
+# That a test uses a name does not prove that it looks at everything the name does, but a name that no test uses has
+# certainly none.
+
+
+@functools.cache
+def used_in_tests() -> set[str]:
+    """Return the full names of what is used by the tests of this interface; to import a name is not to use it."""
+    modules = [TESTS / f"test_{name}.py" for name in ("sort", "blueprint", "schemas", "date_utils")]
+    modules += set(TESTS.glob("test_python_api_*.py")) - {Path(__file__)}
+    return {name for module in modules for name in _used(ast.parse(module.read_text()))}
+
+
+def _used(tree: ast.Module) -> set[str]:
+    meaning: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            meaning |= {alias.asname or alias.name: alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            meaning |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+
+    def full_name(node: ast.AST) -> str:
+        if isinstance(node, ast.Attribute):
+            return f"{full_name(node.value)}.{node.attr}"
+        return meaning.get(node.id, "") if isinstance(node, ast.Name) else ""
+
+    return {full_name(node) for node in ast.walk(tree) if isinstance(node, (ast.Attribute, ast.Name))}
+
+
+def test_to_import_a_name_is_not_to_use_it():
+    tree = ast.parse("from a import b, c\nimport d.e\nfrom a import f as g\nlist_ = 'a.c'\nb(g.h)\n")
+    used = _used(tree)
+    assert {"a.b", "a.f", "a.f.h"} <= used
+    assert not {"a.c", "d.e"} & used
+
+
+@EACH_NAME
+def test_name_is_tested(module, name):
+    assert f"{module}.{name}" in used_in_tests()
+
+
+@functools.cache
+def described(page: str) -> set[str]:
+    """Return the full names of what a page of the reference describes with a directive of its own."""
+    names: set[str] = set()
+    module = prefix = ""
+    for line in (REFERENCE / f"{page}.rst").read_text().splitlines():
+        directive = re.fullmatch(r"( *\.\. (?:py:)?(\w+):: )(.+)", line)
+        if directive and directive[2] == "currentmodule":
+            module = directive[3]
+        elif directive and re.fullmatch(r"(auto)?(function|class|data|exception)", directive[2]):
+            prefix = " " * len(directive[1])
+            names.add(_in(module, directive[3]))
+        elif prefix and line.startswith(prefix):  # one more name for the same directive
+            names.add(_in(module, line))
+        else:
+            prefix = ""
+    return names
+
+
+def _in(module: str, signature: str) -> str:
+    name = signature.partition("(")[0].strip()
+    return name if name.startswith("dservercore.") else f"{module}.{name}"
+
+
+@EACH_NAME
+def test_name_is_documented(module, name):
+    if f"{module}.{name}" in described("python-api"):
+        return
+    # Or the page says where else it is described.
+    mentioned = set(
+        re.findall(r":(?:class|exc):`(dservercore\.[\w.]+)`", (REFERENCE / "python-api.rst").read_text())
+    )
+    elsewhere = mentioned & (described("python-api") | described("plugin-api"))
+    thing = getattr(importlib.import_module(module), name)
+    assert any(_named(place) is thing for place in elsewhere), "not in docs/reference/python-api.rst"
+
+
+def _named(full_name: str) -> object:
+    module, _, name = full_name.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+@pytest.mark.parametrize("page", ["python-api", "plugin-api"])
+def test_what_is_documented_is_there(page):
+    assert len(described(page)) > 10
+    for full_name in described(page):
+        assert _named(full_name) is not None
+
+
+@pytest.mark.parametrize(
+    "constant", ["DATASET_SORT_FIELDS", "DATASET_INFO_REQUIRED_KEYS", "CONFIG_EXCLUSIONS"]
+)
+def test_documented_values_are_those(constant):
+    page = (REFERENCE / "python-api.rst").read_text()
+    description = page.partition(f".. py:data:: {constant}\n")[2]
+    sentence = re.split(r"\.\s", description)[0]
+    from dservercore import config, utils
+
+    documented = re.findall(r"``(\w+)``", sentence)
+    assert documented == list(getattr(utils, constant, None) or getattr(config, constant))
 
 
 @pytest.mark.parametrize("module", FACES)
@@ -111,15 +225,6 @@ def test_face_lists_exactly_what_it_offers(module):
 def test_arguments_are_called_as_before(name, arguments):
     function = getattr(importlib.import_module("dservercore.utils"), name)
     assert list(inspect.signature(function).parameters) == arguments.split()
-
-
-def test_session_and_schema_are_the_same_from_everywhere():
-    import dservercore
-    from dservercore import extensions, sql_models, utils
-
-    assert dservercore.sql_db is extensions.sql_db
-    assert dservercore.DatasetSchema is sql_models.DatasetSchema
-    assert utils._preprocess_privileges is utils.preprocess_query_base_uris
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,11 @@ def checked(info: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def has_required_form(dataset_info: Mapping[str, Any]) -> bool:
-    """Return whether *dataset_info* looks like a dataset's document at all; :func:`checked` looks at the values too."""
+    """Return whether *dataset_info* looks like a dataset's document at all; a registration looks at the values too.
+
+    It has the required keys, the ``type`` is ``dataset``, the ``uuid`` has 36 characters, and the ``base_uri`` does not
+    end in a slash.
+    """
     return (
         isinstance(dataset_info, Mapping)
         and all(key in dataset_info for key in DATASET_INFO_REQUIRED_KEYS)

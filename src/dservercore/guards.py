@@ -79,14 +79,22 @@ def _remember_verified() -> None:
 
 
 def get_jwt_identity() -> Any:
-    """Return the user name of the verified token; ``DEFAULT_USER`` where tokens are disabled."""
+    """Return the user name of the verified token; ``DEFAULT_USER`` where tokens are disabled.
+
+    :raises RuntimeError: outside a view that asks for a token
+    """
     if authorisation_is_disabled():
         return current_app.config.get("DEFAULT_USER")
     return flask_jwt_extended.get_jwt_identity()
 
 
 def get_jwt() -> dict[str, Any]:
-    """Return the claims of the verified token; those of a token for ``DEFAULT_USER`` where tokens are disabled."""
+    """Return the claims of the verified token: ``{}`` where there may be none, and is none.
+
+    Where tokens are disabled they are ``sub`` alone, the ``DEFAULT_USER``.
+
+    :raises RuntimeError: outside a view that asks for a token
+    """
     if authorisation_is_disabled():
         return {"sub": get_jwt_identity()}
     return flask_jwt_extended.get_jwt()
@@ -102,10 +110,10 @@ def jwt_required(
 ) -> Callable[[View], View]:
     """Return a decorator for view functions that need a valid token.
 
-    A request without one gets a 401. Where tokens are disabled everybody passes. Whether the user is registered is
-    not asked here.
+    A request without one gets a 401, and one with an expired one, too; a token that is none at all is a 422. Where
+    tokens are disabled everybody passes. Whether the user is registered is not asked here.
 
-    :param optional: let requests without a token pass, too; :func:`get_jwt_identity` is None then. A bad token is a 401
+    :param optional: let requests without a token pass, too; :func:`get_jwt_identity` is None then
     :param fresh: let no token pass but fresh ones
     :param refresh: let refresh tokens pass, instead of access tokens
     :param locations: where to look for the token, such as ``"headers"``; None: as the server is configured

@@ -555,7 +555,7 @@ def get_readme_from_uri_by_user(username: str, uri: str) -> str:
 
 
 def get_manifest_from_uri_by_user(username: str, uri: str) -> dict[str, Any]:
-    """Return the manifest of a dataset that the user may search."""
+    """Return the manifest (``items``, ``hash_function`` ...) of a dataset that the user may search."""
     return orjson.loads(metadata.get_manifest(_scopes(username, uri, "search")[0], uri))
 
 
