@@ -201,12 +201,24 @@ def current_revision() -> str | None:
         raise ConfigurationError(f"The database {address} cannot be opened: {reason(error)}") from None
 
 
+def known_revisions() -> set[str]:
+    """Return the migrations that come with this version."""
+    scripts = ScriptDirectory(str(migrations_directory()))
+    return {script.revision for script in scripts.walk_revisions()}
+
+
 def require_upgraded() -> None:
     """Pass if the database has the tables that this version works with.
 
     :raises ConfigurationError: if it cannot be opened, or ``flask db upgrade`` has to run first
     """
-    if current_revision() != ScriptDirectory(str(migrations_directory())).get_current_head():
+    revision = current_revision()
+    if revision is not None and revision not in known_revisions():
+        raise ConfigurationError(
+            f"The database is at revision {revision}, which is none of this version."
+            " If the original server made it, `flask adopt` takes it over"
+        )
+    if revision != ScriptDirectory(str(migrations_directory())).get_current_head():
         raise ConfigurationError("The database is not up to date: run `flask db upgrade` first")
 
 

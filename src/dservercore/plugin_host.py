@@ -68,9 +68,7 @@ def load_plugins(app: Flask, take_settings: bool) -> PluginSet:
     :raises ConfigurationError: if the choice is not clear or a plugin cannot be created
     """
     search = _create(_choose(search_entrypoints_iterator(), "search", "DSERVER_SEARCH_PLUGIN", app.config))
-    retrieve = _create(
-        _choose(retrieve_entrypoints_iterator(), "retrieve", "DSERVER_RETRIEVE_PLUGIN", app.config)
-    )
+    retrieve = _create(_choose_retrieve(app.config))
     if take_settings:
         _add_settings(app, (search, retrieve))
     chosen = _choose_extensions(extension_entrypoints_iterator(), app.config.get("DSERVER_EXTENSIONS") or [])
@@ -85,6 +83,26 @@ def load_plugins(app: Flask, take_settings: bool) -> PluginSet:
 
 def _is_bundled(entry_point: EntryPoint) -> bool:
     return entry_point.dist is not None and entry_point.dist.name == DISTRIBUTION
+
+
+def _choose_retrieve(config: Mapping[str, Any]) -> EntryPoint:
+    return _choose(retrieve_entrypoints_iterator(), "retrieve", "DSERVER_RETRIEVE_PLUGIN", config)
+
+
+def make_retrieve_plugin(app: Flask, name: str) -> RetrieveABC:
+    """Return a retrieve plugin beside the one in use, with its settings, ready to be read from.
+
+    :raises ConfigurationError: if there is none of that name, or it cannot start
+    """
+    installed = {entry_point.name for entry_point in retrieve_entrypoints_iterator()}
+    if name not in installed:
+        raise ConfigurationError(
+            f"No retrieve plugin is called {name!r}; installed: {', '.join(sorted(installed))}"
+        )
+    plugin: RetrieveABC = _create(_choose_retrieve({"DSERVER_RETRIEVE_PLUGIN": name}))
+    _add_settings(app, [plugin])
+    _start(app, plugin)
+    return plugin
 
 
 def _choose(
@@ -148,13 +166,17 @@ def init_plugins(app: Flask, plugins: PluginSet) -> None:
     app.plugins = list(plugins)  # type: ignore[attr-defined]
     app.extensions[DISTRIBUTION] = plugins
     for plugin in plugins:
-        try:
-            plugin.init_app(app)
-        except ConfigurationError:
-            raise
-        except Exception as error:
-            logger.debug("Plugin %s", type(plugin).__name__, exc_info=True)
-            raise ConfigurationError(f"The plugin {type(plugin).__name__} cannot start: {error}") from error
+        _start(app, plugin)
+
+
+def _start(app: Flask, plugin: PluginABC) -> None:
+    try:
+        plugin.init_app(app)
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        logger.debug("Plugin %s", type(plugin).__name__, exc_info=True)
+        raise ConfigurationError(f"The plugin {type(plugin).__name__} cannot start: {error}") from error
 
 
 def plugins() -> PluginSet:
@@ -171,9 +193,17 @@ def versions() -> dict[str, str | None]:
     """Return ``{component: version}`` for the server and every plugin in use, for ``/config/versions``."""
     found: dict[str, str | None] = {DISTRIBUTION: _version_of(DISTRIBUTION)}
     for plugin in plugins():
-        module = type(plugin).__module__.split(".")[0]
-        found[plugin.version_key or module] = _version_of(module)
+        found[name_of(plugin)] = _version_of(_module_of(plugin))
     return found
+
+
+def name_of(plugin: PluginABC) -> str:
+    """Return the key under which ``/config/versions`` reports a plugin."""
+    return plugin.version_key or _module_of(plugin)
+
+
+def _module_of(plugin: PluginABC) -> str:
+    return type(plugin).__module__.split(".")[0]
 
 
 def _version_of(module: str) -> str | None:

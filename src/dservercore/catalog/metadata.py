@@ -180,12 +180,16 @@ def _store(uri: str, field: str, value: Any, change: tuple[Any, ...] | None = No
 
     :param change: the plugin's method that makes the change without the full value, and its arguments after the URI
     """
-    plugin_writes.make(plugin_writes.Edit(uri, field, value, change, lambda: _document(uri)))
+    plugin_writes.make(plugin_writes.Edit(uri, field, value, change, lambda: document_of(uri)))
 
 
-def _document(uri: str) -> dict[str, Any]:
-    """Return the full document of a registered dataset, as :func:`datasets.register_dataset` gives it to plugins."""
-    retrieve = plugin_host.plugins().retrieve
+def document_of(uri: str, source: RetrieveABC | None = None) -> dict[str, Any]:
+    """Return the full document of a registered dataset, as :func:`datasets.register_dataset` gives it to plugins.
+
+    :param source: the plugin that describes it; None: the one in use
+    :raises UnknownURIError: if the plugin does not have it
+    """
+    retrieve = source or plugin_host.plugins().retrieve
     return {
         **datasets.stored(uri),
         "type": "dataset",

@@ -1,5 +1,6 @@
 """The ``flask`` commands. Each parses, calls the catalog, commits once, and says what happened."""
 
+from dservercore.cli.adoption import adopt_command
 from dservercore.cli.base_uris import (
     add_base_uri,
     base_uri_cli,
@@ -27,6 +28,7 @@ adapt_flask_migrate()
 
 __all__ = [
     "add_base_uri",
+    "adopt_command",
     "base_uri_cli",
     "config_cli",
     "config_show",

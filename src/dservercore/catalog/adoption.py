@@ -1,0 +1,151 @@
+"""Taking over a database that the original server made: its rows stay, and get what they lack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import delete, func, inspect, select, table
+
+from dservercore import db, plugin_host, plugin_writes
+from dservercore.catalog import datasets, metadata, summary
+from dservercore.db import sql_db
+from dservercore.errors import ConflictError, UnknownURIError
+from dservercore.models import BaseURI, Dataset, DatasetTag, SummaryCount, User
+from dservercore.plugin_api import RetrieveABC
+
+_THEIRS = ("user", "base_uri", "dataset", "search_permissions", "register_permissions")
+_BATCH = 200  # datasets that share one commit
+
+Progress = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What there is to take over, and what that changes in the SQL database."""
+
+    revision: str | None  # None: without migrations, or with none run
+    users: int
+    base_uris: int
+    datasets: int
+    new_tables: list[str]
+    new_columns: list[str]
+
+
+def plan() -> Plan | None:
+    """Return what there is to do; None if nothing is.
+
+    :raises ConflictError: if the database was not made by the original server
+    """
+    inspector = inspect(sql_db.engine)
+    tables = set(inspector.get_table_names())
+    lacking = [name for name in _THEIRS if name not in tables]
+    if lacking:
+        raise ConflictError(f"This is no database of the original server: it has no table {lacking[0]!r}")
+    revision = db.current_revision()
+    if revision in db.known_revisions() and not _is_unfinished():
+        return None
+    new_columns = []
+    for model in (User, BaseURI, Dataset):
+        there = {column["name"] for column in inspector.get_columns(model.__tablename__)}
+        new_columns += [
+            f"{model.__tablename__}.{c.name}" for c in model.__table__.columns if c.name not in there
+        ]
+    return Plan(
+        revision,
+        _number(User.__table__),
+        _number(BaseURI.__table__),
+        number_of_datasets(),
+        sorted(sql_db.metadata.tables.keys() - tables),
+        new_columns,
+    )
+
+
+def _number(counted: Any) -> int:
+    return sql_db.session.execute(select(func.count()).select_from(counted)).scalar_one()
+
+
+def _is_unfinished() -> bool:
+    """Return whether the tables are ours and the rest of the take-over is still to be done."""
+    counted = select(func.coalesce(func.sum(SummaryCount.datasets), 0)).where(SummaryCount.kind == "base_uri")
+    return sql_db.session.execute(counted).scalar_one() != number_of_datasets()
+
+
+def number_of_datasets() -> int:
+    """Return how many datasets there are."""
+    return _number(Dataset.__table__)
+
+
+def forget_revision() -> None:
+    """Let the migrations begin at the first one, which leaves tables and rows that are there as they are."""
+    revision = db.current_revision()
+    if revision is not None and revision not in db.known_revisions():
+        sql_db.session.execute(delete(table("alembic_version")))
+        db.commit()
+
+
+def complete(told: Progress) -> list[str]:
+    """Read the tags of all datasets from the retrieve plugin, and count what the summaries tell.
+
+    Return the URIs of the datasets that the retrieve plugin does not have. One transaction, left to the caller.
+
+    :param told: called after each dataset
+    """
+    retrieve = plugin_host.plugins().retrieve
+    undescribed = []
+    db.begin_write()
+    for dataset_id, uri in _all_datasets():
+        tags: tuple[str, ...] = ()
+        try:
+            retrieve.get_readme(uri)
+            if not retrieve.shares_sql_session:
+                tags = tuple(dict.fromkeys(retrieve.get_tags(uri)))
+        except UnknownURIError:
+            undescribed.append(uri)
+        sql_db.session.execute(delete(DatasetTag).where(DatasetTag.dataset_id == dataset_id))
+        datasets.write_tags(dataset_id, (), tags)
+        told()
+    summary.recount()
+    return undescribed
+
+
+def count() -> None:
+    """Count what the summaries tell, of datasets whose tags are not known yet."""
+    db.begin_write()
+    summary.recount()
+
+
+def copy_documents(source: RetrieveABC, told: Progress) -> list[str]:
+    """Register every dataset in the search and retrieve plugins in use, with its description from another one.
+
+    Commits after each batch. It may be interrupted, and repeated. Return the URIs of the datasets that *source* does
+    not have.
+
+    :param told: called after each dataset
+    """
+    missing = []
+    for number, (_, uri) in enumerate(_all_datasets(), start=1):
+        db.begin_write()
+        try:
+            document = metadata.document_of(uri, source)
+        except UnknownURIError:
+            missing.append(uri)
+        else:
+            tags = list(dict.fromkeys(document["tags"]))
+            registered = datasets.find_registered(uri)
+            if registered:  # nobody has deleted it meanwhile
+                datasets.write_tags(registered.id, registered.counted.tags, tuple(tags))
+                summary.count_change(registered.counted, registered.counted.with_tags(tags))
+                sql_db.session.flush()
+                plugin_writes.register({**document, "tags": tags})
+        told()
+        if number % _BATCH == 0:
+            db.commit()
+    db.commit()
+    return missing
+
+
+def _all_datasets() -> Iterator[tuple[int, str]]:
+    rows = sql_db.session.execute(select(Dataset.id, Dataset.uri).order_by(Dataset.id)).all()
+    yield from ((row.id, row.uri) for row in rows)
