@@ -8,7 +8,7 @@ import marshmallow
 import pytest
 from sqlalchemy import delete, inspect
 
-from dservercore import create_app, sql_db, utils
+from dservercore import create_app, sql_db, utils, utils_auth
 from dservercore.dataset_info import DATASET_KEYS
 from dservercore.sql_models import (
     BaseURI,
@@ -79,6 +79,36 @@ def test_models_have_dictionaries(beans):
     assert set(utils.get_dataset_obj(beans[0]).as_dict()) == set(DATASET_KEYS)
     assert User.query.filter_by(username=CHAMPION).one().as_dict() == utils.get_user_info(CHAMPION)
     assert BaseURI.query.filter_by(base_uri=BLUE).one().as_dict() == utils.get_permission_info(BLUE)
+
+
+def test_a_dataset_that_a_plugin_adds_is_listed_and_counted(context):
+    info = dataset_info(size_in_bytes=7)
+    sql_db.session.add(utils.create_dataset_obj_from_admin_metadata(info))
+    sql_db.session.rollback()
+    assert utils.list_datasets_by_user(CHAMPION) == []
+    sql_db.session.add(utils.create_dataset_obj_from_admin_metadata(info))
+    sql_db.session.commit()
+    assert [dataset.uri for dataset in utils.list_datasets_by_user(CHAMPION)] == [info["uri"]]
+    assert utils.summary_of_datasets_by_user(CHAMPION)["size_in_bytes_per_creator"] == {"olga": 7}
+    utils.register_dataset(info)
+    assert utils.summary_of_datasets_by_user(CHAMPION)["number_of_datasets"] == 1
+    utils.delete_dataset(info["uri"])
+    assert utils.summary_of_datasets_by_user(CHAMPION)["number_of_datasets"] == 0
+
+
+def test_permissions_and_users_may_be_changed_through_the_models(context):
+    user, base_uri = utils.get_user_obj(READER), utils.get_base_uri_obj(RED)
+    base_uri.register_users.append(user)
+    user.search_base_uris.remove(base_uri)
+    sql_db.session.add(User(username="doc", is_admin=True))
+    sql_db.session.commit()
+    assert utils_auth.may_register(READER, RED) is True
+    assert utils_auth.may_search(READER, RED) is False
+    assert utils_auth.has_admin_rights("doc") is True
+    sql_db.session.delete(user)
+    sql_db.session.commit()
+    assert utils.user_exists(READER) is False
+    assert utils.get_permission_info(RED)["users_with_register_permissions"] == [CHAMPION]
 
 
 DELETIONS = {

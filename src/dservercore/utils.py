@@ -520,7 +520,7 @@ def delete_dataset(uri: str) -> str:
 
 
 def create_dataset_obj_from_admin_metadata(admin_metadata: Mapping[str, Any]) -> Dataset:
-    """Return a dataset that is not stored; :func:`register_dataset_admin_metadata` stores one.
+    """Return a dataset that is not stored; :func:`register_dataset_admin_metadata` stores one, and so does a session.
 
     :raises UnknownBaseURIError: if its base URI is not registered
     """

@@ -12,7 +12,7 @@ from sqlalchemy import event, inspect, select
 from sqlalchemy.orm import ORMExecuteState, Session, joinedload
 
 from dservercore import db, plugin_host, plugin_writes
-from dservercore.catalog import base_uris, datasets
+from dservercore.catalog import base_uris, datasets, summary
 from dservercore.dataset_info import checked, checked_upload
 from dservercore.date_utils import (
     extract_created_at_as_datetime,
@@ -154,11 +154,13 @@ def watch_deletions() -> None:
     """From now on, delete from every store what is deleted through the model :class:`Dataset`.
 
     That is ``session.query(Dataset).filter(...).delete()``, ``session.execute(delete(Dataset)...)`` and
-    ``session.delete(dataset)``. The published notification plugin does the first.
+    ``session.delete(dataset)``. The published notification plugin does the first. And count what is added with
+    ``session.add(dataset)``, which is nowhere but in its row.
     """
     if not event.contains(sql_db.session, "do_orm_execute", _before_bulk_deletion):
         event.listen(sql_db.session, "do_orm_execute", _before_bulk_deletion)
         event.listen(sql_db.session, "before_flush", _before_flush)
+        event.listen(sql_db.session, "after_flush", _after_flush)
 
 
 def _before_bulk_deletion(state: ORMExecuteState) -> None:
@@ -171,6 +173,12 @@ def _before_bulk_deletion(state: ORMExecuteState) -> None:
 
 def _before_flush(session: Session, _context: Any, _instances: Any) -> None:
     _clear([row.uri for row in session.deleted if isinstance(row, Dataset)])
+
+
+def _after_flush(session: Session, _context: Any) -> None:
+    for row in session.new if plugin_host.is_at_home() else ():
+        if isinstance(row, Dataset):
+            summary.count_change(None, summary.Counted.of(row, tags=()))
 
 
 def _clear(uris: Iterable[str]) -> None:
