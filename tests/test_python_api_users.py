@@ -171,7 +171,7 @@ def test_a_base_uri_is_the_same_with_a_slash_at_its_end_and_a_directory_by_its_p
         assert utils.list_base_uris() == []
 
 
-@pytest.mark.parametrize("base_uri", ["", None, 5, "s3://", "s3://a?b", "s3://a\nb"])
+@pytest.mark.parametrize("base_uri", ["", None, 5, "  ", "/tmp/a?b", "s3://", "s3://a?b", "s3://a\nb"])
 def test_what_is_no_base_uri_is_not_registered(base_uri):
     with pytest.raises(ValidationError):
         utils.register_base_uri(base_uri)

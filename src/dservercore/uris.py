@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 from urllib.parse import urlparse
+
+from dtoolcore.utils import sanitise_uri
 
 from dservercore.errors import invalid
 
 MAX_LENGTH = 1024
 
+_HAS_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 # What is left of ``s3://`` when a proxy has merged the slashes.
 _MERGED = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/(?!/)")
@@ -45,6 +49,23 @@ def _sanitise(uri: str) -> str:
     # the standard library then drops line breaks, and the slashes of symlink:///a.
     scheme = _SCHEME.match(uri)
     return scheme.group().lower() + _EMPTY_PART.sub("", uri[scheme.end() :]) if scheme else uri
+
+
+def uri_of_location(text: str) -> str:
+    """Return the URI, without a slash at its end, of a base URI or dataset that is given by its URI or by its path.
+
+    A path stands for ``file://<host name><absolute path>``, as dtool writes it.
+
+    :raises ValueError: for what is neither
+    """
+    if not text.strip() or _CONTROL.search(text):  # urllib drops some of them without a word
+        raise ValueError(f"{text!a} is empty or has control characters.")
+    if _HAS_SCHEME.match(text):
+        return sanitise_uri(text).rstrip("/")
+    # dtool takes what follows one of these characters for another part of the URI.
+    if set("?#") & set(text):
+        raise ValueError("dtool cannot address a directory with ? or # in its path.")
+    return f"file://{socket.gethostname()}{os.path.abspath(text)}".rstrip("/")
 
 
 def parent(uri: str) -> str:

@@ -19,7 +19,6 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 import orjson
-from dtoolcore.utils import sanitise_uri
 from flask import current_app
 from flask_smorest.pagination import PaginationParameters
 
@@ -47,7 +46,7 @@ from dservercore.models import BaseURI, Dataset, User
 from dservercore.plugin_host import versions as versions_to_dict
 from dservercore.scope import Actor, Grant, Scope
 from dservercore.sort import SortParameters
-from dservercore.uris import uri_to_url_suffix, url_suffix_to_uri
+from dservercore.uris import uri_of_location, uri_to_url_suffix, url_suffix_to_uri
 
 __all__ = [
     "DATASET_INFO_REQUIRED_KEYS",
@@ -103,9 +102,6 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
-
-# What the standard library drops from a URI without a word.
-_DROPPED = frozenset("\t\r\n")
 
 _LIST_FILTERS = frozenset({"creator_usernames", "base_uris", "uuids", "tags", "uploaded_by"})
 
@@ -268,9 +264,10 @@ def register_base_uri(base_uri: str) -> None:
     :raises ConflictError: if it is registered already
     :raises ValidationError: if it is none
     """
-    if not base_uri or not isinstance(base_uri, (str, os.PathLike)):
+    place = _stored_form(base_uri)
+    if not isinstance(place, str):
         raise invalid("base_uri", "must be a URI, or the path of a directory")
-    base_uris.add_base_uri(_stored_form(base_uri))
+    base_uris.add_base_uri(place)
 
 
 @_ends_transaction
@@ -307,11 +304,15 @@ def register_permissions(base_uri: str, permissions: Mapping[str, Any]) -> None:
 
 
 def _stored_form(base_uri: str | os.PathLike[str]) -> str:
-    """Return a base URI, or the directory of this host that a path names, in the form in which it is registered."""
+    """Return a base URI, or the directory of this host that a path names, in the form in which it is registered.
+
+    What is neither comes back as it is, and is registered nowhere.
+    """
     place = os.fspath(base_uri) if isinstance(base_uri, os.PathLike) else base_uri
-    if not place or not _DROPPED.isdisjoint(place):
+    try:
+        return uri_of_location(place)
+    except (AttributeError, ValueError):
         return place
-    return sanitise_uri(place).rstrip("/")
 
 
 def _texts(given: Mapping[str, Any], field: str) -> list[str]:

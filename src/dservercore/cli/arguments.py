@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import socket
 from datetime import datetime, timedelta
 from typing import Any
 
 import click
-from dtoolcore.utils import sanitise_uri
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")  # urllib drops some of them without a word
+from dservercore.uris import uri_of_location
+
 _DURATION = re.compile(r"([0-9]+) ?([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -23,24 +21,10 @@ class Location(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the URI without a slash at its end."""
-        if not value.strip() or _CONTROL.search(value):
-            self.fail(f"{value!a} is empty or has control characters.", param, ctx)
         try:
-            uri = sanitise_uri(value) if _has_scheme(value) else _uri_of_path(value)
+            return uri_of_location(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
-        return uri.rstrip("/")
-
-
-def _has_scheme(text: str) -> bool:
-    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", text) is not None
-
-
-def _uri_of_path(path: str) -> str:
-    # As dtool writes it. dtool takes what follows one of these characters for another part of the URI.
-    if set("?#") & set(path):
-        raise ValueError("dtool cannot address a directory with ? or # in its path.")
-    return f"file://{socket.gethostname()}{os.path.abspath(path)}"
 
 
 class Duration(click.ParamType):
