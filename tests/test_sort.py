@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import flask_smorest
 import pytest
 from flask import Flask, jsonify
 from flask.views import MethodView
@@ -189,6 +190,24 @@ class TestRequest:
     def test_attributes_of_the_mixin(self):
         assert SortMixin.SORT_HEADER_NAME == "X-Sort"
         assert isinstance(SortMixin.SORT_ARGUMENTS_PARSER, CommaSeparatedListFlaskParser)
+
+    def test_any_blueprint_can_have_the_mixin(self):
+        class Mixed(flask_smorest.Blueprint, SortMixin):
+            pass
+
+        app = Flask("mixed")
+        app.config.update(API_TITLE="Mixed", API_VERSION="1", OPENAPI_VERSION="3.0.2")
+        blp = Mixed("mixed", __name__)
+
+        @blp.route("/")
+        @blp.sort(sort="-x")
+        @blp.response(200)
+        def view(sort_parameters):
+            return sort_parameters.order
+
+        Api(app).register_blueprint(blp)
+        answer = app.test_client().get("/")
+        assert (answer.json, json.loads(answer.headers["X-Sort"])) == ({"x": -1}, {"sort": {"x": -1}})
 
     def test_attributes_can_be_of_ones_own(self):
         class Semicolons(CommaSeparatedListFlaskParser):

@@ -268,9 +268,13 @@ def _as_timestamp(value: Any) -> float | None:
 
 
 def generate_dataset_info(dataset: Any, base_uri: str) -> dict[str, Any]:
-    """Return the document of a frozen dtool dataset, read from its storage.
+    """Return the document of a frozen dtool dataset, read from its storage: what a registration takes.
+
+    That is its administrative metadata, with times in seconds since the epoch, and ``uri``, ``base_uri``, ``readme``,
+    ``manifest``, ``annotations``, ``tags``, ``number_of_items`` and ``size_in_bytes``.
 
     :param dataset: ``dtoolcore.DataSet``
+    :param base_uri: the base URI of the dataset, as it is registered
     """
     manifest = dataset._manifest  # dtoolcore has no public way to the whole manifest
     return {
