@@ -17,7 +17,7 @@ from flask import Flask
 from flask_jwt_extended import create_access_token
 
 from dservercore import create_app
-from dservercore.keys import generate_key_pair
+from dservercore.keys import PRIVATE_KEY_NAME, PUBLIC_KEY_NAME, generate_key_pair
 
 START_SECONDS = 60
 APPLICATION = "dservercore:create_app()"
@@ -82,7 +82,9 @@ class LiveServer:
         self._options = ["--workers", str(workers), "--threads", str(threads), *options]
         self._process: subprocess.Popen[str] | None = None
         self._tokens: dict[str, str] = {}
-        private, public = generate_key_pair(data_dir)
+        private, public = data_dir / PRIVATE_KEY_NAME, data_dir / PUBLIC_KEY_NAME
+        if not private.exists():  # else it is an installation that somebody else has made
+            generate_key_pair(data_dir)
         upgraded = self.flask("db", "upgrade")
         assert upgraded.returncode == 0, upgraded.stderr
         self.app: Flask = create_app(

@@ -207,10 +207,10 @@ def known_revisions() -> set[str]:
     return {script.revision for script in scripts.walk_revisions()}
 
 
-def require_upgraded() -> None:
-    """Pass if the database has the tables that this version works with.
+def known_revision() -> str | None:
+    """Return the migration that the database is at; None if none has run on it.
 
-    :raises ConfigurationError: if it cannot be opened, or ``flask db upgrade`` has to run first
+    :raises ConfigurationError: if it cannot be opened, or is at a revision of another program or version
     """
     revision = current_revision()
     if revision is not None and revision not in known_revisions():
@@ -218,7 +218,15 @@ def require_upgraded() -> None:
             f"The database is at revision {revision}, which is none of this version."
             " If the original server made it, `flask adopt` takes it over"
         )
-    if revision != ScriptDirectory(str(migrations_directory())).get_current_head():
+    return revision
+
+
+def require_upgraded() -> None:
+    """Pass if the database has the tables that this version works with.
+
+    :raises ConfigurationError: if it cannot be opened, or ``flask db upgrade`` has to run first
+    """
+    if known_revision() != ScriptDirectory(str(migrations_directory())).get_current_head():
         raise ConfigurationError("The database is not up to date: run `flask db upgrade` first")
 
 

@@ -36,4 +36,4 @@ def test_settings_are_shown_and_secrets_are_not(app: Flask, flask: CommandLine) 
 def test_a_wrong_setting_ends_in_one_line(installation: Installation) -> None:
     said = installation.fail("config", "show", DSERVER_SEARCH_PLUGIN="none")
     assert "DSERVER_SEARCH_PLUGIN" in said
-    assert "installed: sql" in said
+    assert "installed: mongo, sql" in said

@@ -62,7 +62,7 @@ def _upgrade(theirs: Callback, **options: Any) -> None:
         _in_one_line(theirs, **options)
         return
     with errors_in_one_line():
-        before = db.current_revision()
+        before = db.known_revision()
         _in_one_line(theirs, **options)
         say(f"Database: {_since(before)}", err=True)
 
@@ -72,7 +72,7 @@ _OURS: dict[str, Callback] = {"init": _explain, "migrate": _explain, "upgrade": 
 
 def upgrade_database() -> str:
     """Bring the tables up to date; return in words what that changed."""
-    before = db.current_revision()
+    before = db.known_revision()
     _in_one_line(flask_migrate.upgrade)
     return _since(before)
 

@@ -1,0 +1,303 @@
+"""An installation of the original server, made for real, becomes one of ours: rows, documents, answers."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import gzip
+import json
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import time
+import uuid
+import venv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pymongo
+import pytest
+import requests
+import yaml
+
+from dservercore.keys import generate_key_pair
+from ecosystem.published import _pip
+from live_server import LiveServer, flask, free_port
+from mongod import Mongod
+
+CORPUS = Path(__file__).parents[3] / "shared" / "corpus" / "open-data-registry.jsonl.gz"
+NUMBER = 60
+
+# What its last release needs in order to start.
+ORIGINAL = [
+    *["dservercore==0.22.0", "flask<3", "flask-smorest==0.42.3", "marshmallow<4", "flask-marshmallow<1.3"],
+    *[
+        "marshmallow-sqlalchemy<1.2",
+        "dserver-search-plugin-mongo==0.4.2",
+        "dserver-retrieve-plugin-mongo==0.4.2",
+    ],
+    *["gunicorn", "cryptography"],
+]
+
+pytestmark = pytest.mark.skipif(not CORPUS.exists(), reason=f"the corpus is not at {CORPUS}")
+
+
+@pytest.fixture(scope="session")
+def original(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The interpreter of an environment with the original server."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    folder = folder / "original"
+    folder.mkdir(exist_ok=True)
+    python = str(folder / "venv" / "bin" / "python")
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "installed").exists():
+            venv.create(folder / "venv", with_pip=True)
+            _pip(python, "install", *ORIGINAL)
+            (folder / "installed").touch()
+    return python
+
+
+class Original:
+    """An installation of the original server, with users and datasets that came through its command line and API."""
+
+    def __init__(self, folder: Path, python: str, mongod: Mongod, database: str):
+        self.folder = folder
+        private, public = generate_key_pair(folder)
+        self.settings = {
+            "SQLALCHEMY_DATABASE_URI": f"sqlite:///{folder / 'app.db'}",
+            "JWT_PRIVATE_KEY_FILE": str(private),
+            "JWT_PUBLIC_KEY_FILE": str(public),
+        }
+        for kind in ("SEARCH", "RETRIEVE"):
+            self.settings |= {f"{kind}_MONGO_URI": mongod.uri, f"{kind}_MONGO_DB": database}
+            self.settings[f"{kind}_MONGO_COLLECTION"] = "datasets"
+        self.python = python
+        for command in ("init", "migrate", "upgrade"):
+            self.run("db", command)
+        self.run("user", "add", "carl")
+        self.run("user", "add", "--is_admin", "ada")
+        for base_uri in ("s3://red", "s3://blue"):
+            self.run("base_uri", "add", base_uri)
+            self.run("user", "register_permission", "carl", base_uri)
+        self.run("user", "search_permission", "carl", "s3://red")
+        self.token = self.run("user", "token", "carl", "--last-forever").strip()
+        self.datasets = [document(*entry) for entry in enumerate(descriptions())]
+        self._register()
+
+    def run(self, *arguments: str) -> str:
+        done = flask(self.folder, *arguments, python=self.python, **self.settings)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def _register(self) -> None:
+        port = free_port()
+        environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder), **self.settings}
+        command = [self.python, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "dservercore:create_app()"]
+        with (self.folder / "original.log").open("w") as log:
+            server = subprocess.Popen(command, env=environment, cwd=self.folder, stdout=log, stderr=log)
+        address = f"http://127.0.0.1:{port}"
+        session = requests.Session()
+        session.headers["Authorization"] = f"Bearer {self.token}"
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                session.get(f"{address}/config/health", timeout=5)
+                break
+            except requests.ConnectionError:
+                assert time.monotonic() < deadline, (self.folder / "original.log").read_text()
+                time.sleep(0.1)
+        for info in self.datasets:
+            answer = session.put(f"{address}/uris/{info['uri']}", json=info, timeout=60)
+            assert answer.status_code == 201, answer.text
+        server.terminate()
+        server.wait(timeout=30)
+
+
+def descriptions() -> list[dict[str, Any]]:
+    with gzip.open(CORPUS, "rt", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines][:NUMBER]
+
+
+def document(number: int, entry: dict[str, Any]) -> dict[str, Any]:
+    """Return what a client of the original sends."""
+    base_uri = ["s3://red", "s3://blue"][number % 2]
+    identifier = str(uuid.uuid5(uuid.NAMESPACE_URL, entry["slug"]))
+    tags = [
+        re.sub(r"[^0-9A-Za-z._-]+", "-", str(tag))
+        for tag in yaml.safe_load(entry["readme"]).get("Tags") or []
+    ]
+    item = {
+        "relpath": f"raw/U{number:05d}.3.rev.1.bt2",
+        "hash": "x",
+        "size_in_bytes": number,
+        "utc_timestamp": 1.5,
+    }
+    return {
+        "uuid": identifier,
+        "base_uri": base_uri,
+        "uri": f"{base_uri}/{identifier}",
+        "name": entry["slug"][:80],
+        "type": "dataset",
+        "readme": entry["readme"],
+        "manifest": {
+            "items": {f"{number:040x}": item},
+            "hash_function": "md5sum_hexdigest",
+            "dtoolcore_version": "3.18.2",
+        },
+        "creator_username": "olga",
+        "frozen_at": "1537916653.7",
+        "created_at": "1537802877.62",
+        "annotations": {"soil": "loam", "number": number},
+        "tags": list(dict.fromkeys(tags)),
+        "number_of_items": 1,
+        "size_in_bytes": number,
+    }
+
+
+@pytest.fixture(scope="module")
+def made(original: str, mongod: Mongod, tmp_path_factory: pytest.TempPathFactory) -> Original:
+    """The installation, as the original leaves it."""
+    return Original(tmp_path_factory.mktemp("original"), original, mongod, f"original_{uuid.uuid4().hex}")
+
+
+@pytest.fixture
+def found(made: Original, mongod: Mongod, tmp_path: Path) -> Iterator[Original]:
+    """A copy of it, for one test."""
+    copy = Original.__new__(Original)
+    copy.__dict__.update(made.__dict__)
+    copy.folder = tmp_path / "copy"
+    shutil.copytree(made.folder, copy.folder)
+    database = f"original_{uuid.uuid4().hex}"
+    copy.settings = {
+        **made.settings,
+        "SQLALCHEMY_DATABASE_URI": f"sqlite:///{copy.folder / 'app.db'}",
+        "SEARCH_MONGO_DB": database,
+        "RETRIEVE_MONGO_DB": database,
+    }
+    with pymongo.MongoClient(mongod.uri) as client:
+        documents = client[made.settings["SEARCH_MONGO_DB"]]["datasets"]
+        there = client[database]["datasets"]
+        there.create_index([("$**", pymongo.TEXT)])
+        there.insert_many(list(documents.find()))
+        yield copy
+        client.drop_database(database)
+
+
+class Adopted(LiveServer):
+    """Our server on what the original left."""
+
+    def __init__(self, found: Original, **plugins: str):
+        self.token = found.token
+        super().__init__(found.folder, settings={**found.settings, **plugins})
+
+    def get(self, path: str) -> Any:
+        answer = requests.get(
+            self.address + path, headers={"Authorization": f"Bearer {self.token}"}, timeout=60
+        )
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+
+MONGO = {"DSERVER_SEARCH_PLUGIN": "mongo", "DSERVER_RETRIEVE_PLUGIN": "mongo"}
+
+
+def adopt(found: Original, *options: str, **plugins: str) -> subprocess.CompletedProcess[str]:
+    return flask(found.folder, "adopt", *options, **{**found.settings, **plugins})
+
+
+def test_nothing_is_changed_before_the_plan_is_confirmed(found: Original) -> None:
+    before = content(found)
+    for command in (["user", "list"], ["db", "upgrade"], ["dataset", "list"]):
+        refused = flask(found.folder, *command, **{**found.settings, **MONGO})
+        assert refused.returncode == 1
+        assert "`flask adopt` takes it over" in refused.stderr
+    shown = adopt(found, **MONGO)
+    assert shown.returncode == 1
+    assert f"2 users, 2 base URIs, {NUMBER} datasets" in shown.stdout
+    assert "--yes" in shown.stderr
+    assert content(found) == before
+
+
+def content(found: Original) -> list[str]:
+    with contextlib.closing(sqlite3.connect(found.folder / "app.db")) as connection:
+        return list(connection.iterdump())
+
+
+@pytest.mark.parametrize(
+    ("options", "plugins"),
+    [((), MONGO), (("--documents-from", "mongo"), {})],
+    ids=["documents stay in MongoDB", "documents are copied into SQL"],
+)
+def test_everything_is_there_afterwards(
+    found: Original, options: tuple[str, ...], plugins: dict[str, str]
+) -> None:
+    done = adopt(found, "--yes", *options, **plugins)
+    assert done.returncode == 0, done.stderr
+    assert f"Adopted {NUMBER} datasets" in done.stderr
+    assert "without a description" not in done.stderr
+    again = adopt(found, "--yes", **plugins)
+    assert again.returncode == 0
+    assert "Nothing to do" in again.stderr
+
+    users = json.loads(flask(found.folder, "user", "list", **{**found.settings, **plugins}).stdout)
+    assert [(u["username"], u["is_admin"]) for u in users] == [("carl", False), ("ada", True)]
+    assert users[0]["search_permissions_on_base_uris"] == ["s3://red"]
+    assert users[0]["register_permissions_on_base_uris"] == ["s3://blue", "s3://red"]
+
+    live = Adopted(found, **plugins)
+    live.start()
+    red = [info for info in found.datasets if info["base_uri"] == "s3://red"]
+    listed = live.get("/uris?page_size=100")
+    assert {d["uri"]: (d["name"], d["frozen_at"]) for d in listed} == {
+        info["uri"]: (info["name"], 1537916653.7) for info in red
+    }
+    for info in red[:5]:
+        assert live.get(f"/readmes/{info['uri']}") == {"readme": info["readme"]}
+        assert live.get(f"/manifests/{info['uri']}") == info["manifest"]
+        assert live.get(f"/annotations/{info['uri']}") == {"annotations": info["annotations"]}
+        assert live.get(f"/tags/{info['uri']}") == {"tags": info["tags"]}
+        for text in (
+            info["uuid"],
+            info["manifest"]["items"].popitem()[1]["relpath"],
+            f'"{info["name"]}" loam',
+        ):
+            assert [d["uri"] for d in live.get(f"/uris?free_text={text}")] == [info["uri"]]
+        assert [d["uri"] for d in live.get(f"/uris?uuids={info['uuid']}")] == [info["uri"]]
+    summary = live.get("/me/summary")
+    assert summary["number_of_datasets"] == len(red)
+    assert summary["total_size_in_bytes"] == sum(info["size_in_bytes"] for info in red)
+    assert summary["tags"] == sorted({tag for info in red for tag in info["tags"]})
+
+    info = red[0]
+    headers = {"Authorization": f"Bearer {live.token}"}
+    assert requests.post(f"{live.address}/tags/{info['uri']}/new", headers=headers, timeout=60).json() == {
+        "tags": [*info["tags"], "new"]
+    }
+    assert [d["uri"] for d in live.get("/uris?tags=new")] == [info["uri"]]
+    assert (
+        requests.delete(f"{live.address}/uris/{info['uri']}", headers=headers, timeout=60).status_code == 200
+    )
+    assert live.get(f"/uris?uuids={info['uuid']}") == []
+    live.stop()
+
+
+def test_datasets_without_a_document_are_named(found: Original, mongod: Mongod) -> None:
+    uri = found.datasets[0]["uri"]
+    with pymongo.MongoClient(mongod.uri) as client:
+        client[found.settings["SEARCH_MONGO_DB"]]["datasets"].delete_one({"uri": uri})
+    done = adopt(found, "--yes", **MONGO)
+    assert done.returncode == 0
+    assert "1 dataset without a description" in done.stderr
+    assert uri in done.stderr
+
+
+def test_what_is_no_database_of_the_original_is_left_alone(tmp_path: Path) -> None:
+    refused = flask(tmp_path, "adopt", "--yes", SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path / 'new.db'}")
+    assert refused.returncode == 1
+    assert refused.stderr == "This is no database of the original server: it has no table 'user'\n"
