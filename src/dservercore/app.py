@@ -20,7 +20,7 @@ from dservercore.api.errors import JSONErrorApi, init_errors
 from dservercore.api.request_log import REQUEST_ID, init_request_log
 from dservercore.api.uris_in_paths import CONVERTERS, URIConverter
 from dservercore.config import read_environment, with_defaults
-from dservercore.db import init_databases, jwt, ma, require_upgraded
+from dservercore.db import close_connections, init_databases, jwt, ma, require_upgraded
 from dservercore.errors import ConfigurationError
 
 
@@ -54,6 +54,7 @@ def _create_app(test_config: Mapping[str, Any] | None) -> Flask:
     if test_config is None and _is_about_to_serve():
         with app.app_context():
             require_upgraded()
+            close_connections()  # gunicorn --preload forks now, and two processes must not share one
     return app
 
 

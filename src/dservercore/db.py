@@ -230,6 +230,12 @@ def require_upgraded() -> None:
         raise ConfigurationError("The database is not up to date: run `flask db upgrade` first")
 
 
+def close_connections() -> None:
+    """Close the connections to the SQL database that nobody uses at the moment; the next use makes new ones."""
+    sql_db.session.remove()
+    sql_db.engine.dispose()
+
+
 def reason(error: DBAPIError) -> str:
     """Return the first line of what the database said, without the statement and its parameters."""
     return str(error.orig).strip().partition("\n")[0]
