@@ -13,6 +13,12 @@ CHECKOUT = Path(__file__).parent.parent
 README = Walk(
     CHECKOUT / "README.rst",
     not_run={
+        (
+            "export DSERVER_SEARCH_PLUGIN=mongo\nexport DSERVER_RETRIEVE_PLUGIN=mongo\n"
+            "export SEARCH_MONGO_URI=mongodb://localhost:27017/\nexport SEARCH_MONGO_DB=dserver\n"
+            "export SEARCH_MONGO_COLLECTION=datasets\nexport RETRIEVE_MONGO_URI=mongodb://localhost:27017/\n"
+            "export RETRIEVE_MONGO_DB=dserver\nexport RETRIEVE_MONGO_COLLECTION=datasets"
+        ): "docs/how-to/use-mongodb.rst is walked",
         "make demo": "tests/test_demo.py runs the demo",
         "make test": "runs this test",
         "export SQLALCHEMY_DATABASE_URI=postgresql+psycopg2://user:password@host/database": "no such server here",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from mongod import Mongod
 from walking import Walk
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -97,6 +99,15 @@ WALKS = {
             'sqlite3 "$DSERVER_DATA_DIR/app.db" ".backup backup/app.db"': "the program may not be installed",
         },
     ),
+    "use-mongodb": Walk(
+        DOCS / "how-to" / "use-mongodb.rst",
+        before=f"{SERVER}{DATASETS}{INDEXED}",
+        not_run={
+            'pip install "dservercore[mongo]"': "it is installed",
+            "export SEARCH_MONGO_URI='mongodb://one,two,three/?replicaSet=rs'": "no replica set here",
+        },
+        substituted={"s3://my-bucket": "{home}/data/datasets"},
+    ),
     "write-a-plugin": Walk(
         DOCS / "how-to" / "write-a-plugin.rst",
         before=f"{SERVER}{DATASETS}{INDEXED}",
@@ -109,13 +120,18 @@ WALKS = {
 NOT_WALKED = {
     "run-in-production": "takes root, systemd and nginx",
     "move-to-postgresql": "takes a PostgreSQL server, and a search plugin for it",
+    "come-from-the-original": "takes an installation of the original: tests/ecosystem/test_original_database.py",
 }
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", WALKS)
-def test_commands_do_what_is_written(name: str, tmp_path: Path) -> None:
-    WALKS[name].go(tmp_path)
+def test_commands_do_what_is_written(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    walk = WALKS[name]
+    if name == "use-mongodb":
+        mongod: Mongod = request.getfixturevalue("mongod")
+        walk = replace(walk, substituted={**walk.substituted, "mongodb://localhost:27017/": mongod.uri})
+    walk.go(tmp_path)
 
 
 def test_every_guide_is_walked_or_has_a_reason() -> None:
