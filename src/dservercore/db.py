@@ -86,6 +86,11 @@ def _begin_immediate(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
+def locks_rows() -> bool:
+    """Return whether the database locks single rows for a writer, and not everything at once."""
+    return sql_db.session.get_bind().dialect.name != "sqlite"
+
+
 def sorts_by_code_point() -> bool:
     """Return whether the database sorts text as Python does, by code point, and not by the rules of a language."""
     return sql_db.session.get_bind().dialect.name == "sqlite"

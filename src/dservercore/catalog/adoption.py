@@ -133,7 +133,7 @@ def copy_documents(source: RetrieveABC, told: Progress) -> list[str]:
             missing.append(uri)
         else:
             tags = list(dict.fromkeys(document["tags"]))
-            registered = datasets.find_registered(uri)
+            registered = datasets.hold_registered(uri)
             if registered:  # nobody has deleted it meanwhile
                 datasets.write_tags(registered.id, registered.counted.tags, tuple(tags))
                 summary.count_change(registered.counted, registered.counted.with_tags(tags))

@@ -53,7 +53,15 @@ _TAGS_BY_URIS = (
     .select_from(_dataset.join(_dataset_tag, _dataset_tag.c.dataset_id == _dataset.c.id))
     .where(_dataset.c.uri.in_(_uris))
 )
-_BASE_URI_ID = select(_base_uri.c.id).where(_base_uri.c.base_uri == bindparam("base_uri"))
+# Who writes a dataset holds the row of its base URI, where the database has locks for rows: then what was read of the
+# dataset before stays true, and nobody waits for one who waits for him.
+_BASE_URI_ID = select(_base_uri.c.id).where(_base_uri.c.base_uri == bindparam("base_uri")).with_for_update()
+_BASE_URI_ID_OF = (
+    select(_base_uri.c.id)
+    .join(_dataset, _dataset.c.base_uri_id == _base_uri.c.id)
+    .where(_dataset.c.uri == bindparam("uri"))
+    .with_for_update(of=_base_uri)
+)
 _INSERT_TAGS = _dataset_tag.insert()
 _DELETE_TAGS = delete(_dataset_tag).where(_dataset_tag.c.dataset_id == bindparam("of_dataset"))
 
@@ -322,6 +330,13 @@ def find_registered(uri: str) -> Registered | None:
     )
 
 
+def hold_registered(uri: str) -> Registered | None:
+    """Return the same of a dataset that nobody else changes until this transaction ends."""
+    if db.locks_rows():
+        sql_db.session.execute(_BASE_URI_ID_OF, {"uri": uri})
+    return find_registered(uri)
+
+
 def _count_of(document: Mapping[str, Any], base_uri_id: int) -> summary.Counted:
     return summary.Counted(
         base_uri_id,
@@ -343,7 +358,7 @@ def delete_dataset(scope: Scope, uri: str) -> bool:
     :raises UnavailableError: if a plugin cannot reach its store
     """
     begin_write()
-    registered = find_registered(uri)
+    registered = hold_registered(uri)
     if registered is None:
         scope.require(uris.parent(uri))
         return False
@@ -359,7 +374,7 @@ def delete_all_in(base_uri_id: int) -> int:
         sql_db.session.execute(select(Dataset.uri).where(Dataset.base_uri_id == base_uri_id)).scalars().all()
     )
     for uri in found:
-        registered = find_registered(uri)
+        registered = hold_registered(uri)
         if registered:
             remove(registered)
     return len(found)

@@ -179,7 +179,7 @@ def _prune(gone: Iterable[str]) -> Iterator[Indexed]:
     pruned = []
     for uri in list(gone):  # looks at the storage, so before the write begins
         datasets.begin_write()
-        registered = datasets.find_registered(uri)
+        registered = datasets.hold_registered(uri)
         if registered:
             datasets.remove(registered)
             pruned.append(Indexed("pruned", uri))

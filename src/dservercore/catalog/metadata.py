@@ -142,7 +142,7 @@ def delete_annotation(scopes: Iterable[Scope], uri: str, name: str) -> dict[str,
 def _begin_edit(scopes: Iterable[Scope], uri: str) -> datasets.Registered:
     """Start the write; return what the dataset is before it, once every scope has let it pass."""
     datasets.begin_write()
-    registered = datasets.find_registered(uri)
+    registered = datasets.hold_registered(uri)
     for scope in scopes:
         if registered is None:
             scope.require(uris.parent(uri))

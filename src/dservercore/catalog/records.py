@@ -120,7 +120,7 @@ def put_admin_metadata(scope: Scope, admin_metadata: Mapping[str, Any]) -> str:
     document = checked({**_NO_DESCRIPTION, **admin_metadata, "tags": []})
     uploaded_by, uploaded_at = checked_upload(admin_metadata)
     db.begin_write()
-    registered = datasets.find_registered(document["uri"])
+    registered = datasets.hold_registered(document["uri"])
     document |= {
         "tags": registered.counted.tags if registered else (),
         "uploaded_by": uploaded_by,
@@ -133,7 +133,7 @@ def put_admin_metadata(scope: Scope, admin_metadata: Mapping[str, Any]) -> str:
 def delete_admin_metadata(uri: str) -> None:
     """Delete the row of a dataset and what hangs on it in the SQL database; no error if there is none."""
     db.begin_write()
-    registered = datasets.find_registered(uri)
+    registered = datasets.hold_registered(uri)
     if registered:
         plugin_writes.delete_from_sql(registered.former)
         datasets.remove_row(registered)
@@ -142,7 +142,7 @@ def delete_admin_metadata(uri: str) -> None:
 def delete(uri: str) -> None:
     """Delete a dataset from every store; no error if it is not registered."""
     datasets.begin_write()
-    registered = datasets.find_registered(uri)
+    registered = datasets.hold_registered(uri)
     if registered:
         datasets.remove(registered)
 
@@ -185,7 +185,7 @@ def _clear(uris: Iterable[str]) -> None:
     """Delete everything of these datasets but their rows, which the statement at hand deletes."""
     for uri in uris if plugin_host.is_at_home() else ():
         datasets.begin_write()
-        registered = datasets.find_registered(uri)
+        registered = datasets.hold_registered(uri)
         if registered:
             plugin_writes.delete(registered.former)
             datasets.uncount(registered)

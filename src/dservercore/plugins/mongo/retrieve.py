@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dservercore.errors import UnavailableError, UnknownURIError
 from dservercore.plugin_api import RetrieveABC
 from dservercore.plugins.mongo import documents, manifests, prepare
-from dservercore.plugins.mongo.connection import Connection, Document, have_one_collection
-from dservercore.plugins.mongo.edits import Editing, Update
+from dservercore.plugins.mongo.base import MongoPlugin
+from dservercore.plugins.mongo.connection import Document
+from dservercore.plugins.mongo.edits import Update
 from dservercore.plugins.mongo.writing import replace
 from dservercore.plugins.packing import parse_manifest
 
-if TYPE_CHECKING:
-    from flask import Flask
-    from pymongo import MongoClient
-    from pymongo.collection import Collection
-    from pymongo.database import Database
 
-
-class MongoRetrieve(Editing, RetrieveABC):
+class MongoRetrieve(MongoPlugin, RetrieveABC):
     """Keeps a document for each dataset in the collection that ``RETRIEVE_MONGO_COLLECTION`` names.
 
     Connects when it is first used. If the search plugin is the bundled one and has the same collection, that one
@@ -30,50 +24,9 @@ class MongoRetrieve(Editing, RetrieveABC):
     version_key = "dserver_retrieve_plugin_mongo"
 
     def __init__(self) -> None:
-        self.connection = Connection("RETRIEVE_MONGO", prepare.for_retrieval)
-        self._search_writes = False
-
-    def get_config(self) -> dict[str, str]:
-        """Return the settings ``RETRIEVE_MONGO_URI``, ``RETRIEVE_MONGO_DB`` and ``RETRIEVE_MONGO_COLLECTION``."""
-        return self.connection.settings_from(os.environ)
-
-    def get_config_secrets_to_obfuscate(self) -> list[str]:
-        """Return the names of the three settings."""
-        return self.connection.secrets
-
-    def init_app(self, app: Flask, *args: Any, **kwargs: Any) -> None:
-        """Take the settings; nothing is connected to yet.
-
-        :raises ConfigurationError: if a setting is missing or wrong
-        """
-        self.connection.configure(app.config)
-        self._search_writes = have_one_collection(app)
-
-    # -- Access for tools and tests
-
-    @property
-    def client(self) -> MongoClient[Document]:
-        """The client of this process."""
-        return self.connection.client
-
-    @property
-    def db(self) -> Database[Document]:
-        """The database."""
-        return self.connection.db
-
-    @property
-    def collection(self) -> Collection[Document]:
-        """The collection."""
-        return self.connection.collection
+        super().__init__("RETRIEVE_MONGO", prepare.for_retrieval)
 
     # -- Readiness
-
-    def require_available(self) -> None:
-        """Pass if the server answers.
-
-        :raises UnavailableError: if not
-        """
-        self.connection.ping()
 
     def ready(self) -> str | None:
         """Return None if the server answers, else what is wrong."""
@@ -91,7 +44,7 @@ class MongoRetrieve(Editing, RetrieveABC):
         :raises ValidationError: if MongoDB cannot hold it
         :raises UnavailableError: if it cannot be reached
         """
-        if self._search_writes:
+        if self.shares_collection:
             return
         uri = dataset_info["uri"]
         with self.connection.open() as collection:
@@ -110,9 +63,8 @@ class MongoRetrieve(Editing, RetrieveABC):
             manifests.forget(collection, uri)
 
     def _edit(self, uri: str, update: Update) -> None:
-        with (
-            self.connection.open() as collection
-        ):  # no harm is done where the search plugin has done it already
+        # No harm is done where the search plugin has done it already.
+        with self.connection.open() as collection:
             if not collection.update_one({"uri": uri}, update).matched_count:
                 raise UnknownURIError(f"No dataset is registered as {uri}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,23 +13,19 @@ from dservercore.errors import UnavailableError, UnknownURIError
 from dservercore.plugin_api import SearchABC
 from dservercore.plugins.index_document import annotation_columns, readme_columns, tag_words
 from dservercore.plugins.mongo import documents, index, manifests, prepare
+from dservercore.plugins.mongo.base import MongoPlugin
 from dservercore.plugins.mongo.connection import (
     SEARCH_MILLISECONDS,
-    Connection,
     Document,
-    have_one_collection,
 )
-from dservercore.plugins.mongo.edits import Editing, Update, also_setting
+from dservercore.plugins.mongo.edits import Update, also_setting
 from dservercore.plugins.mongo.query import Filter, filters_of, relevance_of, words_of
 from dservercore.plugins.mongo.writing import replace
 from dservercore.plugins.search_order import search_order
 
 if TYPE_CHECKING:
-    from flask import Flask
     from flask_smorest.pagination import PaginationParameters
-    from pymongo import MongoClient
     from pymongo.collection import Collection
-    from pymongo.database import Database
 
     from dservercore.sort import SortParameters
 
@@ -44,7 +39,7 @@ _OBJECT = {
 }
 
 
-class MongoSearch(Editing, SearchABC):
+class MongoSearch(MongoPlugin, SearchABC):
     """Keeps a document for each dataset, with its words, in the collection that ``SEARCH_MONGO_COLLECTION`` names.
 
     Connects when it is first used. If the retrieve plugin is the bundled one and has the same collection, there is
@@ -55,50 +50,9 @@ class MongoSearch(Editing, SearchABC):
     filters = frozenset({"free_text", "creator_usernames", "base_uris", "uuids", "tags", "uploaded_by"})
 
     def __init__(self) -> None:
-        self.connection = Connection("SEARCH_MONGO", prepare.for_search)
-        self._writes_for_both = False
-
-    def get_config(self) -> dict[str, str]:
-        """Return the settings ``SEARCH_MONGO_URI``, ``SEARCH_MONGO_DB`` and ``SEARCH_MONGO_COLLECTION``."""
-        return self.connection.settings_from(os.environ)
-
-    def get_config_secrets_to_obfuscate(self) -> list[str]:
-        """Return the names of the three settings."""
-        return self.connection.secrets
-
-    def init_app(self, app: Flask, *args: Any, **kwargs: Any) -> None:
-        """Take the settings; nothing is connected to yet.
-
-        :raises ConfigurationError: if a setting is missing or wrong
-        """
-        self.connection.configure(app.config)
-        self._writes_for_both = have_one_collection(app)
-
-    # -- Access for tools and tests
-
-    @property
-    def client(self) -> MongoClient[Document]:
-        """The client of this process."""
-        return self.connection.client
-
-    @property
-    def db(self) -> Database[Document]:
-        """The database."""
-        return self.connection.db
-
-    @property
-    def collection(self) -> Collection[Document]:
-        """The collection."""
-        return self.connection.collection
+        super().__init__("SEARCH_MONGO", prepare.for_search)
 
     # -- Readiness
-
-    def require_available(self) -> None:
-        """Pass if the server answers.
-
-        :raises UnavailableError: if not
-        """
-        self.connection.ping()
 
     def ready(self) -> str | None:
         """Return None if everything can be found, else what is wrong."""
@@ -123,11 +77,11 @@ class MongoSearch(Editing, SearchABC):
         with self.connection.open() as collection:
             document = documents.fields_of(dataset_info)
             document["_search"] = index.index_of(collection, dataset_info)
-            if self._writes_for_both:
+            if self.shares_collection:
                 document["_retrieve"] = manifests.store(collection, uri, dataset_info["manifest"])
             replace(collection, document)
             index.forget(collection, uri, but=document["_search"])
-            if self._writes_for_both:
+            if self.shares_collection:
                 manifests.forget(collection, uri, but=document["_retrieve"])
 
     def delete_dataset(self, uri: str) -> None:
@@ -138,7 +92,7 @@ class MongoSearch(Editing, SearchABC):
         with self.connection.open() as collection:
             collection.delete_one({"uri": uri})
             index.forget(collection, uri)
-            if self._writes_for_both:
+            if self.shares_collection:
                 manifests.forget(collection, uri)
 
     def _edit(self, uri: str, update: Update) -> None:
