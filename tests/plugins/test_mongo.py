@@ -156,6 +156,32 @@ def test_times_have_microseconds(together: Pair) -> None:
     assert found["created_at"] == 1536236399.19497
 
 
+def test_addresses_that_are_spelled_differently_may_be_of_one_collection(
+    mongod: Mongod, mongo_settings: dict[str, str]
+) -> None:
+    pair = Pair({**mongo_settings, "RETRIEVE_MONGO_URI": f"mongodb://localhost:{mongod.port}/"})
+    for readme in ("old", "new"):
+        pair.register(readme=readme, tags=["t"])
+        assert pair.find(readme, tags=["t"]) == ["name-1"]
+        assert pair.retrieve.get_readme(URI) == readme
+        assert pair.retrieve.get_manifest(URI) == manifest()
+    assert pair.collection.count_documents({}) == 1
+    assert pair.search.ready() is None
+    pair.close()
+
+
+def test_a_manifest_that_only_the_search_plugin_was_given_is_not_there(
+    mongo_settings: dict[str, str],
+) -> None:
+    pair = Pair({**mongo_settings, "RETRIEVE_MONGO_COLLECTION": "described"})
+    pair.register()
+    other = Pair(mongo_settings)
+    with pytest.raises(UnknownURIError):
+        other.retrieve.get_manifest(URI)
+    pair.close()
+    other.close()
+
+
 # -- Edits -----------------------------------------------------------------------------------------------------------
 
 
@@ -425,6 +451,15 @@ def test_a_lookup_examines_one_document(together: Pair, profile: Callable[[], li
     assert (step["docsExamined"], step["keysExamined"]) == (1, 1)
 
 
+def test_of_many_words_each_counts(together: Pair) -> None:
+    words = [f"w{n}x" for n in range(150)]
+    together.register(1, readme=" ".join(words))
+    together.register(2, readme=" ".join(words[1:]))
+    assert together.find(" ".join(words)) == ["name-1"]
+    assert together.find(" ".join(words[1:])) == ["name-1", "name-2"]
+    assert together.find(" ".join(words[:9]) + " -w140x") == []
+
+
 def test_a_rare_word_is_found_by_itself(together: Pair, profile: Callable[[], list[dict[str, Any]]]) -> None:
     assert together.find("rare") == ["name-7"]
     examined = [step["docsExamined"] for step in profile() if step["op"] == "query"]
@@ -522,9 +557,46 @@ def test_a_document_that_is_not_as_it_should_be_stops_nothing(
     pair = Pair(mongo_settings)
     assert len(pair.find()) == 2
     assert pair.find("old-2") == ["old-2"]
-    for getter in (pair.retrieve.get_readme, pair.retrieve.get_manifest_json):
-        getter(URI)
+    assert isinstance(pair.retrieve.get_readme(URI), str)
+    assert isinstance(pair.retrieve.get_manifest_json(URI), bytes)
+    assert isinstance(pair.retrieve.get_annotations(URI), dict)
+    assert isinstance(pair.retrieve.get_tags(URI), list)
     assert pair.search.ready() is None
+    pair.close()
+
+
+@pytest.mark.parametrize(
+    "nothing", [{"tags": None, "annotations": None}, {"tags": "text", "annotations": [1]}]
+)
+def test_what_is_no_list_and_no_object_can_be_edited(
+    old: Any, mongo_settings: dict[str, str], nothing: dict[str, Any]
+) -> None:
+    old.insert_one(original_document(1, **nothing))
+    pair = Pair(mongo_settings)
+    for plugin in (pair.search, pair.retrieve):
+        plugin.remove_tag(URI, "b")
+        plugin.add_tag(URI, "a")
+        plugin.delete_annotation(URI, "d")
+        plugin.set_annotation(URI, "c", "clay")
+    assert pair.retrieve.get_tags(URI) == ["a"]
+    assert pair.retrieve.get_annotations(URI) == {"c": "clay"}
+    assert pair.find("clay", tags=["a"]) == ["old-1"]
+    pair.close()
+
+
+def test_the_indexes_of_a_large_collection_are_made_beside_the_requests(
+    old: Any, mongo_settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare, "LARGE", 100)
+    old.insert_many([original_document(n, readme="beans") for n in range(1, 200)])
+    pair = Pair(mongo_settings)
+    assert len(pair.find()) == 199
+    deadline = time.monotonic() + 60
+    while pair.search.ready():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert len(pair.find("beans")) == 199
+    assert len(old.index_information()) == len(prepare.SEARCH_INDEXES) + 1
     pair.close()
 
 
@@ -594,6 +666,17 @@ def test_an_address_that_is_none_is_refused_in_one_line_without_the_password(add
         MongoRetrieve().init_app(app)
     assert "\n" not in refused.value.message
     assert "secret" not in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("DB", "my.db"), ("DB", "a b"), ("DB", "x" * 64), ("COLLECTION", "a..b"), ("COLLECTION", "a$b")],
+)
+def test_a_name_that_the_server_would_refuse_stops_the_start(name: str, value: str) -> None:
+    app = Flask("refused")
+    app.config.update({**mongo_plugins("mongodb://localhost/", "db"), f"SEARCH_MONGO_{name}": value})
+    with pytest.raises(ConfigurationError, match=f"SEARCH_MONGO_{name}"):
+        MongoSearch().init_app(app)
 
 
 def test_settings_have_the_defaults_of_the_original(monkeypatch: pytest.MonkeyPatch) -> None:

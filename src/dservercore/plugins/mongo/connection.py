@@ -20,6 +20,7 @@ from pymongo.errors import (
 from pymongo.errors import (
     ConnectionFailure,
     DocumentTooLarge,
+    InvalidName,
     OperationFailure,
     PyMongoError,
     ServerSelectionTimeoutError,
@@ -43,7 +44,7 @@ CLIENT_OPTIONS: dict[str, Any] = {
     "serverSelectionTimeoutMS": 3_000,
     "connectTimeoutMS": 3_000,
     # Not timeoutMS, which makes the driver try again until it is over, although nobody is there.
-    "socketTimeoutMS": 10_000,
+    "socketTimeoutMS": 8_000,
     "w": "majority",
     "journal": True,
     "appname": "dservercore",
@@ -52,12 +53,13 @@ CLIENT_OPTIONS: dict[str, Any] = {
 PING_SECONDS = 3.0
 
 #: A search that takes longer is cut off by the server.
-SEARCH_MILLISECONDS = 8_000
+SEARCH_MILLISECONDS = 6_000
 
 # Error codes of the server, https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml
 _NOT_AUTHORISED = {13, 18, 8000}
 _OUT_OF_SPACE = {14031}
 _TOO_LARGE = {10334, 17419, 17420}
+_NO_SUCH_MAJORITY = {64, 79, 100}  # a write concern that the server cannot fulfil
 _TOO_LONG = {50, 262}  # MaxTimeMSExpired, ExceededTimeLimit
 
 
@@ -115,13 +117,34 @@ class Connection:
                 f"{self.prefix}_URI: not the address of a MongoDB server"
                 " (mongodb://user:password@host:port/?option=value, with escapes where a part has : / ? # [ ] @)"
             ) from None
-        self._settings = {name: config[f"{self.prefix}_{name}"] for name in DEFAULTS}
         self.close()
+        self._settings = {name: config[f"{self.prefix}_{name}"] for name in DEFAULTS}
+        if address.startswith("mongodb://"):
+            self._check()
 
-    @property
-    def target(self) -> tuple[str, ...]:
-        """What tells whether two connections have the same collection."""
-        return tuple(self._settings[name] for name in DEFAULTS)
+    def _check(self) -> None:
+        try:
+            client = self._connect()
+        except (
+            PyMongoError,
+            ValueError,
+            OSError,
+        ) as error:  # an option that is none, a certificate that is not there
+            reason = (
+                "an option of the address is not valid" if not isinstance(error, OSError) else error.strerror
+            )
+            raise ConfigurationError(f"{self.prefix}_URI: {reason}") from error
+        try:
+            name = client[self._settings["DB"]][self._settings["COLLECTION"]].full_name
+            # What the server refuses and the driver does not; a few letters are left for the collections beside it.
+            if len(self._settings["DB"].encode()) > 63 or len(name.encode()) > 200 or "$" in name:
+                raise InvalidName
+        except (InvalidName, TypeError):
+            raise ConfigurationError(
+                f"{self.prefix}_DB and {self.prefix}_COLLECTION: not the names of a database and a collection"
+            ) from None
+        finally:
+            client.close()
 
     # -- Access ------------------------------------------------------------------------------------------------------
 
@@ -190,7 +213,7 @@ class Connection:
         except OperationFailure as error:
             if error.code in _TOO_LARGE:
                 raise _too_large() from None
-            if error.timeout or error.code in _NOT_AUTHORISED | _OUT_OF_SPACE | _TOO_LONG:
+            if error.timeout or error.code in _NOT_AUTHORISED | _OUT_OF_SPACE | _TOO_LONG | _NO_SUCH_MAJORITY:
                 raise self._unavailable(error) from error
             raise
         except ConnectionFailure as error:
@@ -213,6 +236,10 @@ class Connection:
                 return UnavailableError(f"The {kind} store (MongoDB) does not let the server in")
             if error.code in _OUT_OF_SPACE:
                 return UnavailableError(f"The {kind} store (MongoDB) has no space left")
+            if error.code in _NO_SUCH_MAJORITY:
+                return UnavailableError(
+                    f"The {kind} store (MongoDB) cannot write to as many members as it should"
+                )
         elif isinstance(error, ServerSelectionTimeoutError) or not error.timeout:
             return UnavailableError(f"The {kind} store (MongoDB) cannot be reached; try again in a moment")
         return UnavailableError(f"The {kind} store (MongoDB) took too long; try again in a moment")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -157,7 +157,6 @@ def _seconds(time: Any) -> Any:
 
 def dataset_info_of(document: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Return what there is to find of a document that somebody else wrote, with something in place of what it lacks."""
-    annotations, tags = document.get("annotations"), document.get("tags")
     frozen_at = _seconds(document.get("frozen_at")) or 0.0
     return {
         **document,
@@ -167,10 +166,22 @@ def dataset_info_of(document: Mapping[str, Any], manifest: Mapping[str, Any]) ->
         "uuid": str(document.get("uuid", "")),
         "creator_username": str(document.get("creator_username", "")),
         "readme": readme_of(document),
-        "annotations": decoded_annotations(annotations) if isinstance(annotations, Mapping) else {},
-        "tags": [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, Iterable) else [],
+        "annotations": annotations_of(document),
+        "tags": tags_of(document),
         "manifest": manifest,
     }
+
+
+def annotations_of(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the annotations by name; none where another program has stored something else."""
+    stored = document.get("annotations")
+    return decoded_annotations(stored) if isinstance(stored, Mapping) else {}
+
+
+def tags_of(document: Mapping[str, Any]) -> list[str]:
+    """Return the tags; none where another program has stored something else."""
+    stored = document.get("tags")
+    return [tag for tag in stored if isinstance(tag, str)] if isinstance(stored, list) else []
 
 
 def readme_of(document: Mapping[str, Any]) -> str:

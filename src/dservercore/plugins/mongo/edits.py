@@ -9,6 +9,10 @@ from typing import Any
 from dservercore.plugins.mongo.documents import encoded, encoded_annotations
 from dservercore.plugins.packing import storable_text
 
+# What others have stored may be no list, and no object.
+_TAGS = {"$cond": [{"$isArray": "$tags"}, "$tags", []]}
+_ANNOTATIONS = {"$cond": [{"$eq": [{"$type": "$annotations"}, "object"]}, "$annotations", {"$literal": {}}]}
+
 Update = dict[str, Any] | list[dict[str, Any]]
 
 
@@ -30,11 +34,12 @@ class Editing(ABC):
 
     def add_tag(self, uri: str, tag: str) -> None:
         """Add a tag, if it is not there."""
-        self._edit(uri, {"$addToSet": {"tags": tag}})
+        self._edit(uri, [{"$set": {"tags": {"$cond": [{"$in": [_literal(tag), _TAGS]}, _TAGS, _with(tag)]}}}])
 
     def remove_tag(self, uri: str, tag: str) -> None:
         """Remove a tag, if it is there."""
-        self._edit(uri, {"$pull": {"tags": tag}})
+        left = {"$filter": {"input": _TAGS, "cond": {"$ne": ["$$this", _literal(tag)]}}}
+        self._edit(uri, [{"$set": {"tags": left}}])
 
     def set_annotations(self, uri: str, annotations: Mapping[str, Any]) -> None:
         """Replace all annotations."""
@@ -42,14 +47,22 @@ class Editing(ABC):
 
     def set_annotation(self, uri: str, name: str, value: Any) -> None:
         """Set one annotation."""
-        change = {"field": {"$literal": name}, "input": "$annotations", "value": {"$literal": encoded(value)}}
+        change = {"field": _literal(name), "input": _ANNOTATIONS, "value": _literal(encoded(value))}
         # Not {"$set": {"annotations.<name>": ...}}: a name may have dots in it.
         self._edit(uri, [{"$set": {"annotations": {"$setField": change}}}])
 
     def delete_annotation(self, uri: str, name: str) -> None:
         """Remove one annotation, if it is there."""
-        change = {"field": {"$literal": name}, "input": "$annotations"}
+        change = {"field": _literal(name), "input": _ANNOTATIONS}
         self._edit(uri, [{"$set": {"annotations": {"$unsetField": change}}}])
+
+
+def _literal(value: Any) -> dict[str, Any]:
+    return {"$literal": value}
+
+
+def _with(tag: str) -> dict[str, Any]:
+    return {"$concatArrays": [_TAGS, [_literal(tag)]]}
 
 
 def also_setting(update: Update, fields: Mapping[str, Any]) -> Update:

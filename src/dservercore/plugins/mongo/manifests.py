@@ -66,10 +66,14 @@ def load(collection: Collection[dict[str, Any]], uri: str) -> bytes:
         document = collection.find_one({"uri": uri}, {"_retrieve": True, "manifest": True})
         if document is None:
             raise UnknownURIError(f"No dataset is registered as {uri}")
+        if "_retrieve" not in document and "manifest" not in document:
+            break  # only the search plugin has written it
         text = of_document(collection, uri, document)
         if text is not None:
             return text
-    raise LookupError(f"Pieces of the manifest of {uri} are missing")
+    else:
+        raise LookupError(f"Pieces of the manifest of {uri} are missing")
+    raise UnknownURIError(f"No dataset is registered as {uri}")
 
 
 def of_document(

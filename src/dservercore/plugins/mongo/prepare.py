@@ -20,10 +20,13 @@ from dservercore.plugins.mongo.documents import dataset_info_of
 logger = logging.getLogger(__name__)
 
 #: For so long the first request waits for documents of the original to be indexed; the rest is done beside the others.
-ADOPTION_SECONDS = 5.0
+ADOPTION_SECONDS = 3.0
 
-#: The server has so long for making the indexes of a collection that has none.
-INDEXING_SECONDS = 6 * 3600
+#: Of a collection with more documents than this, only the unique index is waited for.
+LARGE = 20_000
+
+#: So long a request waits for indexes, and a thread of its own.
+INDEXING_SECONDS, INDEXING_SECONDS_BESIDE = 20, 6 * 3600
 
 _DUPLICATE_KEY, _NO_SUCH_NAMESPACE, _NO_SUCH_INDEX = 11000, 26, 27
 
@@ -63,8 +66,13 @@ PIECES_INDEXES = [
 def for_search(collection: Collection[dict[str, Any]]) -> None:
     """Make sure that datasets can be found in a collection: all of them, by what this version stores."""
     _drop_text_index(collection)
-    _create(collection, SEARCH_INDEXES)
     _create(index.parts_of(collection), PARTS_INDEXES)
+    if collection.estimated_document_count() > LARGE and not _has(collection, SEARCH_INDEXES):
+        _create(collection, [_BY_URI])
+        logger.warning("The indexes of %s are being made", collection.full_name)
+        adopt_beside(collection)
+        return
+    _create(collection, SEARCH_INDEXES)
     if not _adopt(collection, time.monotonic() + ADOPTION_SECONDS):
         logger.warning(
             "%d datasets of %s are still to be indexed", remaining(collection), collection.full_name
@@ -106,13 +114,19 @@ def _indexes(collection: Collection[dict[str, Any]]) -> Mapping[str, Any]:
         raise
 
 
-def _create(collection: Collection[dict[str, Any]], wanted: Sequence[IndexModel]) -> None:
+def _has(collection: Collection[dict[str, Any]], wanted: Sequence[IndexModel]) -> bool:
+    return {model.document["name"] for model in wanted} <= _indexes(collection).keys()
+
+
+def _create(
+    collection: Collection[dict[str, Any]], wanted: Sequence[IndexModel], seconds: float = INDEXING_SECONDS
+) -> None:
     """Create the indexes that are missing. The server goes on answering reads and writes meanwhile."""
     there = _indexes(collection)
     missing = [model for model in wanted if model.document["name"] not in there]
     if not missing:
         return
-    with pymongo.timeout(INDEXING_SECONDS):
+    with pymongo.timeout(seconds):
         while True:
             try:
                 collection.create_indexes(missing)
@@ -200,8 +214,10 @@ def adopt(collection: Collection[dict[str, Any]], document: Mapping[str, Any]) -
     try:
         info = dataset_info_of(document, manifests.parsed(collection, document))
         fields = index.index_of(collection, info)
-    except Exception:  # whatever somebody has put there
-        logger.warning("Cannot index the document of %s", document.get("uri"), exc_info=True)
+    except Exception as error:  # whatever somebody has put there
+        logger.warning(
+            "Cannot index the words of %s: %s: %s", document.get("uri"), type(error).__name__, error
+        )
         fields = {"version": index.VERSION, "revision": ObjectId()}
     unchanged = {"_id": document["_id"], "_search.revision": document.get("_search", {}).get("revision")}
     done = collection.update_one(unchanged, {"$set": {"_search": fields}})
@@ -225,6 +241,7 @@ def adopt_beside(collection: Collection[dict[str, Any]]) -> None:
 def _adopt_the_rest(collection: Collection[dict[str, Any]]) -> None:
     while True:
         try:
+            _create(collection, SEARCH_INDEXES, INDEXING_SECONDS_BESIDE)
             if _adopt(collection, float("inf")):
                 return
         except PyMongoError as error:

@@ -10,7 +10,7 @@ from dservercore.plugins.mongo import documents, manifests, prepare
 from dservercore.plugins.mongo.base import MongoPlugin
 from dservercore.plugins.mongo.connection import Document
 from dservercore.plugins.mongo.edits import Update
-from dservercore.plugins.mongo.writing import replace
+from dservercore.plugins.mongo.writing import write
 from dservercore.plugins.packing import parse_manifest
 
 
@@ -50,7 +50,7 @@ class MongoRetrieve(MongoPlugin, RetrieveABC):
         with self.connection.open() as collection:
             document = documents.fields_of(dataset_info)
             document["_retrieve"] = manifests.store(collection, uri, dataset_info["manifest"])
-            replace(collection, document)
+            write(collection, document)
             manifests.forget(collection, uri, but=document["_retrieve"])
 
     def delete_dataset(self, uri: str) -> None:
@@ -80,11 +80,11 @@ class MongoRetrieve(MongoPlugin, RetrieveABC):
 
     def get_annotations(self, uri: str) -> dict[str, Any]:
         """Return the annotations by name. Errors as for README."""
-        return documents.decoded_annotations(self._read(uri, "annotations").get("annotations") or {})
+        return documents.annotations_of(self._read(uri, "annotations"))
 
     def get_tags(self, uri: str) -> list[str]:
         """Return the tags, in the order in which they were given. Errors as for README."""
-        return list(self._read(uri, "tags").get("tags") or [])
+        return documents.tags_of(self._read(uri, "tags"))
 
     def get_manifest(self, uri: str) -> dict[str, Any]:
         """Return the manifest: ``items``, ``hash_function`` and ``dtoolcore_version``. Errors as for README."""

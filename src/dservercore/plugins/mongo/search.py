@@ -20,7 +20,7 @@ from dservercore.plugins.mongo.connection import (
 )
 from dservercore.plugins.mongo.edits import Update, also_setting
 from dservercore.plugins.mongo.query import Filter, filters_of, relevance_of, words_of
-from dservercore.plugins.mongo.writing import replace
+from dservercore.plugins.mongo.writing import write
 from dservercore.plugins.search_order import search_order
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class MongoSearch(MongoPlugin, SearchABC):
             document["_search"] = index.index_of(collection, dataset_info)
             if self.shares_collection:
                 document["_retrieve"] = manifests.store(collection, uri, dataset_info["manifest"])
-            replace(collection, document)
+            write(collection, document)
             index.forget(collection, uri, but=document["_search"])
             if self.shares_collection:
                 manifests.forget(collection, uri, but=document["_retrieve"])

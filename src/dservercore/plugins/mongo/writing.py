@@ -8,10 +8,12 @@ from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
 
-def replace(collection: Collection[dict[str, Any]], document: dict[str, Any]) -> None:
-    """Put the document of a dataset in place of the one with the same URI, if there is one."""
-    by_uri = {"uri": document["uri"]}
+def write(collection: Collection[dict[str, Any]], fields: dict[str, Any]) -> None:
+    """Store the fields of a dataset's document; others, which another plugin has put there, stay."""
+    by_uri, update = {"uri": fields["uri"]}, {"$set": fields}
+    if "_retrieve" in fields:
+        update["$unset"] = {"manifest": ""}  # what the original's plugin has stored in its place
     try:
-        collection.replace_one(by_uri, document, upsert=True)
-    except DuplicateKeyError:  # two were the first at the same time: now there is one to replace
-        collection.replace_one(by_uri, document, upsert=True)
+        collection.update_one(by_uri, update, upsert=True)
+    except DuplicateKeyError:  # two were the first at the same time: now there is one to change
+        collection.update_one(by_uri, update, upsert=True)
