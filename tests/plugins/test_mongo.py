@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
+import bson
 import pymongo
 import pytest
 from flask import Flask
@@ -327,6 +328,22 @@ def test_more_than_a_document_can_hold_is_refused_in_words(pair: Pair) -> None:
         pair.retrieve.get_readme(URI)
 
 
+def test_what_was_refused_leaves_the_words_of_the_old_one(pair: Pair) -> None:
+    pair.register(readme="old")
+    with pytest.raises(ValidationError, match="16 MB"):
+        pair.register(readme="zebrafish " * 40_000 + "-" * 16_500_000)
+    assert pair.find("zebrafish") == []
+    assert pair.find("old") == ["name-1"]
+    assert index.parts_of(pair.search.collection).count_documents({}) == 0
+
+
+def test_a_phrase_is_found_wherever_a_long_text_is_cut(pair: Pair) -> None:
+    pair.register(readme=" ".join(f"word{n}" for n in range(60_000)))
+    end = len(pair.collection.find_one()["_search"]["columns"]["readme"].split())  # type: ignore[index]
+    for first in range(end - 3, end + 3):
+        assert pair.find(f'"word{first} word{first + 1} word{first + 2}"') == ["name-1"]
+
+
 # -- Large manifests -------------------------------------------------------------------------------------------------
 
 
@@ -630,6 +647,23 @@ def test_what_another_program_writes_later_is_indexed_when_somebody_asks(togethe
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert together.find("u00096") == ["old-1", "old-2"]
+
+
+@pytest.mark.parametrize("room", [1_000, 30])
+def test_a_document_without_room_for_its_words_stops_nothing(
+    old: Any, mongo_settings: dict[str, str], room: int
+) -> None:
+    full = original_document(1, readme="")
+    words = " ".join(f"word{n}" for n in range(30_000))
+    size = len(bson.encode({**full, "_id": bson.ObjectId(), "uuid": bson.Binary(b"x" * 16, 4)}))
+    old.drop_indexes()
+    old.insert_one({**full, "readme": words + "-" * (16 * 2**20 - size - room - len(words))})
+    old.insert_one(original_document(2, readme="beans"))
+    pair = Pair(mongo_settings)
+    assert pair.find("beans") == ["old-2"]
+    assert sorted(pair.find(creator_usernames=["olga"])) == ["old-1", "old-2"]
+    assert pair.retrieve.get_readme(URI).startswith("word0 word1")
+    pair.close()
 
 
 # -- Settings --------------------------------------------------------------------------------------------------------

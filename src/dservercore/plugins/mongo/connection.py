@@ -211,7 +211,7 @@ class Connection:
         except DocumentTooLarge:
             raise _too_large() from None
         except OperationFailure as error:
-            if error.code in _TOO_LARGE:
+            if is_too_large(error):
                 raise _too_large() from None
             if error.timeout or error.code in _NOT_AUTHORISED | _OUT_OF_SPACE | _TOO_LONG | _NO_SUCH_MAJORITY:
                 raise self._unavailable(error) from error
@@ -268,6 +268,13 @@ def _options_of(address: str) -> list[str]:
     """Return the names of the options in an address."""
     query = address.partition("?")[2]
     return [part.partition("=")[0] for part in query.replace(";", "&").split("&") if part]
+
+
+def is_too_large(error: PyMongoError) -> bool:
+    """Return whether a document was refused because it has more than 16 MB."""
+    return isinstance(error, DocumentTooLarge) or (
+        isinstance(error, OperationFailure) and error.code in _TOO_LARGE
+    )
 
 
 def _too_large() -> ValidationError:

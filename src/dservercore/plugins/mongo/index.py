@@ -81,8 +81,12 @@ def changes_of(
 def _split(columns: Columns) -> tuple[Columns, Columns]:
     """Return the columns as far as the dataset's own document has room for them, and the rest of those with more."""
     own = {name: text[: _end_of_own_part(text)] for name, text in columns.items()}
-    rest = {name: columns[name][len(own[name]) :] for name in columns if name in PHRASES}
-    return own, {name: text for name, text in rest.items() if text}
+    rest = {
+        name: text[_before(text, len(own[name])) :]
+        for name, text in columns.items()
+        if name in PHRASES and len(own[name]) < len(text)
+    }
+    return own, rest
 
 
 def _searchable(own: Columns) -> dict[str, Any]:
@@ -132,9 +136,20 @@ def _parts(text: str) -> Iterator[str]:
             return
         end = text.rindex(" ", start, end)
         yield text[start:end]
-        start = end
-        for _ in range(MAX_QUERY_TOKENS):
-            start = text.rindex(" ", 0, start)
+        start = _before(text, end)
+
+
+def _before(text: str, position: int) -> int:
+    """Return where as many tokens begin before *position* as a query may have."""
+    for _ in range(MAX_QUERY_TOKENS):
+        position = text.rindex(" ", 0, position)
+    return position
+
+
+def forget_new(collection: Collection[dict[str, Any]], fields: Mapping[str, Any]) -> None:
+    """Remove the parts that were stored for a document which then was not."""
+    if fields["parts"] is not None:
+        parts_of(collection).delete_many({"generation": fields["parts"]})
 
 
 def forget(collection: Collection[dict[str, Any]], uri: str, but: Mapping[str, Any] | None = None) -> None:

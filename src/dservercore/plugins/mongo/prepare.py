@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pymongo
@@ -15,6 +16,7 @@ from pymongo.collection import Collection
 from pymongo.errors import OperationFailure, PyMongoError
 
 from dservercore.plugins.mongo import index, manifests
+from dservercore.plugins.mongo.connection import is_too_large
 from dservercore.plugins.mongo.documents import dataset_info_of
 
 logger = logging.getLogger(__name__)
@@ -53,9 +55,14 @@ SEARCH_INDEXES = [
     _by("_search.created_at"),
     _by("_search.frozen_at"),
     IndexModel("_search.version", name="dserver_version"),
+    IndexModel("_search.parts", name="dserver_parts", sparse=True),
 ]
 RETRIEVE_INDEXES = [_BY_URI]
-PARTS_INDEXES = [IndexModel("tokens", name="dserver_tokens"), IndexModel("uri", name="dserver_uri")]
+PARTS_INDEXES = [
+    IndexModel("tokens", name="dserver_tokens"),
+    IndexModel("uri", name="dserver_uri"),
+    IndexModel("generation", name="dserver_generation"),
+]
 PIECES_INDEXES = [
     IndexModel(
         [("uri", ASCENDING), ("digest", ASCENDING), ("number", ASCENDING)], unique=True, name="dserver_piece"
@@ -214,13 +221,25 @@ def adopt(collection: Collection[dict[str, Any]], document: Mapping[str, Any]) -
     try:
         info = dataset_info_of(document, manifests.parsed(collection, document))
         fields = index.index_of(collection, info)
+    except PyMongoError:
+        raise
     except Exception as error:  # whatever somebody has put there
         logger.warning(
             "Cannot index the words of %s: %s: %s", document.get("uri"), type(error).__name__, error
         )
         fields = {"version": index.VERSION, "revision": ObjectId()}
     unchanged = {"_id": document["_id"], "_search.revision": document.get("_search", {}).get("revision")}
-    done = collection.update_one(unchanged, {"$set": {"_search": fields}})
+    try:
+        done = collection.update_one(unchanged, {"$set": {"_search": fields}})
+    except PyMongoError as error:
+        if not is_too_large(error):
+            raise
+        logger.warning(
+            "The document of %s has no room for its words: filters alone find it", document.get("uri")
+        )
+        with suppress(OperationFailure):  # there may not even be room for this
+            collection.update_one(unchanged, {"$set": {"_search": {"version": index.VERSION}}})
+        return True
     return bool(done.matched_count)
 
 

@@ -59,8 +59,8 @@ def words_of(collection: Collection[dict[str, Any]], query: Query) -> list[Filte
         """Return what a dataset with the term fulfils one of."""
         alternatives = [_has(term, TOKENS, [f"$_search.columns.{column}" for column in PHRASES])]
         if has_parts:
-            elsewhere = parts_of(collection).distinct("uri", _has(term, "tokens", ["$text"]))
-            alternatives += [{"uri": {"$in": elsewhere}}] if elsewhere else []
+            elsewhere = parts_of(collection).distinct("generation", _has(term, "tokens", ["$text"]))
+            alternatives += [{"_search.parts": {"$in": elsewhere}}] if elsewhere else []
         return alternatives
 
     conditions = []

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from bson import ObjectId
 from pymongo import ReturnDocument
+from pymongo.errors import PyMongoError
 
 from dservercore import text_query
 from dservercore.errors import UnavailableError, UnknownURIError
@@ -79,7 +81,12 @@ class MongoSearch(MongoPlugin, SearchABC):
             document["_search"] = index.index_of(collection, dataset_info)
             if self.shares_collection:
                 document["_retrieve"] = manifests.store(collection, uri, dataset_info["manifest"])
-            write(collection, document)
+            try:
+                write(collection, document)
+            except Exception:
+                with suppress(PyMongoError):  # what is left is found by nobody
+                    index.forget_new(collection, document["_search"])
+                raise
             index.forget(collection, uri, but=document["_search"])
             if self.shares_collection:
                 manifests.forget(collection, uri, but=document["_retrieve"])
