@@ -28,6 +28,9 @@ migrate = Migrate()
 
 SQLITE_BUSY_SECONDS = 30
 
+#: Stands for the revision of a database of the original server while it is being taken over.
+UNFINISHED = "unfinished"
+
 
 @event.listens_for(Engine, "connect")
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
@@ -206,6 +209,11 @@ def current_revision() -> str | None:
         raise ConfigurationError(f"The database {address} cannot be opened: {reason(error)}") from None
 
 
+def newest_revision() -> str | None:
+    """Return the last migration that comes with this version."""
+    return ScriptDirectory(str(migrations_directory())).get_current_head()
+
+
 def known_revisions() -> set[str]:
     """Return the migrations that come with this version."""
     scripts = ScriptDirectory(str(migrations_directory()))
@@ -218,6 +226,8 @@ def known_revision() -> str | None:
     :raises ConfigurationError: if it cannot be opened, or is at a revision of another program or version
     """
     revision = current_revision()
+    if revision == UNFINISHED:
+        raise ConfigurationError("The database is not taken over completely: run `flask adopt` again")
     if revision is not None and revision not in known_revisions():
         raise ConfigurationError(
             f"The database is at revision {revision}, which is none of this version."
@@ -231,7 +241,7 @@ def require_upgraded() -> None:
 
     :raises ConfigurationError: if it cannot be opened, or ``flask db upgrade`` has to run first
     """
-    if known_revision() != ScriptDirectory(str(migrations_directory())).get_current_head():
+    if known_revision() != newest_revision():
         raise ConfigurationError("The database is not up to date: run `flask db upgrade` first")
 
 

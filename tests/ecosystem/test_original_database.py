@@ -11,6 +11,7 @@ import re
 import shutil
 import sqlite3
 import subprocess
+import sys
 import time
 import uuid
 import venv
@@ -284,6 +285,72 @@ def test_everything_is_there_afterwards(
         requests.delete(f"{live.address}/uris/{info['uri']}", headers=headers, timeout=60).status_code == 200
     )
     assert live.get(f"/uris?uuids={info['uuid']}") == []
+    live.stop()
+
+
+def test_a_database_without_the_documents_is_refused_before_anything_changes(found: Original) -> None:
+    before = content(found)
+    elsewhere = {**MONGO, "SEARCH_MONGO_DB": "none", "RETRIEVE_MONGO_DB": "none"}
+    for options, plugins in (
+        ((), elsewhere),
+        ((), {}),
+        (("--documents-from", "mongo"), {"RETRIEVE_MONGO_DB": "none"}),
+    ):
+        refused = adopt(found, "--yes", *options, **plugins)
+        assert refused.returncode == 1
+        assert refused.stderr.count("\n") == 1
+        assert "document" in refused.stderr
+    away = adopt(
+        found, "--yes", **MONGO, RETRIEVE_MONGO_URI="mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=500"
+    )
+    assert away.returncode == 1
+    assert "cannot be reached" in away.stderr
+    assert content(found) == before
+
+
+def test_an_edit_is_not_undone_by_doing_it_again(found: Original) -> None:
+    uri = found.datasets[0]["uri"]
+    assert adopt(found, "--yes", "--documents-from", "mongo").returncode == 0
+    live = Adopted(found)
+    live.start()
+    headers = {"Authorization": f"Bearer {live.token}"}
+    edited = requests.put(f"{live.address}/tags/{uri}", json={"tags": ["ours"]}, headers=headers, timeout=60)
+    assert edited.status_code == 200
+    live.stop()
+    assert adopt(found, "--yes", "--documents-from", "mongo").returncode == 0
+    live.start()
+    assert live.get(f"/tags/{uri}") == {"tags": ["ours"]}
+    live.stop()
+
+
+def test_a_database_that_is_not_taken_over_completely_is_not_served(found: Original) -> None:
+    assert adopt(found, "--yes", **MONGO).returncode == 0
+    with contextlib.closing(sqlite3.connect(found.folder / "app.db")) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'unfinished'")
+        connection.execute("DELETE FROM summary_count")
+    for command in (["user", "list"], ["db", "upgrade"]):
+        refused = flask(found.folder, *command, **{**found.settings, **MONGO})
+        assert command == ["user", "list"] or refused.returncode == 1
+        assert command == ["user", "list"] or "run `flask adopt` again" in refused.stderr
+    server = subprocess.run(
+        [sys.executable, "-m", "flask", "run", "--port", str(free_port())],
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(found.folder),
+            "FLASK_APP": "dservercore",
+            **found.settings,
+            **MONGO,
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert server.returncode == 1
+    assert "run `flask adopt` again" in server.stderr
+    assert adopt(found, "--yes", **MONGO).returncode == 0
+    live = Adopted(found, **MONGO)
+    live.start()
+    assert live.get("/me/summary")["number_of_datasets"] == NUMBER // 2
     live.stop()
 
 

@@ -6,17 +6,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, func, inspect, select, table
+from sqlalchemy import column, delete, func, inspect, select, table, update
 
 from dservercore import db, plugin_host, plugin_writes
 from dservercore.catalog import datasets, metadata, summary
 from dservercore.db import sql_db
 from dservercore.errors import ConflictError, UnknownURIError
-from dservercore.models import BaseURI, Dataset, DatasetTag, SummaryCount, User
+from dservercore.models import BaseURI, Dataset, DatasetTag, User
 from dservercore.plugin_api import RetrieveABC
 
 _THEIRS = ("user", "base_uri", "dataset", "search_permissions", "register_permissions")
 _BATCH = 200  # datasets that share one commit
+_SAMPLE = 100  # datasets of which one must have a document
+
+_revision = table("alembic_version", column("version_num"))
 
 Progress = Callable[[], object]
 
@@ -44,7 +47,7 @@ def plan() -> Plan | None:
     if lacking:
         raise ConflictError(f"This is no database of the original server: it has no table {lacking[0]!r}")
     revision = db.current_revision()
-    if revision in db.known_revisions() and not _is_unfinished():
+    if revision in db.known_revisions():
         return None
     new_columns = []
     for model in (User, BaseURI, Dataset):
@@ -66,12 +69,6 @@ def _number(counted: Any) -> int:
     return sql_db.session.execute(select(func.count()).select_from(counted)).scalar_one()
 
 
-def _is_unfinished() -> bool:
-    """Return whether the tables are ours and the rest of the take-over is still to be done."""
-    counted = select(func.coalesce(func.sum(SummaryCount.datasets), 0)).where(SummaryCount.kind == "base_uri")
-    return sql_db.session.execute(counted).scalar_one() != number_of_datasets()
-
-
 def number_of_datasets() -> int:
     """Return how many datasets there are."""
     return _number(Dataset.__table__)
@@ -79,10 +76,43 @@ def number_of_datasets() -> int:
 
 def forget_revision() -> None:
     """Let the migrations begin at the first one, which leaves tables and rows that are there as they are."""
-    revision = db.current_revision()
-    if revision is not None and revision not in db.known_revisions():
-        sql_db.session.execute(delete(table("alembic_version")))
+    if db.current_revision() is not None:
+        sql_db.session.execute(delete(_revision))
         db.commit()
+
+
+def set_revision(revision: str | None) -> None:
+    """Say at which revision the database is: ``db.UNFINISHED`` until everything is done, then the newest."""
+    sql_db.session.execute(update(_revision).values(version_num=revision))
+    db.commit()
+
+
+def require_documents(source: RetrieveABC) -> None:
+    """Pass if a plugin describes at least one of the first datasets, before anything is changed.
+
+    :raises ConflictError: if it does not, as where the settings name an empty database
+    :raises UnavailableError: if its store cannot be reached
+    """
+    uris = sql_db.session.execute(select(Dataset.uri).order_by(Dataset.id).limit(_SAMPLE)).scalars().all()
+    if not uris:
+        return
+    name = plugin_host.name_of(source)
+    if source.shares_sql_session:
+        raise ConflictError(
+            f"{name} has no documents of the original: name the mongo plugins, or say --documents-from mongo"
+        )
+    if not any(_describes(source, uri) for uri in uris):
+        raise ConflictError(
+            f"{name} has no document of any of the first {len(uris)} datasets: do the settings name the right database?"
+        )
+
+
+def _describes(plugin: RetrieveABC, uri: str) -> bool:
+    try:
+        plugin.get_readme(uri)
+    except UnknownURIError:
+        return False
+    return True
 
 
 def complete(told: Progress) -> list[str]:
@@ -98,9 +128,7 @@ def complete(told: Progress) -> list[str]:
     for dataset_id, uri in _all_datasets():
         tags: tuple[str, ...] = ()
         try:
-            retrieve.get_readme(uri)
-            if not retrieve.shares_sql_session:
-                tags = tuple(dict.fromkeys(retrieve.get_tags(uri)))
+            tags = tuple(dict.fromkeys(retrieve.get_tags(uri)))
         except UnknownURIError:
             undescribed.append(uri)
         sql_db.session.execute(delete(DatasetTag).where(DatasetTag.dataset_id == dataset_id))
@@ -119,13 +147,17 @@ def count() -> None:
 def copy_documents(source: RetrieveABC, told: Progress) -> list[str]:
     """Register every dataset in the search and retrieve plugins in use, with its description from another one.
 
-    Commits after each batch. It may be interrupted, and repeated. Return the URIs of the datasets that *source* does
-    not have.
+    Those that have one already are left alone. Commits after each batch: it may be interrupted, and repeated. Return
+    the URIs of the datasets that *source* does not have.
 
     :param told: called after each dataset
     """
     missing = []
+    retrieve = plugin_host.plugins().retrieve
     for number, (_, uri) in enumerate(_all_datasets(), start=1):
+        if _describes(retrieve, uri):
+            told()
+            continue
         db.begin_write()
         try:
             document = metadata.document_of(uri, source)

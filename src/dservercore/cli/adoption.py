@@ -52,10 +52,13 @@ def adopt_command(yes: bool, source: str | None) -> None:
     if plan is None and others is None:
         say("Nothing to do: this database is ours already", err=True)
         return
+    if plan is not None:
+        adoption.require_documents(others or plugin_host.plugins().retrieve)
     _confirm(_described(plan, source), yes)
     if plan is not None:
         adoption.forget_revision()
         upgrade_database()
+        adoption.set_revision(db.UNFINISHED)
         number = plan.datasets
     else:
         number = adoption.number_of_datasets()
@@ -69,6 +72,8 @@ def adopt_command(yes: bool, source: str | None) -> None:
             db.commit()
         with _Bar(number) as told:
             missing = adoption.copy_documents(others, told)
+    if plan is not None:
+        adoption.set_revision(db.newest_revision())
     say(f"Adopted {_count(number, 'dataset')}", err=True)
     _say_missing(missing, source or "the retrieve plugin")
 
@@ -131,7 +136,7 @@ def _say_missing(missing: list[str], source: str) -> None:
     if not missing:
         return
     number = _count(len(missing), "dataset")
-    say(f"{number} without a description in {source}, registered again by `flask base_uri index`:", err=True)
+    say(f"{number} without a description in {source}, to be described by `flask base_uri index`:", err=True)
     for uri in missing[:NAMED]:
         say(f"  {uri}", err=True)
     if len(missing) > NAMED:
