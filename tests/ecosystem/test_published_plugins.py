@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,17 +29,6 @@ COMBINATIONS = {
 WITH_EXTENSIONS = [name for name, kinds in COMBINATIONS.items() if "extensions" in kinds]
 
 DERIVED = "derived_from:\n  - uuid: {}\n"
-
-
-@pytest.fixture(scope="session")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
-    """The plugins, installed once for all processes that run these tests."""
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    installation = Installation(folder / "published")
-    installation.install()
-    return installation
 
 
 @pytest.fixture(scope="module")

@@ -123,13 +123,10 @@ class Connection:
             self._check()
 
     def _check(self) -> None:
+        # An option that is none, a certificate that is not there.
         try:
             client = self._connect()
-        except (
-            PyMongoError,
-            ValueError,
-            OSError,
-        ) as error:  # an option that is none, a certificate that is not there
+        except (PyMongoError, ValueError, OSError) as error:
             reason = (
                 "an option of the address is not valid" if not isinstance(error, OSError) else error.strerror
             )

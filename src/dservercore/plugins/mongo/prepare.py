@@ -147,13 +147,12 @@ def _create(
 # -- Duplicates ------------------------------------------------------------------------------------------------------
 
 
-def resolve_duplicates(collection: Collection[dict[str, Any]]) -> list[str]:
-    """Leave one document for each URI, the one registered last. Return the URIs that had several.
+def resolve_duplicates(collection: Collection[dict[str, Any]]) -> None:
+    """Leave one document for each URI, the one registered last; the log names the URIs that had several.
 
     Nothing is lost: the others go to the collection ``<name>.duplicates``.
     """
     aside = collection.database[f"{collection.name}.duplicates"]
-    resolved = []
     groups: list[dict[str, Any]] = [
         {"$group": {"_id": "$uri", "number": {"$sum": 1}}},
         {"$match": {"number": {"$gt": 1}}},
@@ -172,8 +171,6 @@ def resolve_duplicates(collection: Collection[dict[str, Any]]) -> list[str]:
             uri,
             aside.full_name,
         )
-        resolved.append(uri)
-    return resolved
 
 
 def _age(document: Mapping[str, Any]) -> tuple[str, str, str]:
