@@ -53,6 +53,16 @@ def _parse_bytes(text: str) -> int:
     return int(text)
 
 
+def _parse_seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds < 1e6:
+        raise ValueError("expected a positive number of seconds")
+    return seconds
+
+
 def _parse_level(text: str) -> str:
     level = text.strip().upper()
     if level not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
@@ -98,6 +108,12 @@ SETTINGS = [
         512 * 2**20,
         "Largest request body in bytes; larger ones get a 413.",
         _parse_bytes,
+    ),
+    Setting(
+        "DSERVER_SEARCH_TIMEOUT",
+        20.0,
+        "Seconds that one search may take; one that would take longer gets a 503.",
+        _parse_seconds,
     ),
     Setting("OPENAPI_URL_PREFIX", "/doc", "Path under which the API documentation is served."),
     Setting("OPENAPI_REDOC_PATH", "/redoc", "Path of the ReDoc page below the prefix."),

@@ -17,7 +17,7 @@ from dservercore.date_utils import (
     extract_created_at_as_datetime,
     extract_frozen_at_as_datetime,
 )
-from dservercore.plugins.packing import json_text, storable_text
+from dservercore.packing import json_text, storable_text
 
 OBJECT_FIELDS = (
     "base_uri",

@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from dservercore.packing import storable_text
 from dservercore.plugins.mongo.documents import encoded, encoded_annotations
-from dservercore.plugins.packing import storable_text
 
 # What others have stored may be no list, and no object.
 _TAGS = {"$cond": [{"$isArray": "$tags"}, "$tags", []]}

@@ -14,7 +14,7 @@ from bson import Binary
 from pymongo.collection import Collection
 
 from dservercore.errors import UnknownURIError
-from dservercore.plugins.packing import manifest_json, pack, parse_manifest, unpack
+from dservercore.packing import manifest_json, pack, parse_manifest, unpack
 
 INLINE_BYTES = 256 * 2**10
 PIECE_BYTES = 8 * 2**20

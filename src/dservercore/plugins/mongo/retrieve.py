@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from dservercore.errors import UnavailableError, UnknownURIError
+from dservercore.packing import parse_manifest
 from dservercore.plugin_api import RetrieveABC
 from dservercore.plugins.mongo import documents, manifests, prepare
 from dservercore.plugins.mongo.base import MongoPlugin
 from dservercore.plugins.mongo.connection import Document
 from dservercore.plugins.mongo.edits import Update
 from dservercore.plugins.mongo.writing import write
-from dservercore.plugins.packing import parse_manifest
 
 
 class MongoRetrieve(MongoPlugin, RetrieveABC):

@@ -17,8 +17,8 @@ from dservercore.date_utils import datetime_to_timestamp
 from dservercore.db import begin_write, sql_db
 from dservercore.errors import ConfigurationError, UnknownURIError
 from dservercore.models import SEARCH_INDEX
+from dservercore.packing import pack, unpack
 from dservercore.plugins.index_document import BASE_URI, EVERY, FORM, NONE
-from dservercore.plugins.packing import pack, unpack
 from dservercore.text_query import Query, Term, stem
 
 #: The columns of the index, and how much a word found there counts for relevance.

@@ -11,8 +11,8 @@ from sqlalchemy import Select, Update, bindparam, delete, select, update
 from dservercore.db import sql_db, upsert
 from dservercore.errors import UnknownURIError
 from dservercore.models import Dataset, DatasetDocument, DatasetTag
+from dservercore.packing import json_text, manifest_json, pack, parse_manifest, storable_text, unpack
 from dservercore.plugin_api import RetrieveABC
-from dservercore.plugins.packing import json_text, manifest_json, pack, parse_manifest, storable_text, unpack
 
 _dataset = Dataset.__table__
 _document = DatasetDocument.__table__
