@@ -14,7 +14,7 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python3
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help python venv demo test check format docs build clean
+.PHONY: help python venv demo test kills check format docs build clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +42,9 @@ demo: python  ## Serve a demo with real datasets (PORT=5000; kept in .demo, remo
 
 test: $(VENV)/installed-dev  ## Run the tests (ARGS="-k search -x" is handed to pytest)
 	@$(RUN) pytest $(ARGS)
+
+kills: $(VENV)/installed-dev  ## Kill servers under a stream of writes (KILLS=50 for each pair of stores, SEED=1)
+	@KILLS=$(or $(KILLS),50) SEED=$(or $(SEED),1) $(RUN) pytest tests/test_kills.py $(ARGS)
 
 check: $(VENV)/installed-dev  ## Run every check: format, lint, types, layers, docs, tests
 	$(RUN) ruff format --check .
