@@ -144,7 +144,7 @@ class Stream:
         return sum(client.acknowledged for client in self.clients)
 
     def write_and_kill(self, seconds: float, seed: int) -> None:
-        """Have the clients write for some time, and until a few writes were acknowledged; kill the server under them."""
+        """Have the clients write for some time, and until some writes were acknowledged; kill the server then."""
         enough = self.acknowledged + ENOUGH
         stop = threading.Event()
         failed: list[BaseException] = []
