@@ -132,7 +132,7 @@ def delete(former: Former) -> None:
 
 
 def bury(former: Former) -> None:
-    """Remove a dataset's document from the plugins that keep one for each UUID that a URI has had, and cannot delete."""
+    """Hide a dataset from the plugins that cannot delete, and so keep a document for each UUID that a URI has had."""
     for plugin in plugins():
         if not _has_own(plugin, "delete_dataset"):
             plugin.register_dataset(former.tombstone())
