@@ -20,8 +20,9 @@ from dservercore.api.errors import JSONErrorApi, init_errors
 from dservercore.api.etags import ETAG
 from dservercore.api.request_log import REQUEST_ID, init_request_log
 from dservercore.api.uris_in_paths import CONVERTERS, URIConverter
+from dservercore.catalog import journal
 from dservercore.config import read_environment, with_defaults
-from dservercore.db import close_connections, init_databases, jwt, ma, require_upgraded
+from dservercore.db import close_connections, forget_unfinished, init_databases, jwt, ma, require_upgraded
 from dservercore.errors import ConfigurationError
 
 
@@ -48,6 +49,7 @@ def _create_app(test_config: Mapping[str, Any] | None) -> Flask:
     init_request_log(app)
     init_errors(app)
     init_databases(app)
+    app.teardown_appcontext(forget_unfinished)
     ma.init_app(app)
     jwt.init_app(app)
     plugin_host.init_plugins(app, plugins)
@@ -55,6 +57,7 @@ def _create_app(test_config: Mapping[str, Any] | None) -> Flask:
     if test_config is None and _is_about_to_serve():
         with app.app_context():
             require_upgraded()
+            journal.replay_at_start()
             close_connections()  # gunicorn --preload forks now, and two processes must not share one
     return app
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import functools
+import os
 import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from flask import Flask
+from filelock import FileLock, Timeout
+from flask import Flask, current_app
 from flask_jwt_extended import JWTManager
 from flask_marshmallow import Marshmallow
 from flask_migrate import Migrate
@@ -18,7 +22,7 @@ from sqlalchemy import Connection, CursorResult, Engine, Table, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from dservercore.errors import ConfigurationError
+from dservercore.errors import ConfigurationError, UnavailableError
 
 # What is written does not belong into the log, where an error of a statement would show its parameters.
 sql_db = SQLAlchemy(engine_options={"hide_parameters": True})
@@ -99,14 +103,76 @@ def sorts_by_code_point() -> bool:
     return sql_db.session.get_bind().dialect.name == "sqlite"
 
 
+# What else is to be done when a transaction of an operation has ended; each is told whether it was committed.
+_at_end: list[Callable[[bool], None]] = []
+
+
+def at_end_of_transaction(follow_up: Callable[[bool], None]) -> None:
+    """Have *follow_up* called after each :func:`commit` (with True) and :func:`rollback` (with False)."""
+    _at_end.append(follow_up)
+
+
 def commit() -> None:
     """End the operation: what was flushed is durable when this returns. Called by the edge (api, cli) alone."""
     sql_db.session.commit()
+    for follow_up in _at_end:
+        follow_up(True)
 
 
 def rollback() -> None:
     """Forget what was flushed since the last commit."""
     sql_db.session.rollback()
+    for follow_up in _at_end:
+        follow_up(False)
+
+
+def forget_unfinished(_error: BaseException | None = None) -> None:
+    """Roll back what a request or command has left open. To be called before its session is removed."""
+    if sql_db.session.registry.has():
+        rollback()
+
+
+@contextmanager
+def connection_beside() -> Iterator[Connection]:
+    """Return a connection whose transaction is committed at the end, whatever becomes of the session's.
+
+    From a pool of its own: the session's connections may all be taken by those who wait for one like this.
+    """
+    engines = current_app.extensions.setdefault("dservercore-beside", {})
+    engine = engines.get(os.getpid())
+    if engine is None:
+        own = sql_db.engine
+        engine = engines[os.getpid()] = Engine(own.pool.recreate(), own.dialect, own.url)
+    with engine.begin() as connection:
+        yield connection
+
+
+def hold_file_lock() -> None:
+    """Take the lock beside an SQLite file, if the session does not have it; it is lost when the process ends.
+
+    Before the lock of the database itself, or two who have one each wait for the other's.
+
+    :raises UnavailableError: if somebody else has it for ``SQLITE_BUSY_SECONDS``
+    """
+    session = sql_db.session()
+    if locks_rows() or "file_lock" in session.info:
+        return
+    file = session.connection().exec_driver_sql("PRAGMA database_list").all()[0].file
+    if not file:  # it is in the memory of this process
+        return
+    lock = FileLock(f"{file}.lock", timeout=SQLITE_BUSY_SECONDS, thread_local=False, poll_interval=0.005)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UnavailableError("The database is locked by another process: try again") from None
+    session.info["file_lock"] = lock
+
+
+def release_file_lock() -> None:
+    """Give the lock back, if the session has it."""
+    lock = sql_db.session().info.pop("file_lock", None)
+    if lock is not None:
+        lock.release()
 
 
 def upsert(
@@ -249,6 +315,8 @@ def close_connections() -> None:
     """Close the connections to the SQL database that nobody uses at the moment; the next use makes new ones."""
     sql_db.session.remove()
     sql_db.engine.dispose()
+    for engine in current_app.extensions.pop("dservercore-beside", {}).values():
+        engine.dispose()
 
 
 def reason(error: DBAPIError) -> str:

@@ -16,6 +16,7 @@ import flask_jwt_extended
 from flask import current_app, g, request
 
 from dservercore import permissions
+from dservercore.catalog import journal
 from dservercore.dataset_info import check_text
 from dservercore.errors import AuthenticationError, AuthorizationError, ValidationError
 from dservercore.scope import Actor, Grant, Scope
@@ -196,7 +197,9 @@ def _guard(view: View, establish: Callable[[dict[str, Any]], dict[str, Actor | S
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         verify_token()
-        return view(*args, **kwargs, **establish(kwargs))
+        established = establish(kwargs)
+        journal.replay_in_new_process()
+        return view(*args, **kwargs, **established)
 
     return cast(View, guarded)
 

@@ -217,6 +217,34 @@ class SearchDocument(sql_db.Model):  # type: ignore[name-defined]
     tokens: Mapped[bytes] = mapped_column(LargeBinary().with_variant(mysql.LONGBLOB, "mysql", "mariadb"))
 
 
+class JournalEntry(sql_db.Model):  # type: ignore[name-defined]
+    """A write to stores outside of this database that is not known to be done (see catalog/journal.py)."""
+
+    __tablename__ = "journal_entry"
+    __table_args__ = (Index("ix_journal_entry_uri", "uri", mysql_length={"uri": 255}),)
+
+    # A UUID in hexadecimal digits, made by who begins the write.
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    uri: Mapped[str] = mapped_column(String(URI_LENGTH))
+    # "change" or "deletion".
+    kind: Mapped[str] = mapped_column(String(8))
+    started_at: Mapped[Any] = mapped_column(_DateTime)
+    # JSON object, zstandard-compressed: the first piece of it.
+    content: Mapped[bytes] = mapped_column(LargeBinary().with_variant(mysql.LONGBLOB, "mysql", "mariadb"))
+
+
+class JournalPiece(sql_db.Model):  # type: ignore[name-defined]
+    """The rest of a journal entry whose content is large."""
+
+    __tablename__ = "journal_piece"
+
+    entry_id: Mapped[str] = mapped_column(
+        ForeignKey("journal_entry.id", ondelete="CASCADE"), primary_key=True
+    )
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    content: Mapped[bytes] = mapped_column(LargeBinary().with_variant(mysql.LONGBLOB, "mysql", "mariadb"))
+
+
 # The full-text index of the ``sql`` search plugin on SQLite; the row id is the dataset's id. Its columns hold tokens
 # that text_query.py made, separated by spaces, so the tokenizer has nothing left to decide: every byte beyond ASCII is
 # part of a token, and so are the signs that mark what is no word of a text (see plugins/index_document.py).

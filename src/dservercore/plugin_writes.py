@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from dservercore import uris
-from dservercore.date_utils import datetime_to_timestamp
+from dservercore.date_utils import datetime_to_timestamp, timestamp_to_datetime
 from dservercore.db import sql_db
 from dservercore.errors import UnknownURIError
 from dservercore.plugin_api import DELETED, ExtensionABC, PluginABC, RetrieveABC
@@ -28,6 +28,19 @@ class Former:
     frozen_at: datetime
     created_at: datetime
     uploaded_at: datetime | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the same with times in seconds since the epoch, as the journal keeps it."""
+        times = {name: getattr(self, name) for name in ("frozen_at", "created_at", "uploaded_at")}
+        seconds = {name: time and datetime_to_timestamp(time) for name, time in times.items()}
+        return {"uri": self.uri, "uuid": self.uuid, **seconds}
+
+    @classmethod
+    def from_json(cls, kept: dict[str, Any]) -> Former:
+        """Return what :meth:`as_json` was made of."""
+        frozen_at, created_at = map(timestamp_to_datetime, (kept["frozen_at"], kept["created_at"]))
+        uploaded_at = None if kept["uploaded_at"] is None else timestamp_to_datetime(kept["uploaded_at"])
+        return cls(kept["uri"], kept["uuid"], frozen_at, created_at, uploaded_at)
 
     def tombstone(self) -> dict[str, Any]:
         """Return the document that takes the place of the dataset's own where that cannot be deleted."""

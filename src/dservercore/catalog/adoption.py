@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import column, delete, func, inspect, select, table, update
 
 from dservercore import db, plugin_host, plugin_writes
-from dservercore.catalog import datasets, metadata, summary
+from dservercore.catalog import dataset_rows, summary
+from dservercore.catalog.documents import document_of
 from dservercore.db import sql_db
 from dservercore.errors import ConflictError, UnknownURIError
 from dservercore.models import BaseURI, Dataset, DatasetTag, User
@@ -132,7 +133,7 @@ def complete(told: Progress) -> list[str]:
         except UnknownURIError:
             undescribed.append(uri)
         sql_db.session.execute(delete(DatasetTag).where(DatasetTag.dataset_id == dataset_id))
-        datasets.write_tags(dataset_id, (), tags)
+        dataset_rows.write_tags(dataset_id, (), tags)
         told()
     summary.recount()
     return undescribed
@@ -160,14 +161,14 @@ def copy_documents(source: RetrieveABC, told: Progress) -> list[str]:
             continue
         db.begin_write()
         try:
-            document = metadata.document_of(uri, source)
+            document = document_of(uri, source)
         except UnknownURIError:
             missing.append(uri)
         else:
             tags = list(dict.fromkeys(document["tags"]))
-            registered = datasets.hold_registered(uri)
+            registered = dataset_rows.hold_registered(uri)
             if registered:  # nobody has deleted it meanwhile
-                datasets.write_tags(registered.id, registered.counted.tags, tuple(tags))
+                dataset_rows.write_tags(registered.id, registered.counted.tags, tuple(tags))
                 summary.count_change(registered.counted, registered.counted.with_tags(tags))
                 sql_db.session.flush()
                 plugin_writes.register({**document, "tags": tags})

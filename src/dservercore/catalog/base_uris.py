@@ -9,7 +9,7 @@ from sqlalchemy import Table, delete, func, select
 from sqlalchemy.orm import selectinload
 
 from dservercore import db
-from dservercore.catalog import datasets
+from dservercore.catalog import dataset_rows, datasets, journal
 from dservercore.db import sql_db
 from dservercore.errors import ConflictError, UnknownBaseURIError, invalid
 from dservercore.models import BaseURI, Dataset, User, register_permissions, search_permissions
@@ -71,7 +71,7 @@ def require_base_of(uri: str) -> None:
 
     :raises UnknownBaseURIError: if not
     """
-    if datasets.find_registered(uri) is None:
+    if dataset_rows.find_registered(uri) is None:
         get_id(parent(uri))
 
 
@@ -165,10 +165,11 @@ def delete_base_uri(base_uri: str, with_datasets: bool = False) -> bool:
     :raises UnavailableError: if it is, and a plugin cannot reach its store
     """
     if with_datasets:
-        datasets.begin_write()
+        journal.begin_write()
     else:
         db.begin_write()
-    key = sql_db.session.execute(select(BaseURI.id).where(BaseURI.base_uri == base_uri)).scalar()
+    held_row = select(BaseURI.id).where(BaseURI.base_uri == base_uri).with_for_update()
+    key = sql_db.session.execute(held_row).scalar()
     if key is None:
         return False
     held = sql_db.session.execute(

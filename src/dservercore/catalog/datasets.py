@@ -5,65 +5,39 @@ from __future__ import annotations
 import functools
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import Select, bindparam, delete, select
+from sqlalchemy import Select, bindparam, select
 
 from dservercore import db, plugin_writes, uris
-from dservercore.catalog import summary
-from dservercore.dataset_info import DATASET_KEYS, DATASET_SORT_FIELDS, checked, checked_uuid, dataset_object
+from dservercore.catalog import dataset_rows as rows
+from dservercore.catalog import journal, summary
+from dservercore.catalog.dataset_rows import BY_URI, COLUMNS, OBJECT, as_object
+from dservercore.dataset_info import DATASET_SORT_FIELDS, checked, checked_uuid
 from dservercore.date_utils import timestamp_to_datetime, utcnow
 from dservercore.db import sql_db
 from dservercore.errors import AuthorizationError, UnknownURIError, ValidationError, invalid
-from dservercore.models import BaseURI, Dataset, DatasetTag
+from dservercore.models import Dataset, DatasetTag
 from dservercore.scope import Actor, Scope
 
-# Statements name the tables' own columns, and are made once: through the classes of the models each use of one
-# took four times as long.
-_dataset, _base_uri, _dataset_tag = Dataset.__table__, BaseURI.__table__, DatasetTag.__table__
+_dataset, _dataset_tag = Dataset.__table__, DatasetTag.__table__  # see dataset_rows on why the tables
 _ids: Any = bindparam("ids", expanding=True)
 _uris: Any = bindparam("uris", expanding=True)
 
 # So many URIs go into one statement; every database takes more parameters than that.
 URIS_AT_ONCE = 500
 
-_columns = {key: _base_uri.c.base_uri if key == "base_uri" else _dataset.c[key] for key in DATASET_KEYS}
-_OBJECT = select(*_columns.values(), _dataset.c.base_uri_id).select_from(
-    _dataset.join(_base_uri, _base_uri.c.id == _dataset.c.base_uri_id)
-)
-_BY_URI = _OBJECT.where(_dataset.c.uri == bindparam("uri"))
-_BY_UUID = _OBJECT.where(_dataset.c.uuid == bindparam("uuid"))
-_BY_URIS = _OBJECT.where(_dataset.c.uri.in_(_uris))
-_IN_SCOPE = _OBJECT.where(_dataset.c.base_uri_id.in_(_ids))
+_BY_UUID = OBJECT.where(_dataset.c.uuid == bindparam("uuid"))
+_BY_URIS = OBJECT.where(_dataset.c.uri.in_(_uris))
+_IN_SCOPE = OBJECT.where(_dataset.c.base_uri_id.in_(_ids))
 
-_REGISTERED = select(
-    *summary.COUNTED_COLUMNS,
-    *(_dataset.c[name] for name in ("uuid", "frozen_at", "created_at", "uploaded_at")),
-).where(_dataset.c.uri == bindparam("uri"))
-_TAGS = (
-    select(_dataset_tag.c.tag)
-    .where(_dataset_tag.c.dataset_id == bindparam("dataset_id"))
-    .order_by(_dataset_tag.c.position, _dataset_tag.c.tag)
-)
 _TAGS_BY_URIS = (
     select(_dataset.c.uri, _dataset_tag.c.tag)
     .select_from(_dataset.join(_dataset_tag, _dataset_tag.c.dataset_id == _dataset.c.id))
     .where(_dataset.c.uri.in_(_uris))
 )
-# Who writes a dataset holds the row of its base URI, where the database has locks for rows: then what was read of the
-# dataset before stays true, and nobody waits for one who waits for him.
-_BASE_URI_ID = select(_base_uri.c.id).where(_base_uri.c.base_uri == bindparam("base_uri")).with_for_update()
-_BASE_URI_ID_OF = (
-    select(_base_uri.c.id)
-    .join(_dataset, _dataset.c.base_uri_id == _base_uri.c.id)
-    .where(_dataset.c.uri == bindparam("uri"))
-    .with_for_update(of=_base_uri)
-)
-_INSERT_TAGS = _dataset_tag.insert()
-_DELETE_TAGS = delete(_dataset_tag).where(_dataset_tag.c.dataset_id == bindparam("of_dataset"))
 
 
 # Finding
@@ -75,19 +49,13 @@ def find(scope: Scope, uri: str) -> dict[str, Any]:
     :raises AuthorizationError: if its base URI is not in *scope*, whether or not the dataset exists
     :raises UnknownURIError: if it is, and the dataset is not registered
     """
-    row = sql_db.session.execute(_BY_URI, {"uri": uri}).first()
+    row = sql_db.session.execute(BY_URI, {"uri": uri}).first()
     if row is not None and row.base_uri_id in scope.base_uris.values():
-        return _as_object(row)
+        return as_object(row)
     scope.require(uris.parent(uri))
     if row is not None:
         raise AuthorizationError("The dataset belongs to a base URI without permission")
     raise UnknownURIError(f"No dataset is registered as {uri}")
-
-
-def stored(uri: str) -> dict[str, Any]:
-    """Return the dataset object of a dataset known to be registered, with ``uploaded_at`` as plugins get it."""
-    row = sql_db.session.execute(_BY_URI, {"uri": uri}).one()
-    return {**_as_object(row), "uploaded_at": row.uploaded_at}
 
 
 def find_copies(
@@ -104,8 +72,8 @@ def find_copies(
     # There are as many copies as places to keep them: few enough to fetch them all and pick those in scope.
     in_scope = set(scope.ids)
     found = sql_db.session.execute(_copies(tuple(order.items())), parameters)
-    rows = [row for row in found if row.base_uri_id in in_scope]
-    return [_as_object(row) for row in rows[page]], len(rows)
+    copies = [row for row in found if row.base_uri_id in in_scope]
+    return [as_object(row) for row in copies[page]], len(copies)
 
 
 @functools.lru_cache(maxsize=256)
@@ -133,7 +101,7 @@ def list_datasets(
 
 def _rows(ids: list[int], order: Mapping[str, int], offset: int, limit: int) -> list[dict[str, Any]]:
     parameters = {"ids": ids, "limit": limit, "offset": offset}
-    return [_as_object(row) for row in sql_db.session.execute(_page_of(tuple(order.items())), parameters)]
+    return [as_object(row) for row in sql_db.session.execute(_page_of(tuple(order.items())), parameters)]
 
 
 @functools.lru_cache(maxsize=256)
@@ -168,7 +136,7 @@ def iterate(scope: Scope) -> Iterator[dict[str, Any]]:
     """Yield every dataset object in *scope*, in the order of the URIs, without holding them all."""
     statement = _ordered(_IN_SCOPE, {"uri": 1}).execution_options(yield_per=1000)
     for row in sql_db.session.execute(statement, {"ids": scope.ids}):
-        yield _as_object(row)
+        yield as_object(row)
 
 
 def of_uris(scope: Scope, wanted: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -177,8 +145,8 @@ def of_uris(scope: Scope, wanted: Sequence[str]) -> dict[str, dict[str, Any]]:
     in_scope = set(scope.ids)
     for start in range(0, len(wanted), URIS_AT_ONCE):
         parameters = {"uris": wanted[start : start + URIS_AT_ONCE]}
-        rows = sql_db.session.execute(_BY_URIS, parameters)
-        found |= {row.uri: _as_object(row) for row in rows if row.base_uri_id in in_scope}
+        registered = sql_db.session.execute(_BY_URIS, parameters)
+        found |= {row.uri: as_object(row) for row in registered if row.base_uri_id in in_scope}
     return found
 
 
@@ -196,26 +164,11 @@ def _ordered(statement: Select[Any], order: Mapping[str, int]) -> Select[Any]:
     unknown = set(order) - set(DATASET_SORT_FIELDS)
     if unknown:
         raise invalid("sort", f"cannot sort by {', '.join(sorted(unknown))}")
-    keys = [
-        _columns[field].desc() if direction < 0 else _columns[field] for field, direction in order.items()
-    ]
+    keys = [COLUMNS[field].desc() if direction < 0 else COLUMNS[field] for field, direction in order.items()]
     return statement.order_by(*keys, *([] if "uri" in order else [_dataset.c.uri]))
 
 
-def _as_object(row: Any) -> dict[str, Any]:
-    return dataset_object(dict(zip(DATASET_KEYS, row, strict=False)))
-
-
 # Registering
-
-
-@dataclass(frozen=True)
-class Registered:
-    """A dataset as it is before a write: its primary key, what it counts under, and what plugins may have to forget."""
-
-    id: int
-    counted: summary.Counted
-    former: plugin_writes.Former
 
 
 def register_dataset(
@@ -227,8 +180,6 @@ def register_dataset(
 ) -> bool:
     """Store a dataset's document everywhere, or replace the one of the same URI. Return whether it is new.
 
-    :func:`begin_write` may have been called before, for several datasets at once.
-
     :param scope: the base URIs in which *actor* may register
     :param info: the document (see ``dataset_info``)
     :param fingerprint: what its storage looked like, if it was read from there
@@ -237,113 +188,52 @@ def register_dataset(
     :raises AuthorizationError: if *scope* does not have its base URI
     :raises UnavailableError: if a plugin cannot reach its store
     """
+    document = acceptable(actor, scope, info, uploaded_at)
+    begin_registration([document])
+    is_new = store(document, fingerprint)
+    journal.strike([document["uri"]])
+    return is_new
+
+
+def acceptable(
+    actor: Actor, scope: Scope, info: Mapping[str, Any], uploaded_at: datetime | None = None
+) -> dict[str, Any]:
+    """Return the document to store of a dataset. Parameters and errors as for :func:`register_dataset`."""
     if isinstance(info.get("base_uri"), str):
         scope.require(info["base_uri"])  # first, so that nobody else learns what is wrong with the document
     document = checked(info)
     document["uploaded_by"] = actor.username
     document["uploaded_at"] = uploaded_at or utcnow()
-    begin_write()
-    base_uri_id = _id_of_base_uri(document["base_uri"])
-    registered = find_registered(document["uri"])
-    write_row(document, base_uri_id, registered, fingerprint)
+    return document
+
+
+def begin_registration(documents: Sequence[Mapping[str, Any]]) -> None:
+    """Start the write in which these documents are stored, each with :func:`store`, and then struck off the journal.
+
+    :param documents: as :func:`acceptable` returns them
+    :raises UnavailableError: if a plugin cannot reach its store
+    """
+    journal.begin_change([journal.Change(d["uri"], incoming=_identity(d)) for d in documents])
+
+
+def store(document: Mapping[str, Any], fingerprint: str | None = None) -> bool:
+    """Store a document everywhere. Return whether the dataset is new. Errors as for :func:`register_dataset`."""
+    # The scope is older than the write: meanwhile the base URI may be gone, and its key be that of another one.
+    base_uri_id = rows.hold_base_uri(document["base_uri"])
+    registered = rows.find_registered(document["uri"])
+    rows.write_row(document, base_uri_id, registered, fingerprint)
     is_another = registered is not None and registered.former.uuid != document["uuid"]
-    plugin_writes.register(document, registered.former if registered and is_another else None)
+    plugin_writes.register(dict(document), registered.former if registered and is_another else None)
     return registered is None
 
 
-def begin_write() -> None:
-    """Start a write to every store. Calling it again in the same transaction does nothing.
-
-    :raises UnavailableError: if a plugin cannot reach its store
-    """
-    session = sql_db.session()
-    session.connection()  # begins a transaction, if there is none
-    if session.info.get("asked_plugins_in") is not session.get_transaction():
-        plugin_writes.require_available()  # before there is a lock for which others would wait as well
-        session.info["asked_plugins_in"] = session.get_transaction()
-    db.begin_write()
-
-
-def _id_of_base_uri(base_uri: str) -> int:
-    # The scope is older than the write: meanwhile the base URI may be gone, and its key be that of another one.
-    key = sql_db.session.execute(_BASE_URI_ID, {"base_uri": base_uri}).scalar()
-    if key is None:
-        raise AuthorizationError("The base URI of the dataset is no longer registered")
-    return key
-
-
-def write_row(
-    document: Mapping[str, Any],
-    base_uri_id: int,
-    registered: Registered | None,
-    fingerprint: str | None = None,
-) -> None:
-    """Insert or replace the dataset's row and its tags, and count it, without telling any plugin.
-
-    :param document: as :func:`dataset_info.checked` returns it, with ``uploaded_by`` and ``uploaded_at``
-    :param registered: what :func:`find_registered` returns of it, in the same transaction
-    :raises AuthorizationError: if it is registered in another base URI
-    """
-    before = registered.counted if registered else None
-    after = _count_of(document, base_uri_id)
-    if before and before.base_uri_id != base_uri_id:
-        raise AuthorizationError("The dataset is registered in another base URI")
-    dataset_id = _upsert(document, base_uri_id, fingerprint)
-    write_tags(dataset_id, before.tags if before else (), after.tags)
-    summary.count_change(before, after)
-
-
-def _upsert(document: Mapping[str, Any], base_uri_id: int, fingerprint: str | None) -> int:
-    """Insert or replace the dataset's row; return its primary key."""
-    values = {key: document[key] for key in DATASET_KEYS if key != "base_uri"}
-    values |= {
-        "base_uri_id": base_uri_id,
-        "frozen_at": timestamp_to_datetime(document["frozen_at"]),
-        "created_at": timestamp_to_datetime(document["created_at"]),
-        "fingerprint": fingerprint,
-    }
-    upsert = db.upsert(Dataset.__table__, ("uri",), overwrite=tuple(values), returning="id")
-    return sql_db.session.execute(upsert, values).scalar_one()
-
-
-def write_tags(dataset_id: int, before: tuple[str, ...], after: tuple[str, ...]) -> None:
-    """Replace the tag rows of a dataset, if they differ."""
-    if before == after:
-        return
-    if before:
-        sql_db.session.execute(_DELETE_TAGS, {"of_dataset": dataset_id})
-    if after:
-        rows = [{"dataset_id": dataset_id, "tag": tag, "position": n} for n, tag in enumerate(after)]
-        sql_db.session.execute(_INSERT_TAGS, rows)
-
-
-def find_registered(uri: str) -> Registered | None:
-    """Return what a write needs to know of the dataset that is registered under *uri*; None if there is none."""
-    row = sql_db.session.execute(_REGISTERED, {"uri": uri}).first()
-    if row is None:
-        return None
-    tags = sql_db.session.execute(_TAGS, {"dataset_id": row.id}).scalars()
-    return Registered(
-        row.id,
-        summary.Counted.of(row, tags),
-        plugin_writes.Former(uri, row.uuid, row.frozen_at, row.created_at, row.uploaded_at),
-    )
-
-
-def hold_registered(uri: str) -> Registered | None:
-    """Return the same of a dataset that nobody else changes until this transaction ends."""
-    if db.locks_rows():
-        sql_db.session.execute(_BASE_URI_ID_OF, {"uri": uri})
-    return find_registered(uri)
-
-
-def _count_of(document: Mapping[str, Any], base_uri_id: int) -> summary.Counted:
-    return summary.Counted(
-        base_uri_id,
-        document["creator_username"],
-        document["size_in_bytes"],
-        document["uploaded_by"],
-        tuple(document["tags"]),
+def _identity(document: Mapping[str, Any]) -> plugin_writes.Former:
+    return plugin_writes.Former(
+        document["uri"],
+        document["uuid"],
+        timestamp_to_datetime(document["frozen_at"]),
+        timestamp_to_datetime(document["created_at"]),
+        document["uploaded_at"],
     )
 
 
@@ -357,42 +247,31 @@ def delete_dataset(scope: Scope, uri: str) -> bool:
     :raises AuthorizationError: if the dataset's base URI, or that of *uri*, is not in *scope*
     :raises UnavailableError: if a plugin cannot reach its store
     """
-    begin_write()
-    registered = hold_registered(uri)
+    journal.begin_write()
+    registered = rows.hold_registered(uri)
     if registered is None:
         scope.require(uris.parent(uri))
+        journal.adopt_pending([uri])  # what an earlier try has left to do
         return False
     if registered.counted.base_uri_id not in scope.base_uris.values():
         raise AuthorizationError("No register permission on the base URI of the dataset")
-    remove(registered)
+    remove([registered])
     return True
 
 
 def delete_all_in(base_uri_id: int) -> int:
-    """Remove every dataset of a base URI from every store. Return how many there were."""
+    """Remove every dataset of a base URI, whose row the caller holds, from every store. Return how many there were."""
     found = (
         sql_db.session.execute(select(Dataset.uri).where(Dataset.base_uri_id == base_uri_id)).scalars().all()
     )
-    for uri in found:
-        registered = hold_registered(uri)
-        if registered:
-            remove(registered)
+    for start in range(0, len(found), URIS_AT_ONCE):
+        registered = [rows.find_registered(uri) for uri in found[start : start + URIS_AT_ONCE]]
+        remove([dataset for dataset in registered if dataset])
     return len(found)
 
 
-def remove(registered: Registered) -> None:
-    """Remove one dataset from every store."""
-    plugin_writes.delete(registered.former)
-    remove_row(registered)
-
-
-def remove_row(registered: Registered) -> None:
-    """Remove the row of one dataset, without telling any plugin."""
-    uncount(registered)
-    sql_db.session.execute(delete(_dataset).where(_dataset.c.id == registered.id))
-
-
-def uncount(registered: Registered) -> None:
-    """Remove the tags of one dataset, and its part in the summaries; its row is left."""
-    sql_db.session.execute(_DELETE_TAGS, {"of_dataset": registered.id})
-    summary.count_change(registered.counted, None)
+def remove(doomed: Sequence[rows.Registered]) -> None:
+    """Remove datasets, which the caller holds, from every store: from those outside of SQL once this is committed."""
+    journal.delete_from_stores([registered.former for registered in doomed])
+    for registered in doomed:
+        rows.remove_row(registered)

@@ -6,14 +6,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
 from dservercore import db, uris
-from dservercore.catalog import base_uris, datasets, storage
+from dservercore.catalog import base_uris, dataset_rows, datasets, journal, storage
 from dservercore.dataset_info import generate_dataset_info
 from dservercore.db import sql_db
 from dservercore.models import Dataset
@@ -86,7 +86,7 @@ def register_from_storage(scope: Scope, uri: str) -> Indexed:
     base_uri = uris.parent(uri)
     base_uris.get_id(base_uri)
     read = _read(uri, base_uri, None)
-    return read.outcome or _register(scope, read)
+    return read.outcome or _register_batch(scope, [read], commit=False)[0]
 
 
 # Reading
@@ -154,34 +154,51 @@ def _is_done_by(deadline: float, read: Future[_Read]) -> bool:
 # Registering
 
 
-def _register_batch(scope: Scope, batch: list[_Read]) -> list[Indexed]:
+def _register_batch(scope: Scope, batch: list[_Read], commit: bool = True) -> list[Indexed]:
     """Register a batch in one transaction, in which a dataset that fails undoes itself alone."""
-    outcomes = [read.outcome or _register(scope, read) for read in batch]
-    db.commit()
+    batch = [_accepted(scope, read) for read in batch]
+    datasets.begin_registration([read.document for read in batch if read.document])
+    outcomes = [read.outcome or _register(read) for read in batch]
+    journal.strike(done.uri for done in outcomes if done.outcome == "registered")
+    if commit:
+        db.commit()
     return outcomes
 
 
-def _register(scope: Scope, read: _Read) -> Indexed:
+def _accepted(scope: Scope, read: _Read) -> _Read:
+    if read.document is None:
+        return read
+    try:
+        return replace(read, document=datasets.acceptable(OPERATOR, scope, read.document))
+    except Exception as error:  # one broken dataset must not stop the others
+        return _Read(read.uri, outcome=_failed(read, error))
+
+
+def _register(read: _Read) -> Indexed:
     assert read.document is not None
-    datasets.begin_write()
     try:
         with sql_db.session.begin_nested():
-            datasets.register_dataset(OPERATOR, scope, read.document, read.fingerprint)
+            datasets.store(read.document, read.fingerprint)
     except OperationalError:  # a full disk, a lost connection: not the fault of this dataset
         raise
     except Exception as error:  # a document that one store refuses must not stop the others
-        return Indexed("failed", read.uri, str(read.document.get("name", "")), storage.reason(error))
+        return _failed(read, error)
     return Indexed("registered", read.uri)
+
+
+def _failed(read: _Read, error: Exception) -> Indexed:
+    name = str(read.document.get("name", "")) if read.document else ""
+    return Indexed("failed", read.uri, name, storage.reason(error))
 
 
 def _prune(gone: Iterable[str]) -> Iterator[Indexed]:
     """Remove the registrations of datasets that are gone from storage."""
     pruned = []
     for uri in list(gone):  # looks at the storage, so before the write begins
-        datasets.begin_write()
-        registered = datasets.hold_registered(uri)
+        journal.begin_write()
+        registered = dataset_rows.hold_registered(uri)
         if registered:
-            datasets.remove(registered)
+            datasets.remove([registered])
             pruned.append(Indexed("pruned", uri))
     db.commit()
     yield from pruned

@@ -9,7 +9,9 @@ import orjson
 from sqlalchemy import select
 
 from dservercore import plugin_host, plugin_writes, uris
-from dservercore.catalog import datasets, summary
+from dservercore.catalog import datasets, journal, summary
+from dservercore.catalog.dataset_rows import Registered, find_registered, hold_registered, write_tags
+from dservercore.catalog.documents import document_of
 from dservercore.dataset_info import check_json, check_text, checked_annotations, checked_name, checked_tags
 from dservercore.db import sql_db
 from dservercore.errors import AuthorizationError, UnknownURIError
@@ -28,7 +30,7 @@ Check = Callable[[Any], None]
 
 def is_registered(uri: str) -> bool:
     """Return whether a dataset is registered under *uri*."""
-    return datasets.find_registered(uri) is not None
+    return find_registered(uri) is not None
 
 
 def split_name(path: str) -> tuple[str, str]:
@@ -96,8 +98,7 @@ def replace_readme(scopes: Iterable[Scope], uri: str, readme: str, check: Check 
     :raises ValidationError: 422 for text that cannot be stored
     """
     check_text(readme, "readme")
-    _begin_edit(scopes, uri)
-    _check(check, uri, "readme")
+    _begin_edit(scopes, uri, "readme", check)
     _store(uri, "readme", readme)
     return readme
 
@@ -107,24 +108,20 @@ def replace_tags(
 ) -> list[str]:
     """Replace the tags. Errors as for README; 422 for a name that dtool would not accept."""
     wanted = checked_tags(tags)
-    registered = _begin_edit(scopes, uri)
-    _check(check, uri, "tags")
-    return _store_tags(uri, registered, wanted)
+    return _store_tags(uri, _begin_edit(scopes, uri, "tags", check), wanted)
 
 
 def add_tag(scopes: Iterable[Scope], uri: str, tag: str, check: Check | None = None) -> list[str]:
     """Add a tag, if it is not there. Errors as for :func:`replace_tags`."""
     checked_name(tag, "tag")
-    registered = _begin_edit(scopes, uri)
-    _check(check, uri, "tags")
+    registered = _begin_edit(scopes, uri, "tags", check)
     tags = registered.counted.tags
     return _store_tags(uri, registered, list(tags if tag in tags else (*tags, tag)), ("add_tag", tag))
 
 
 def remove_tag(scopes: Iterable[Scope], uri: str, tag: str, check: Check | None = None) -> list[str]:
     """Remove a tag, if it is there. Errors as for README."""
-    registered = _begin_edit(scopes, uri)
-    _check(check, uri, "tags")
+    registered = _begin_edit(scopes, uri, "tags", check)
     left = [t for t in registered.counted.tags if t != tag]
     return _store_tags(uri, registered, left, ("remove_tag", tag))
 
@@ -134,8 +131,7 @@ def replace_annotations(
 ) -> dict[str, Any]:
     """Replace all annotations. Errors as for README; 422 naming an annotation that is not acceptable."""
     wanted = checked_annotations(annotations)
-    _begin_edit(scopes, uri)
-    _check(check, uri, "annotations")
+    _begin_edit(scopes, uri, "annotations", check)
     _store(uri, "annotations", wanted)
     return wanted
 
@@ -145,8 +141,7 @@ def set_annotation(
 ) -> dict[str, Any]:
     """Set one annotation. Errors as for :func:`replace_annotations`."""
     check_json(value, checked_name(name, "name"))
-    _begin_edit(scopes, uri)
-    _check(check, uri, "annotations")
+    _begin_edit(scopes, uri, "annotations", check)
     return _store_annotation(uri, {**_annotations(uri), name: value}, "set_annotation", name, value)
 
 
@@ -154,16 +149,24 @@ def delete_annotation(
     scopes: Iterable[Scope], uri: str, name: str, check: Check | None = None
 ) -> dict[str, Any]:
     """Remove one annotation, if it is there. Errors as for README."""
-    _begin_edit(scopes, uri)
-    _check(check, uri, "annotations")
+    _begin_edit(scopes, uri, "annotations", check)
     left = {key: value for key, value in _annotations(uri).items() if key != name}
     return _store_annotation(uri, left, "delete_annotation", name)
 
 
-def _begin_edit(scopes: Iterable[Scope], uri: str) -> datasets.Registered:
-    """Start the write; return what the dataset is before it, once every scope has let it pass."""
-    datasets.begin_write()
-    registered = datasets.hold_registered(uri)
+def _begin_edit(scopes: Iterable[Scope], uri: str, field: journal.Field, check: Check | None) -> Registered:
+    """Start the write; return what the dataset is before it, once every scope and the check have let it pass."""
+    scopes = list(scopes)
+    if not plugin_host.plugins().share_sql_session:
+        _permitted(scopes, uri, find_registered(uri))  # nobody else makes the server read what it would undo
+        _compare(check, uri, field)  # nor one who is late already
+    journal.begin_change([journal.Change(uri, field)])
+    registered = _permitted(scopes, uri, hold_registered(uri))
+    _compare(check, uri, field)
+    return registered
+
+
+def _permitted(scopes: Iterable[Scope], uri: str, registered: Registered | None) -> Registered:
     for scope in scopes:
         if registered is None:
             scope.require(uris.parent(uri))
@@ -174,7 +177,7 @@ def _begin_edit(scopes: Iterable[Scope], uri: str) -> datasets.Registered:
     return registered
 
 
-def _check(check: Check | None, uri: str, field: str) -> None:
+def _compare(check: Check | None, uri: str, field: journal.Field) -> None:
     if check:
         check(getattr(plugin_host.plugins().retrieve, f"get_{field}")(uri))
 
@@ -191,36 +194,20 @@ def _store_annotation(uri: str, annotations: dict[str, Any], method: str, *argum
 
 
 def _store_tags(
-    uri: str, registered: datasets.Registered, tags: list[str], change: tuple[str, str] | None = None
+    uri: str, registered: Registered, tags: list[str], change: tuple[str, str] | None = None
 ) -> list[str]:
     before = registered.counted
-    datasets.write_tags(registered.id, before.tags, tuple(tags))
+    write_tags(registered.id, before.tags, tuple(tags))
     summary.count_change(before, before.with_tags(tags))
     sql_db.session.flush()
     _store(uri, "tags", tags, change)
     return tags
 
 
-def _store(uri: str, field: str, value: Any, change: tuple[Any, ...] | None = None) -> None:
+def _store(uri: str, field: journal.Field, value: Any, change: tuple[Any, ...] | None = None) -> None:
     """Bring the new value to the plugins.
 
     :param change: the plugin's method that makes the change without the full value, and its arguments after the URI
     """
     plugin_writes.make(plugin_writes.Edit(uri, field, value, change, lambda: document_of(uri)))
-
-
-def document_of(uri: str, source: RetrieveABC | None = None) -> dict[str, Any]:
-    """Return the full document of a registered dataset, as :func:`datasets.register_dataset` gives it to plugins.
-
-    :param source: the plugin that describes it; None: the one in use
-    :raises UnknownURIError: if the plugin does not have it
-    """
-    retrieve = source or plugin_host.plugins().retrieve
-    return {
-        **datasets.stored(uri),
-        "type": "dataset",
-        "readme": retrieve.get_readme(uri),
-        "manifest": plugin_writes.get_manifest(retrieve, uri),
-        "annotations": retrieve.get_annotations(uri),
-        "tags": retrieve.get_tags(uri),
-    }
+    journal.strike([uri])

@@ -12,7 +12,7 @@ from sqlalchemy import event, inspect, select
 from sqlalchemy.orm import ORMExecuteState, Session, joinedload
 
 from dservercore import db, plugin_host, plugin_writes
-from dservercore.catalog import base_uris, datasets, summary
+from dservercore.catalog import base_uris, dataset_rows, datasets, journal, summary
 from dservercore.dataset_info import checked, checked_upload
 from dservercore.date_utils import (
     extract_created_at_as_datetime,
@@ -120,31 +120,31 @@ def put_admin_metadata(scope: Scope, admin_metadata: Mapping[str, Any]) -> str:
     document = checked({**_NO_DESCRIPTION, **admin_metadata, "tags": []})
     uploaded_by, uploaded_at = checked_upload(admin_metadata)
     db.begin_write()
-    registered = datasets.hold_registered(document["uri"])
+    registered = dataset_rows.hold_registered(document["uri"])
     document |= {
         "tags": registered.counted.tags if registered else (),
         "uploaded_by": uploaded_by,
         "uploaded_at": uploaded_at or utcnow(),
     }
-    datasets.write_row(document, scope.base_uris[document["base_uri"]], registered)
+    dataset_rows.write_row(document, scope.base_uris[document["base_uri"]], registered)
     return document["uri"]
 
 
 def delete_admin_metadata(uri: str) -> None:
     """Delete the row of a dataset and what hangs on it in the SQL database; no error if there is none."""
     db.begin_write()
-    registered = datasets.hold_registered(uri)
+    registered = dataset_rows.hold_registered(uri)
     if registered:
         plugin_writes.delete_from_sql(registered.former)
-        datasets.remove_row(registered)
+        dataset_rows.remove_row(registered)
 
 
 def delete(uri: str) -> None:
     """Delete a dataset from every store; no error if it is not registered."""
-    datasets.begin_write()
-    registered = datasets.hold_registered(uri)
+    journal.begin_write()
+    registered = dataset_rows.hold_registered(uri)
     if registered:
-        datasets.remove(registered)
+        datasets.remove([registered])
 
 
 # What plugins delete through the session
@@ -184,8 +184,8 @@ def _after_flush(session: Session, _context: Any) -> None:
 def _clear(uris: Iterable[str]) -> None:
     """Delete everything of these datasets but their rows, which the statement at hand deletes."""
     for uri in uris if plugin_host.is_at_home() else ():
-        datasets.begin_write()
-        registered = datasets.hold_registered(uri)
+        journal.begin_write()
+        registered = dataset_rows.hold_registered(uri)
         if registered:
-            plugin_writes.delete(registered.former)
-            datasets.uncount(registered)
+            journal.delete_from_stores([registered.former])
+            dataset_rows.uncount(registered)

@@ -110,6 +110,18 @@ _DELETE_EMPTY = delete(_counts).where(
 def recount() -> None:
     """Count everything anew from the datasets, as an adopted database or a repair needs it."""
     sql_db.session.execute(delete(_counts))
+    rows = _counted_anew()
+    if rows:
+        sql_db.session.execute(_counts.insert(), rows)
+
+
+def is_miscounted() -> bool:
+    """Return whether what is counted is not what there is; a write in progress may make a difference."""
+    stored = sql_db.session.execute(select(_counts)).mappings()
+    return {frozenset(row.items()) for row in stored} != {frozenset(row.items()) for row in _counted_anew()}
+
+
+def _counted_anew() -> list[dict[str, Any]]:
     tags: defaultdict[int, list[str]] = defaultdict(list)
     for dataset_id, tag in sql_db.session.execute(select(DatasetTag.dataset_id, DatasetTag.tag)):
         tags[dataset_id].append(tag)
@@ -120,8 +132,7 @@ def recount() -> None:
         for key in counted.rows():
             datasets[key] += 1
             sizes[key] += counted.size_in_bytes or 0
-    if datasets:
-        sql_db.session.execute(_counts.insert(), [_row(key, datasets[key], sizes[key]) for key in datasets])
+    return [_row(key, datasets[key], sizes[key]) for key in datasets]
 
 
 # Reading
