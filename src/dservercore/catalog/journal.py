@@ -331,7 +331,9 @@ def _settle(wanted: Sequence[str]) -> None:
     """Settle what is left of these datasets, which the caller keeps others from."""
     keys = sql_db.session.execute(_OF_URIS, {"uris": list(wanted)}).scalars().all()
     if keys:
-        _settle_entries(_lock(keys))
+        entries = _lock(keys)
+        _settle_entries(entries)
+        _own().struck |= {entry.id: entry.id for entry in entries}  # not struck if this transaction fails
 
 
 def _lock(keys: Sequence[str], skip_locked: bool = False) -> list[Any]:
