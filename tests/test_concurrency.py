@@ -1,7 +1,7 @@
 """Many clients at once on the same things: one is the first, nothing is lost or half done, and nobody sees an error.
 
-Each test takes a moment; with ``SOAK_SECONDS`` in the environment (``make soak``) each goes on for so long. After each,
-all stores are compared.
+Each test takes a moment; with ``SOAK_SECONDS`` in the environment (``make soak``) each goes on for so long. After each
+group of them all stores are compared.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ import requests
 from dtoolcore import DataSetCreator
 
 from live_server import LiveServer, environment
-from racing import CLIENTS, COMBINATIONS, at_once, by_many, require_agreement, rounds, serving
+from racing import CLIENTS, COMBINATIONS, SOAK_SECONDS, at_once, by_many, require_agreement, rounds, serving
 from world import ADMIN, CHAMPION, RED, dataset_info
 
 GRANTS = ("search", "register")
 
-pytestmark = pytest.mark.timeout(0)  # who soaks says for how long
+pytestmark = pytest.mark.timeout(300 + 3 * SOAK_SECONDS)
 
 
 @pytest.fixture(scope="module", params=COMBINATIONS)
@@ -36,7 +36,7 @@ def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         yield live
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="class", autouse=True)
 def _agreement_afterwards(live: LiveServer) -> Iterator[None]:
     yield
     require_agreement(live)
@@ -285,7 +285,8 @@ class TestTheSameBaseURI:
             tasks = [partial(send, live, method, path, who, json=body) for method, path, who, body in changes]
             statuses = at_once(*tasks)
             assert set(statuses) <= {200, 201, 403, 404, 409}
-            assert 409 not in statuses[-3:], "a registration succeeds, or there is nowhere to register"
+            assert set(statuses[-3:]) <= {201, 403}, "registered, or there is nowhere to register"
+            assert statuses[1] in (200, 201)
             self._require_all_or_nothing(live, base, infos[1:], statuses[-3:])
 
     def _require_all_or_nothing(
@@ -357,25 +358,25 @@ class TestTheSameTags:
             assert set(at_once(*doomed)) == {200}
 
 
+STORED = 100
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory of small datasets."""
+    folder = tmp_path_factory.mktemp("storage")
+    for n in range(STORED):
+        with DataSetCreator(
+            f"d{n}", str(folder), "description: on disk\n", creator_username="olga"
+        ) as dataset:
+            dataset.put_tag("indexed")
+    return folder
+
+
 class TestTheCommandLine:
-    NUMBER = 150
-
-    @pytest.fixture(scope="class")
-    def storage(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        """A directory of small datasets."""
-        folder = tmp_path_factory.mktemp("storage")
-        for n in range(self.NUMBER):
-            with DataSetCreator(
-                f"d{n}", str(folder), "description: on disk\n", creator_username="olga"
-            ) as dataset:
-                dataset.put_tag("indexed")
-        return folder
-
     def test_indexes_while_clients_write(self, live, storage):
         base = f"file://{storage}"
-        assert live.flask("base_uri", "add", base).returncode == 0
-        lists = TestTheSameBaseURI.LISTS
-        assert send(live, "PUT", f"/base-uris/{base}", ADMIN, json=lists) == 200
+        assert send(live, "PUT", f"/base-uris/{base}", ADMIN, json=TestTheSameBaseURI.LISTS) == 201
         command = [sys.executable, "-m", "flask", "base_uri", "index", base]
         variables = environment(live.data_dir, **live.settings)
         with subprocess.Popen(
@@ -402,5 +403,5 @@ class TestTheCommandLine:
             printed, complaints = indexing.communicate(timeout=120)
         assert indexing.returncode == 0, printed + complaints
         assert made == [{200, 201}] * 3
-        assert get(live, "/me/summary")["datasets_per_base_uri"][base] == self.NUMBER
+        assert get(live, "/me/summary")["datasets_per_base_uri"][base] == STORED
         assert send(live, "DELETE", f"/base-uris/{base}?with_datasets=true", ADMIN) == 200

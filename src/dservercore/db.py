@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import os
+import random
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -190,6 +192,7 @@ def again_if_deadlocked(work: Callable[[], Result]) -> Result:
             if not _is_deadlock(error):
                 raise
             rollback()
+            time.sleep(random.uniform(0.02, 0.1))  # else it takes at once what the others have waited for
     return work()
 
 
