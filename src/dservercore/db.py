@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import functools
 import os
-import random
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -22,7 +20,7 @@ from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Connection, CursorResult, Engine, Table, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from dservercore.errors import ConfigurationError, UnavailableError
 
@@ -33,9 +31,6 @@ ma = Marshmallow()
 migrate = Migrate()
 
 SQLITE_BUSY_SECONDS = 30
-DEADLOCK_ATTEMPTS = 5
-
-Result = TypeVar("Result")
 
 #: Stands for the revision of a database of the original server while it is being taken over.
 UNFINISHED = "unfinished"
@@ -178,27 +173,6 @@ def release_file_lock() -> None:
     lock = sql_db.session().info.pop("file_lock", None)
     if lock is not None:
         lock.release()
-
-
-def again_if_deadlocked(work: Callable[[], Result]) -> Result:
-    """Do *work*, which commits at its end, and return its result.
-
-    If the database has ended its transaction because it and others wait for each other, do it again.
-    """
-    for _ in range(DEADLOCK_ATTEMPTS - 1):
-        try:
-            return work()
-        except OperationalError as error:
-            if not _is_deadlock(error):
-                raise
-            rollback()
-            time.sleep(random.uniform(0.02, 0.1))  # else it takes at once what the others have waited for
-    return work()
-
-
-def _is_deadlock(error: OperationalError) -> bool:
-    code = getattr(error.orig, "pgcode", None) or getattr(error.orig, "args", (None,))[0]
-    return code in ("40P01", "40001", 1213)  # PostgreSQL's two, and MariaDB's
 
 
 def upsert(

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 import flask_jwt_extended
 from flask import current_app, g, request
 
-from dservercore import db, permissions
+from dservercore import permissions
 from dservercore.catalog import journal
 from dservercore.dataset_info import check_text
 from dservercore.errors import AuthenticationError, AuthorizationError, ValidationError
@@ -197,9 +197,6 @@ def _guard(view: View, establish: Callable[[dict[str, Any]], dict[str, Actor | S
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         verify_token()
-        return db.again_if_deadlocked(lambda: answer(*args, **kwargs))
-
-    def answer(*args: Any, **kwargs: Any) -> Any:
         established = establish(kwargs)
         journal.replay_in_new_process()
         return view(*args, **kwargs, **established)
