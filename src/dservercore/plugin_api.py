@@ -70,6 +70,13 @@ class PluginABC(ABC):
         :raises UnavailableError: if it cannot, after a few seconds at most; the client gets a 503
         """
 
+    # A plugin may also define, for ``flask dataset check``:
+    #
+    # ``list_stored()`` yields (URI, UUID) of each dataset that it holds, registered or not; ``is_stored(uri)`` says
+    # whether it holds one, and ``holds(dataset_info)`` whether it holds it as ``register_dataset`` would store it.
+    # ``faults()`` returns lines on what is wrong with its store as a whole, and ``mend_faults()`` mends that.
+    # Without them the server asks :meth:`SearchABC.search` and the getters of :class:`RetrieveABC`, which say less.
+
     def get_config(self) -> Any:
         """Return an object (or mapping) whose upper-case attributes become configuration defaults."""
         return {}

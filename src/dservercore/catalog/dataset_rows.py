@@ -5,7 +5,7 @@ Nothing here tells a plugin.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,8 @@ _BASE_URI_ID_OF = (
     .where(_dataset.c.uri == bindparam("uri"))
     .with_for_update(of=_base_uri)
 )
+_ids: Any = bindparam("ids", expanding=True)
+_URIS = select(_dataset.c.uri).where(_dataset.c.base_uri_id.in_(_ids)).order_by(_dataset.c.uri)
 _INSERT_TAGS = _dataset_tag.insert()
 _DELETE_TAGS = delete(_dataset_tag).where(_dataset_tag.c.dataset_id == bindparam("of_dataset"))
 
@@ -73,6 +75,11 @@ def stored(uri: str) -> dict[str, Any]:
     """Return the dataset object of a dataset known to be registered, with ``uploaded_at`` as plugins get it."""
     row = sql_db.session.execute(BY_URI, {"uri": uri}).one()
     return {**as_object(row), "uploaded_at": row.uploaded_at}
+
+
+def uris_in(base_uri_ids: Sequence[int]) -> Sequence[str]:
+    """Return the URIs of all datasets in base URIs, in order."""
+    return sql_db.session.execute(_URIS, {"ids": list(base_uri_ids)}).scalars().all()
 
 
 def find_registered(uri: str) -> Registered | None:

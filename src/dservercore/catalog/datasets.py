@@ -261,9 +261,7 @@ def delete_dataset(scope: Scope, uri: str) -> bool:
 
 def delete_all_in(base_uri_id: int) -> int:
     """Remove every dataset of a base URI, whose row the caller holds, from every store. Return how many there were."""
-    found = (
-        sql_db.session.execute(select(Dataset.uri).where(Dataset.base_uri_id == base_uri_id)).scalars().all()
-    )
+    found = rows.uris_in([base_uri_id])
     for start in range(0, len(found), URIS_AT_ONCE):
         registered = [rows.find_registered(uri) for uri in found[start : start + URIS_AT_ONCE]]
         remove([dataset for dataset in registered if dataset])

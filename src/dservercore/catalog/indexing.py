@@ -36,7 +36,7 @@ class Indexed:
 
 
 @dataclass(frozen=True)
-class _Read:
+class Read:
     """What was found in storage: a document to register, or an outcome that needs nothing more."""
 
     uri: str
@@ -69,8 +69,8 @@ def index_base_uri(
     base_uri_id = base_uris.get_id(base_uri)
     found = storage.list_uris(base_uri)
     started(len(found))
-    known = _fingerprints(base_uri_id)
-    reads = _in_parallel(lambda uri: _read(uri, base_uri, None if full else known.get(uri)), found, jobs)
+    known = fingerprints(base_uri_id)
+    reads = _in_parallel(lambda uri: read(uri, base_uri, None if full else known.get(uri)), found, jobs)
     for batch in _batches(reads):
         yield from _register_batch(scope, batch)
     if prune:
@@ -85,43 +85,43 @@ def register_from_storage(scope: Scope, uri: str) -> Indexed:
     """
     base_uri = uris.parent(uri)
     base_uris.get_id(base_uri)
-    read = _read(uri, base_uri, None)
-    return read.outcome or _register_batch(scope, [read], commit=False)[0]
+    return _register_batch(scope, [read(uri, base_uri, None)], commit=False)[0]
 
 
 # Reading
 
 
-def _read(uri: str, base_uri: str, known: str | None) -> _Read:
+def read(uri: str, base_uri: str, known: str | None) -> Read:
     """Read one dataset, unless its storage still looks as it did when it was registered."""
     name = uris.last_segment(uri)
     try:
         fingerprint = storage.fingerprint(uri)
         if known is not None and fingerprint == known:
-            return _Read(uri, outcome=Indexed("unchanged", uri))
+            return Read(uri, outcome=Indexed("unchanged", uri))
         dataset = storage.open_dataset(uri)
         name = str(dataset.name)
-        return _Read(uri, generate_dataset_info(dataset, base_uri), fingerprint)
+        return Read(uri, generate_dataset_info(dataset, base_uri), fingerprint)
     except storage.NotFrozenError as error:
-        return _Read(uri, outcome=Indexed("not frozen", uri, name, storage.reason(error)))
+        return Read(uri, outcome=Indexed("not frozen", uri, name, storage.reason(error)))
     except Exception as error:  # one broken dataset must not stop the others
-        return _Read(uri, outcome=Indexed("failed", uri, name, storage.reason(error)))
+        return Read(uri, outcome=Indexed("failed", uri, name, storage.reason(error)))
 
 
-def _fingerprints(base_uri_id: int) -> dict[str, str | None]:
+def fingerprints(base_uri_id: int) -> dict[str, str | None]:
+    """Return ``{URI: fingerprint}`` of the datasets that are registered in a base URI."""
     rows = sql_db.session.execute(
         select(Dataset.uri, Dataset.fingerprint).where(Dataset.base_uri_id == base_uri_id)
     )
     return {row.uri: row.fingerprint for row in rows}
 
 
-def _in_parallel(read: Callable[[str], _Read], found: Iterable[str], jobs: int) -> Iterator[Future[_Read]]:
-    """Yield the future result of *read* for each URI, in order, never holding many more than *jobs* results."""
-    waiting: deque[Future[_Read]] = deque()
+def _in_parallel(read_one: Callable[[str], Read], found: Iterable[str], jobs: int) -> Iterator[Future[Read]]:
+    """Yield the future result of *read_one* for each URI, in order, never holding many more than *jobs* results."""
+    waiting: deque[Future[Read]] = deque()
     pool = ThreadPoolExecutor(max_workers=jobs)
     try:
         for uri in found:
-            waiting.append(pool.submit(read, uri))
+            waiting.append(pool.submit(read_one, uri))
             if len(waiting) > 4 * jobs:
                 yield waiting.popleft()
         while waiting:
@@ -131,9 +131,9 @@ def _in_parallel(read: Callable[[str], _Read], found: Iterable[str], jobs: int) 
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _batches(reads: Iterable[Future[_Read]]) -> Iterator[list[_Read]]:
+def _batches(reads: Iterable[Future[Read]]) -> Iterator[list[Read]]:
     """Gather results into batches, each of ``BATCH`` or as many as there are when storage keeps one waiting."""
-    batch: list[_Read] = []
+    batch: list[Read] = []
     deadline = 0.0
     for read in reads:
         if not batch:
@@ -146,7 +146,7 @@ def _batches(reads: Iterable[Future[_Read]]) -> Iterator[list[_Read]]:
         yield batch
 
 
-def _is_done_by(deadline: float, read: Future[_Read]) -> bool:
+def _is_done_by(deadline: float, read: Future[Read]) -> bool:
     seconds = deadline - time.monotonic()
     return seconds > 0 and (read.done() or bool(wait([read], timeout=seconds).done))
 
@@ -154,7 +154,7 @@ def _is_done_by(deadline: float, read: Future[_Read]) -> bool:
 # Registering
 
 
-def _register_batch(scope: Scope, batch: list[_Read], commit: bool = True) -> list[Indexed]:
+def _register_batch(scope: Scope, batch: list[Read], commit: bool = True) -> list[Indexed]:
     """Register a batch in one transaction, in which a dataset that fails undoes itself alone."""
     batch = [_accepted(scope, read) for read in batch]
     datasets.begin_registration([read.document for read in batch if read.document])
@@ -165,16 +165,16 @@ def _register_batch(scope: Scope, batch: list[_Read], commit: bool = True) -> li
     return outcomes
 
 
-def _accepted(scope: Scope, read: _Read) -> _Read:
+def _accepted(scope: Scope, read: Read) -> Read:
     if read.document is None:
         return read
     try:
         return replace(read, document=datasets.acceptable(OPERATOR, scope, read.document))
     except Exception as error:  # one broken dataset must not stop the others
-        return _Read(read.uri, outcome=_failed(read, error))
+        return Read(read.uri, outcome=_failed(read, error))
 
 
-def _register(read: _Read) -> Indexed:
+def _register(read: Read) -> Indexed:
     assert read.document is not None
     try:
         with sql_db.session.begin_nested():
@@ -186,7 +186,7 @@ def _register(read: _Read) -> Indexed:
     return Indexed("registered", read.uri)
 
 
-def _failed(read: _Read, error: Exception) -> Indexed:
+def _failed(read: Read, error: Exception) -> Indexed:
     name = str(read.document.get("name", "")) if read.document else ""
     return Indexed("failed", read.uri, name, storage.reason(error))
 

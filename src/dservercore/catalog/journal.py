@@ -26,6 +26,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import time
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ from typing import Any, Literal
 
 from flask import current_app
 from sqlalchemy import Connection, bindparam, delete, or_, select
+from sqlalchemy.exc import DBAPIError
 
 from dservercore import db, plugin_host, plugin_writes, uris
 from dservercore.catalog import dataset_rows
@@ -52,6 +54,7 @@ CHANGE, DELETION = "change", "deletion"
 
 PIECE_BYTES = 4 * 2**20  # MariaDB takes 16 MB in one statement, unless told otherwise
 SETTLED_AT_ONCE = 100  # entries that share one commit
+LOCKED_SECONDS = 5.0
 _ATTEMPTS = 10
 
 _entry, _piece = JournalEntry.__table__, JournalPiece.__table__
@@ -65,6 +68,7 @@ _UNLOCKED = (
     select(_entry).where(_entry.c.id.in_(_keys)).order_by(_entry.c.id).with_for_update(skip_locked=True)
 )
 _PIECES = select(_piece.c.content).where(_piece.c.entry_id == bindparam("key")).order_by(_piece.c.number)
+_THOSE = select(_entry.c.id).where(_entry.c.id.in_(_keys))
 _STRIKE = delete(_entry).where(_entry.c.id.in_(_keys))
 _OF_URIS = select(_entry.c.id).where(_entry.c.uri.in_(_uris)).order_by(_entry.c.id)
 _HOLD_BASE_URIS = (
@@ -178,6 +182,13 @@ def keep_others_from(wanted: Sequence[str]) -> None:
         sql_db.session.execute(_HOLD_BASE_URIS, {"parents": parents, "uris": list(wanted)}).all()
 
 
+def keep_everybody_out() -> None:
+    """Have whoever wants to change any dataset wait until the transaction, begun as a write, ends."""
+    if db.locks_rows():
+        everything = select(_base_uri.c.id).order_by(_base_uri.c.id).with_for_update()
+        sql_db.session.execute(everything).all()
+
+
 def _contents(change: Change) -> dict[str, Any]:
     """Return what it takes to undo a change: under what it is stored, and what the stores hold before."""
     contents: dict[str, Any] = {"field": change.field, "before": None}
@@ -271,7 +282,7 @@ def _settle_own(own: _Own, committed: bool) -> None:
     if not left:
         return
     try:
-        _settle_batches(left, is_asked=committed)
+        _settle_all(left, is_asked=committed)
     except Exception as error:
         sql_db.session.rollback()
         _remember_unsettled()
@@ -289,7 +300,7 @@ def replay() -> int:
     """
     try:
         keys = sql_db.session.execute(select(_entry.c.id).order_by(_entry.c.started_at)).scalars().all()
-        settled = _settle_batches(keys) if keys else 0
+        settled = _settle_all(keys) if keys else 0
     finally:
         sql_db.session.rollback()
         db.release_file_lock()
@@ -315,16 +326,57 @@ def is_pending(uri: str) -> bool:
     return bool(sql_db.session.execute(_OF_URIS, {"uris": [uri]}).first())
 
 
-def _settle_batches(keys: Sequence[str], is_asked: bool = False) -> int:
-    settled = 0
+def _settle_all(keys: Sequence[str], is_asked: bool = False) -> int:
+    """Settle entries that nobody is at work on; wait a little for those that somebody has locked. Return their number.
+
+    A database takes a moment to notice that a process has died, and until then its locks stay.
+
+    :raises UnavailableError: if a plugin cannot reach its store, if somebody is still at work, or if an entry defies it
+    """
     db.hold_file_lock()
-    for start in range(0, len(keys), SETTLED_AT_ONCE):
-        begin_write(is_asked)
-        entries = _lock(keys[start : start + SETTLED_AT_ONCE], skip_locked=True)
+    deadline = time.monotonic() + LOCKED_SECONDS
+    left, settled = list(keys), 0
+    while left:
+        locked: list[str] = []
+        for start in range(0, len(left), SETTLED_AT_ONCE):
+            batch = left[start : start + SETTLED_AT_ONCE]
+            done = _settle_batch(batch, is_asked)
+            settled += len(done)
+            locked += _still_there([key for key in batch if key not in done])
+        left = locked
+        if left and time.monotonic() > deadline:
+            raise UnavailableError(f"{len(left)} entries of the journal cannot be settled for now")
+        time.sleep(0.1 if left else 0)
+    return settled
+
+
+def _settle_batch(keys: Sequence[str], is_asked: bool) -> set[str]:
+    """Settle entries in one transaction, or, if one makes that impossible, each in one of its own. Return the settled.
+
+    :raises UnavailableError: if a plugin cannot reach its store
+    """
+    begin_write(is_asked)
+    entries = _lock(keys, skip_locked=True)
+    try:
         _settle_entries(entries)
         sql_db.session.commit()
-        settled += len(entries)
-    return settled
+        return {entry.id for entry in entries}
+    except (UnavailableError, DBAPIError):
+        raise
+    except Exception as error:
+        sql_db.session.rollback()
+        if len(keys) > 1:
+            return set().union(*(_settle_batch([key], is_asked) for key in keys))
+        logger.exception("The %s of %s cannot be settled: %s", entries[0].kind, entries[0].uri, error)
+        return set()
+
+
+def _still_there(keys: Sequence[str]) -> list[str]:
+    if not keys:
+        return []
+    found = sql_db.session.execute(_THOSE, {"keys": list(keys)}).scalars().all()
+    sql_db.session.rollback()
+    return list(found)
 
 
 def _settle(wanted: Sequence[str]) -> None:

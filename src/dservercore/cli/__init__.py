@@ -8,6 +8,7 @@ from dservercore.cli.base_uris import (
     index_base_uri,
     list_base_uris,
 )
+from dservercore.cli.checking import check_datasets
 from dservercore.cli.config import config_cli, config_show, config_versions
 from dservercore.cli.datasets import dataset_cli, delete, list_datasets, register, show
 from dservercore.cli.init import init_command
@@ -30,6 +31,7 @@ __all__ = [
     "add_base_uri",
     "adopt_command",
     "base_uri_cli",
+    "check_datasets",
     "config_cli",
     "config_show",
     "config_versions",

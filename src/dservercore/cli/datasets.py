@@ -47,7 +47,7 @@ def list_datasets(base_uri: str | None, only_uris: bool) -> None:
     \b
       flask dataset list --base-uri s3://my-bucket --uris
     """
-    found = datasets.iterate(_scope(base_uri))
+    found = datasets.iterate(scope_of(base_uri))
     if only_uris:
         for dataset in found:
             say(dataset["uri"])
@@ -55,7 +55,8 @@ def list_datasets(base_uri: str | None, only_uris: bool) -> None:
         say_json_list(found)
 
 
-def _scope(base_uri: str | None) -> Scope:
+def scope_of(base_uri: str | None) -> Scope:
+    """Return the search scope of the operator, or the part of it that is one base URI."""
     everything = operator_scope("search")
     if base_uri is None:
         return everything

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from dservercore.plugins.mongo.connection import Connection, Document, have_one_collection
@@ -50,6 +50,20 @@ class MongoPlugin(Editing):
         :raises UnavailableError: if not
         """
         self.connection.ping()
+
+    def list_stored(self) -> Iterator[tuple[str, str]]:
+        """Yield URI and UUID of each dataset that is stored.
+
+        :raises UnavailableError: if the server cannot be reached
+        """
+        with self.connection.open() as collection:
+            for document in collection.find({}, {"_id": False, "uri": True, "uuid": True}):
+                yield str(document.get("uri")), str(document.get("uuid"))
+
+    def is_stored(self, uri: str) -> bool:
+        """Return whether a dataset is stored. Errors as above."""
+        with self.connection.open() as collection:
+            return collection.find_one({"uri": uri}, {"_id": True}) is not None
 
     # What tools and tests look at
 

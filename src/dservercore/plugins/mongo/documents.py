@@ -151,6 +151,22 @@ def dataset_object(document: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def describes(document: Mapping[str, Any], dataset_info: Mapping[str, Any]) -> bool:
+    """Return whether a stored document is that of a dataset, as far as what it is filtered and sorted by.
+
+    To the millisecond, which is what documents of the original have.
+    """
+    stored = dataset_object(document)
+    return (
+        all(stored[field] == dataset_info.get(field) for field in OBJECT_FIELDS)
+        and all(
+            abs((stored[time] or 0) - float(dataset_info[time])) < 0.001
+            for time in ("created_at", "frozen_at")
+        )
+        and tags_of(document) == list(dataset_info["tags"])
+    )
+
+
 def _seconds(time: Any) -> Any:
     return datetime_to_timestamp(time) if isinstance(time, datetime) else time
 

@@ -78,6 +78,27 @@ def changes_of(
     return {**_searchable({**kept, **own}), "parts": generation}
 
 
+def holds(
+    collection: Collection[dict[str, Any]], document: Mapping[str, Any], dataset_info: Mapping[str, Any]
+) -> bool:
+    """Return whether a document, with its parts, has what :func:`index_of` would store of a dataset."""
+    current = document.get("_search", {})
+    own, rest = _split(text_columns(dataset_info))
+    wanted = _searchable(own)
+    if any(current.get(name) != wanted[name] for name in ("tokens", "weights", "columns")):
+        return False
+    parts = {(column, f" {part} ") for column, text in rest.items() for part in _parts(text)}
+    uri, generation = document["uri"], current.get("parts")
+    found = parts_of(collection).find({"uri": uri, "generation": generation}, {"column": True, "text": True})
+    return parts == ({(part["column"], part["text"]) for part in found} if generation else set())
+
+
+def left_over(collection: Collection[dict[str, Any]]) -> list[ObjectId]:
+    """Return the generations of parts that no document has."""
+    stored = set(parts_of(collection).distinct("generation"))
+    return sorted(stored - set(collection.distinct("_search.parts")))
+
+
 def _split(columns: Columns) -> tuple[Columns, Columns]:
     """Return the columns as far as the dataset's own document has room for them, and the rest of those with more."""
     own = {name: text[: _end_of_own_part(text)] for name, text in columns.items()}

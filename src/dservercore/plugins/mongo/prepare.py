@@ -202,6 +202,11 @@ def _adopt(collection: Collection[dict[str, Any]], deadline: float) -> bool:
     return True
 
 
+def adopt_all(collection: Collection[dict[str, Any]]) -> None:
+    """Index what this version has not indexed, however long that takes."""
+    _adopt(collection, float("inf"))
+
+
 def _unindexed(collection: Collection[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     # The identifiers first: what is changed must not come up again in the same cursor.
     for found in collection.find(_OTHERS, {"_id": True}).batch_size(1000):

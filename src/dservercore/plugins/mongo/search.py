@@ -102,6 +102,31 @@ class MongoSearch(MongoPlugin, SearchABC):
             if self.shares_collection:
                 manifests.forget(collection, uri)
 
+    def holds(self, dataset_info: dict[str, Any]) -> bool:
+        """Return whether a dataset is found by what :meth:`register_dataset` would store of it."""
+        with self.connection.open() as collection:
+            document = collection.find_one({"uri": dataset_info["uri"]})
+            return (
+                document is not None
+                and documents.describes(document, dataset_info)
+                and index.holds(collection, document, dataset_info)
+            )
+
+    def faults(self) -> list[str]:
+        """Return what is wrong with the index as a whole."""
+        with self.connection.open() as collection:
+            unindexed = prepare.remaining(collection)
+            left_over = index.left_over(collection)
+        found = [f"lacks the words of {unindexed} datasets"] if unindexed else []
+        return found + ([f"has words of {len(left_over)} datasets that are not stored"] if left_over else [])
+
+    def mend_faults(self) -> None:
+        """Index what is not indexed, and remove the words of what is not stored."""
+        with self.connection.open() as collection:
+            prepare.adopt_all(collection)
+            for generation in index.left_over(collection):
+                index.forget_new(collection, {"parts": generation})
+
     def _edit(self, uri: str, update: Update) -> None:
         with self.connection.open() as collection:
             # Without its version a document is indexed anew at the next start, should this process not come to it.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -121,6 +121,72 @@ def _put_in(row: Any, columns: Mapping[str, str]) -> None:
 
 def _unpacked(tokens: bytes) -> dict[str, str]:
     return dict(zip(WEIGHTS, unpack(tokens).decode().split("\n"), strict=True))
+
+
+# -- Checking --------------------------------------------------------------------------------------------------------
+
+_STORED = "SELECT d.uri, d.uuid FROM search_document s JOIN dataset d ON d.id = s.dataset_id"
+_LEFT_OVER = "SELECT count(*) FROM search_document WHERE dataset_id NOT IN (SELECT id FROM dataset)"
+_FORGET_LEFT_OVER = "DELETE FROM search_document WHERE dataset_id NOT IN (SELECT id FROM dataset)"
+_EMPTY = f"INSERT INTO {SEARCH_INDEX} ({SEARCH_INDEX}) VALUES ('delete-all')"
+_VOCABULARY = (
+    f"CREATE VIRTUAL TABLE IF NOT EXISTS temp.search_vocabulary USING fts5vocab(main, {SEARCH_INDEX}, col)"
+)
+_COUNTS = "SELECT col, sum(doc), sum(cnt) FROM temp.search_vocabulary GROUP BY col"
+
+
+def stored() -> Iterator[tuple[str, str]]:
+    """Yield URI and UUID of each registered dataset that is in the index."""
+    yield from _execute(_STORED)
+
+
+def columns_of(uri: str) -> dict[str, str] | None:
+    """Return what the index has of a dataset, tokens by column; None if it is not there."""
+    row = _execute(_ROW, uri=uri).first()
+    return None if row is None or row.tokens is None else _unpacked(row.tokens)
+
+
+def holds(uri: str, columns: Columns) -> bool:
+    """Return whether the index has these columns of a dataset."""
+    row = _execute(_ROW, uri=uri).first()
+    if row is None or row.tokens is None:
+        return False
+    return _unpacked(row.tokens) == {**columns(row._mapping)}
+
+
+def faults() -> list[str]:
+    """Return what is wrong with the index as a whole."""
+    if not is_there():
+        return ["is missing: `flask db upgrade` makes it"]
+    found = []
+    left_over = _execute(_LEFT_OVER).scalar_one()
+    if left_over:
+        found.append(f"has {left_over} datasets that are not registered")
+    _execute(_VOCABULARY)
+    indexed = {column: (documents, tokens) for column, documents, tokens in _execute(_COUNTS)}
+    if indexed != _remembered():
+        found.append("has other words than are known to be in it")
+    return found
+
+
+def _remembered() -> dict[str, tuple[int, int]]:
+    """Return how many tokens the index should have in each column: each counted once in a dataset, and altogether."""
+    counts = dict.fromkeys(WEIGHTS, (0, 0))
+    for (packed,) in _execute("SELECT tokens FROM search_document"):
+        for column, text in _unpacked(packed).items():
+            tokens = text.split()
+            once, all_ = counts[column]
+            counts[column] = once + len(set(tokens)), all_ + len(tokens)
+    return {column: count for column, count in counts.items() if count[1]}
+
+
+def rebuild() -> None:
+    """Make the index anew from what is remembered of it."""
+    begin_write()
+    _execute(_FORGET_LEFT_OVER)
+    _execute(_EMPTY)
+    for id_, packed in _execute("SELECT dataset_id, tokens FROM search_document").all():
+        _execute(_PUT_IN, id=id_, **_unpacked(packed))
 
 
 # -- Asking ----------------------------------------------------------------------------------------------------------

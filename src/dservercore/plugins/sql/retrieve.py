@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import Select, Update, bindparam, delete, select, update
@@ -27,6 +27,7 @@ def _document_column(name: str) -> Select[Any]:
 _README = _document_column("readme")
 _ANNOTATIONS = _document_column("annotations")
 _MANIFEST = _document_column("manifest")
+_STORED = select(_dataset.c.uri, _dataset.c.uuid).join(_document, _document.c.dataset_id == _dataset.c.id)
 _ID = select(_dataset.c.id).where(_dataset.c.uri == bindparam("uri"))
 _TAGS = (
     select(_tag.c.tag)
@@ -67,6 +68,11 @@ class SqlRetrieve(RetrieveABC):
     def delete_dataset(self, uri: str) -> None:
         """Forget a dataset's README, annotations and manifest; no error if there are none."""
         sql_db.session.connection().execute(_DELETE, {"uri": uri})
+
+    def list_stored(self) -> Iterator[tuple[str, str]]:
+        """Yield URI and UUID of each dataset that is stored."""
+        for row in sql_db.session.connection().execute(_STORED):
+            yield row.uri, row.uuid
 
     def get_readme(self, uri: str) -> str:
         """Return the README as it was registered.

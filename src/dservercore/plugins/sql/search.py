@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import make_url
@@ -71,6 +71,26 @@ class SqlSearch(SearchABC):
     def delete_dataset(self, uri: str) -> None:
         """Take a dataset out of the index; no error if it is not there."""
         fts5.remove(uri)
+
+    def list_stored(self) -> Iterator[tuple[str, str]]:
+        """Yield URI and UUID of each registered dataset that is in the index."""
+        return fts5.stored()
+
+    def is_stored(self, uri: str) -> bool:
+        """Return whether a dataset is in the index."""
+        return fts5.columns_of(uri) is not None
+
+    def holds(self, dataset_info: dict[str, Any]) -> bool:
+        """Return whether the index has a dataset as :meth:`register_dataset` would put it there."""
+        return fts5.holds(dataset_info["uri"], lambda row: index_document(dataset_info, row))
+
+    def faults(self) -> list[str]:
+        """Return what is wrong with the index as a whole."""
+        return fts5.faults()
+
+    def mend_faults(self) -> None:
+        """Make the index anew from what is known to be in it."""
+        fts5.rebuild()
 
     def set_tags(self, uri: str, tags: Iterable[str]) -> None:
         """Replace what is in the index of a dataset's tags.

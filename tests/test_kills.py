@@ -1,0 +1,63 @@
+"""Kill -9 in the middle of everything: what was acknowledged is in all stores, what was not is in all or in none.
+
+``make kills`` does it for as long as one likes.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+
+from killing import Stream
+from live_server import LiveServer
+from mongod import Mongod, mongo_plugins
+
+KILLS = int(os.environ.get("KILLS", "3"))
+SERVER = "postgresql+psycopg2://postgres@127.0.0.1:5432"
+
+COMBINATIONS = ["sqlite+sql", "sqlite+mongo", "postgresql+mongo"]
+
+
+@pytest.fixture(params=COMBINATIONS)
+def live(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LiveServer]:
+    """A server on each combination of databases, in which nothing is stored."""
+    database, plugins = request.param.split("+")
+    name = f"kills_{uuid.uuid4().hex}"
+    settings = {}
+    if plugins == "mongo":
+        mongod: Mongod = request.getfixturevalue("mongod")
+        settings |= mongo_plugins(mongod.uri, name)
+    if database == "postgresql":
+        engine = sqlalchemy.create_engine(f"{SERVER}/postgres", isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
+        settings["SQLALCHEMY_DATABASE_URI"] = f"{SERVER}/{name}"
+    live = LiveServer(tmp_path, settings=settings)
+    yield live
+    live.stop()
+    if database == "postgresql":
+        with engine.connect() as connection:
+            connection.execute(sqlalchemy.text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.mark.timeout(300 + 10 * KILLS)
+def test_nothing_is_lost_or_half_written(live: LiveServer) -> None:
+    seed = int(os.environ.get("SEED", "1"))
+    chance = random.Random(seed)
+    stream = Stream(live)
+    for number in range(KILLS):
+        live.start()
+        stream.write_and_kill(0.3 + chance.random(), seed=1000 * seed + number)
+        live.start()
+        stream.check()
+        live.stop()
+    live.start()
+    checked = live.flask("dataset", "check")
+    assert (checked.returncode, checked.stdout) == (0, ""), checked.stdout + checked.stderr
+    assert stream.acknowledged > 10 * KILLS
