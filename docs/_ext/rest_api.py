@@ -16,11 +16,13 @@ METHODS = ("get", "put", "post", "patch", "delete")
 
 # What statuses mean that mean the same everywhere.
 COMMON_STATUSES = {
+    "304": "You have the value already.",
     "400": "The body is not JSON, or something is missing from it.",
     "401": "No token, an expired one, or one of somebody who is not registered.",
     "403": "You may not do this, or not there.",
     "404": "There is no such thing.",
     "409": "It contradicts what is stored.",
+    "412": "The value is not the one that the request is meant for.",
     "413": "The body is larger than :envvar:`MAX_CONTENT_LENGTH`.",
     "422": "A bad token, or a parameter or field that is not acceptable.",
     "503": "Something that the server depends on is out of reach.",
@@ -89,7 +91,7 @@ def _answers(responses: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         headers = ", ".join(f"``{header}``" for header in responses[status].get("headers", ()))
         schema = _json_schema(responses[status])
         # A PUT or DELETE that has nothing to tell answers with an empty string.
-        answer = _type(schema) if schema else '``""``'
+        answer = _type(schema) if schema else "none" if status == "304" else '``""``'
         yield status, f"{meaning}{f' Headers: {headers}' if headers else ''}", answer
 
 

@@ -17,6 +17,7 @@ from dservercore import api, plugin_host
 from dservercore.api.docs import init_docs
 from dservercore.api.edits import STORAGE_UPDATED
 from dservercore.api.errors import JSONErrorApi, init_errors
+from dservercore.api.etags import ETAG
 from dservercore.api.request_log import REQUEST_ID, init_request_log
 from dservercore.api.uris_in_paths import CONVERTERS, URIConverter
 from dservercore.catalog import journal
@@ -44,7 +45,7 @@ def _create_app(test_config: Mapping[str, Any] | None) -> Flask:
     init_logging(app)
     plugins = plugin_host.load_plugins(app, take_settings=test_config is None)
     app.url_map.converters.update(CONVERTERS)
-    CORS(app, expose_headers=["X-Pagination", "X-Sort", STORAGE_UPDATED, REQUEST_ID])
+    CORS(app, expose_headers=["X-Pagination", "X-Sort", STORAGE_UPDATED, REQUEST_ID, ETAG])
     init_request_log(app)
     init_errors(app)
     init_databases(app)

@@ -57,6 +57,10 @@ class ConflictError(DserverError):
     """The request contradicts what is stored (a grant that exists already, a base URI in use)."""
 
 
+class PreconditionError(DserverError):
+    """The value to change is not the one that the request is meant for: somebody else was faster."""
+
+
 class _NotFoundError(DserverError, KeyError):
     # KeyError's own __str__ puts quotes round the message.
     def __str__(self) -> str:

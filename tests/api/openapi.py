@@ -21,8 +21,11 @@ ERROR = f"{DOCUMENT}#/components/schemas/Error"
 #: What any operation may answer when the database is out of reach; ``default`` in the document covers it.
 UNAVAILABLE = "503"
 
+#: What has no body: the client has it already.
+NOT_MODIFIED = "304"
+
 #: Headers that are part of what an operation answers, and so have to be documented with it.
-DOCUMENTED_HEADERS = ("X-Pagination", "X-Sort", "X-Storage-Updated")
+DOCUMENTED_HEADERS = ("X-Pagination", "X-Sort", "X-Storage-Updated", "ETag")
 
 
 class OpenAPIDocument:
@@ -88,6 +91,11 @@ class OpenAPIDocument:
             status = "default"
         assert status in operation["responses"], f"undocumented: {where}: {answer.text[:300]}"
         described = self.resolved(operation["responses"][status])
+        if status == NOT_MODIFIED:
+            assert answer.data == b""
+            assert "Content-Type" not in answer.headers
+            assert "content" not in described, f"{where}: a body is documented"
+            return
         for header in DOCUMENTED_HEADERS:
             assert header not in answer.headers or header in described.get("headers", {}), (
                 f"{where}: {header} is not documented"

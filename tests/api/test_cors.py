@@ -9,7 +9,7 @@ from world import CHAMPION
 
 SITE = "https://lookup.example.org"
 METHODS = {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
-EXPOSED = {"X-Pagination", "X-Sort", "X-Storage-Updated", "X-Request-ID"}
+EXPOSED = {"X-Pagination", "X-Sort", "X-Storage-Updated", "X-Request-ID", "ETag"}
 
 PATHS = [
     *["/uris", "/uris/s3/red/x", "/uuids/x", "/readmes/s3/red/x", "/manifests/s3/red/x", "/tags/s3/red/x"],

@@ -84,7 +84,15 @@ WALKS = {
         ),
     ),
     "edit-metadata": Walk(
-        DOCS / "how-to" / "edit-metadata.rst", before=f"{SERVER}{DATASETS}{INDEXED}", is_served=True
+        DOCS / "how-to" / "edit-metadata.rst",
+        before=f"{SERVER}{DATASETS}{INDEXED}",
+        is_served=True,
+        failing=frozenset(
+            {
+                'curl -H "$HEADER" -H "Content-Type: application/json" -H "If-Match: $TAG" \\\n'
+                """    -X PUT -d '{"readme": "description: Pods\\n"}' "http://localhost:5000/readmes/$URI\""""
+            }
+        ),
     ),
     "tokens-from-another-server": Walk(
         DOCS / "how-to" / "tokens-from-another-server.rst",

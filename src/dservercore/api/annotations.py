@@ -13,8 +13,9 @@ from flask import Response
 from flask.views import MethodView
 
 from dservercore import guards
-from dservercore.api.answers import answers, json_answer
-from dservercore.api.edits import STORAGE_HEADERS, edit_answer
+from dservercore.api.answers import answers
+from dservercore.api.edits import EDITING, EDITING_BY_BODY, edit_answer
+from dservercore.api.etags import READING, condition_on, value_answer
 from dservercore.blueprint import Blueprint
 from dservercore.catalog import metadata
 from dservercore.errors import invalid
@@ -42,18 +43,21 @@ class Annotations(MethodView):
     """All annotations of a dataset."""
 
     @guards.with_scope("search")
-    @answers(blp, 200, AnnotationSchema)
+    @answers(blp, 200, AnnotationSchema, **READING)
     def get(self, uri: str, search_scope: Scope, actor: Actor) -> Response:
         """Read a dataset's annotations."""
-        return json_answer({"annotations": metadata.get_annotations(search_scope, uri)})
+        return value_answer({"annotations": metadata.get_annotations(search_scope, uri)})
 
     @guards.with_scope("search", "register")
-    @answers(blp, 200, AnnotationSchema, errors=(400, 401, 403, 404, 413, 422), headers=STORAGE_HEADERS)
+    @answers(blp, 200, AnnotationSchema, **EDITING_BY_BODY)
     @blp.arguments(AnnotationPutSchema)
     def put(
         self, body: dict[str, Any], uri: str, search_scope: Scope, register_scope: Scope, actor: Actor
     ) -> Response:
-        """Replace all of a dataset's annotations, for which you need register permission."""
+        """Replace all of a dataset's annotations, for which you need register permission.
+
+        With `If-Match`, you need search permission too.
+        """
         return _put(uri, body, search_scope, register_scope)
 
 
@@ -62,7 +66,7 @@ class Annotation(MethodView):
     """One annotation of a dataset. You need search and register permission."""
 
     @guards.with_scope("search", "register")
-    @answers(blp, 200, AnnotationSchema, errors=(400, 401, 403, 404, 413, 422), headers=STORAGE_HEADERS)
+    @answers(blp, 200, AnnotationSchema, **EDITING_BY_BODY)
     @blp.arguments(AnnotationPutSchema)
     def put(
         self,
@@ -77,23 +81,27 @@ class Annotation(MethodView):
         return _put(f"{uri}/{name}", body, search_scope, register_scope)
 
     @guards.with_scope("search", "register")
-    @answers(blp, 200, AnnotationSchema, headers=STORAGE_HEADERS)
+    @answers(blp, 200, AnnotationSchema, **EDITING)
     def delete(
         self, uri: str, name: str, search_scope: Scope, register_scope: Scope, actor: Actor
     ) -> Response:
         """Remove one annotation of a dataset."""
         uri, name = metadata.split_name(f"{uri}/{name}")
-        remaining = metadata.delete_annotation([search_scope, register_scope], uri, name)
+        scopes = [search_scope, register_scope]
+        remaining = metadata.delete_annotation(scopes, uri, name, condition_on("annotations"))
         return edit_answer(uri, "annotations", remaining)
 
 
 def _put(path: str, body: dict[str, Any], search_scope: Scope, register_scope: Scope) -> Response:
     """Replace all annotations of the dataset *path*, or set the one whose name is the end of *path*."""
+    condition = condition_on("annotations")
+    scopes = [search_scope, register_scope]
     if "value" not in body and ("annotations" in body or metadata.is_registered(path)):
         if "annotations" not in body:
             raise invalid("annotations", "missing from the body")
-        replaced = metadata.replace_annotations([register_scope], path, body["annotations"])
+        needed = scopes if condition else [register_scope]
+        replaced = metadata.replace_annotations(needed, path, body["annotations"], condition)
         return edit_answer(path, "annotations", replaced)
     uri, name = metadata.split_name(path)
-    edited = metadata.set_annotation([search_scope, register_scope], uri, name, body.get("value"))
+    edited = metadata.set_annotation(scopes, uri, name, body.get("value"), condition)
     return edit_answer(uri, "annotations", edited)

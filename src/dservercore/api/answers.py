@@ -46,6 +46,7 @@ def answers(
     many: bool = False,
     description: str | None = None,
     headers: Mapping[str, Any] | None = None,
+    parameters: Iterable[Mapping[str, Any]] = (),
     public: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorate a view with its documentation: the answer, the errors, and whether it needs a token.
@@ -56,10 +57,11 @@ def answers(
     :param blp: the view's blueprint
     :param status: of the answer when all is well
     :param schema: marshmallow schema class or instance, or an OpenAPI schema object, of the answer
-    :param errors: HTTP statuses that the view can fail with
+    :param errors: HTTP statuses that the view can fail with; 304, which has no body, counts as one
     :param many: the answer is a list, and *schema* the class of its elements
     :param description: of the answer
     :param headers: of the answer, as OpenAPI header objects by name
+    :param parameters: headers that the view looks at, as OpenAPI parameter objects
     :param public: the view needs no token
     """
     answer = blp.response(
@@ -71,6 +73,8 @@ def answers(
         for error in errors:
             documented = blp.alt_response(error, schema=_error_schema(error, public))(documented)
         documented = blp.doc(security=[] if public else [{"bearerAuth": []}])(documented)
+        if parameters:
+            documented = blp.doc(parameters=list(parameters))(documented)
         # Only the documentation of the outer wrappers is wanted, not a call through each on every request.
         answering._apidoc = documented._apidoc
         return answering
@@ -78,7 +82,9 @@ def answers(
     return decorator
 
 
-def _error_schema(status: int, public: bool) -> type[ma.Schema] | dict[str, Any]:
+def _error_schema(status: int, public: bool) -> type[ma.Schema] | dict[str, Any] | None:
+    if status == 304:
+        return None
     if status in _TOKEN_ERRORS and not public:
         return {"anyOf": [TokenErrorSchema, ErrorSchema]}
     return ErrorSchema

@@ -8,24 +8,36 @@ from flask import Response, current_app
 
 from dservercore import db
 from dservercore.api.answers import json_answer
+from dservercore.api.etags import EDIT_PARAMETERS, ETAG_HEADERS, etag_of, tagged
 from dservercore.catalog import storage
 
 STORAGE_UPDATED = "X-Storage-Updated"
 
-#: For the documentation of the routes.
-STORAGE_HEADERS = {
+_HEADERS = {
     STORAGE_UPDATED: {
         "description": "Whether the dataset in its storage was updated too",
         "schema": {"type": "string", "enum": ["true", "false"]},
-    }
+    },
+    **ETAG_HEADERS,
 }
+
+#: For the documentation of the routes: those without a body, and those with one.
+EDITING: dict[str, Any] = {
+    "errors": (401, 403, 404, 412, 422),
+    "headers": _HEADERS,
+    "parameters": EDIT_PARAMETERS,
+}
+EDITING_BY_BODY: dict[str, Any] = {**EDITING, "errors": (400, 401, 403, 404, 412, 413, 422)}
 
 
 def edit_answer(uri: str, field: storage.Field, value: Any) -> Response:
     """Commit an edit, bring it to the dataset in its storage if that can be, and answer with the full new value.
 
-    The header ``X-Storage-Updated`` says whether the dataset in storage was updated too.
+    The header ``X-Storage-Updated`` says whether the dataset in storage was updated too, and ``ETag`` stands for the
+    new value.
     """
     db.commit()
     updated = current_app.config["DSERVER_UPDATE_STORAGE"] and storage.update_dataset(uri, field, value)
-    return json_answer({field: value}, headers={STORAGE_UPDATED: "true" if updated else "false"})
+    answer: dict[str, Any] = {field: value}
+    headers = {STORAGE_UPDATED: "true" if updated else "false", **tagged(etag_of(answer))}
+    return json_answer(answer, headers=headers)

@@ -22,6 +22,7 @@ STATUS_OF = {
     errors.UnknownURIError: HTTPStatus.NOT_FOUND,
     errors.UnknownUserError: HTTPStatus.NOT_FOUND,
     errors.ConflictError: HTTPStatus.CONFLICT,
+    errors.PreconditionError: HTTPStatus.PRECONDITION_FAILED,
     errors.UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 

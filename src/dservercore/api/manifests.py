@@ -6,7 +6,8 @@ from flask import Response
 from flask.views import MethodView
 
 from dservercore import guards
-from dservercore.api.answers import answers, json_answer
+from dservercore.api.answers import answers
+from dservercore.api.etags import READING, value_answer
 from dservercore.blueprint import Blueprint
 from dservercore.catalog import metadata
 from dservercore.schemas import ManifestSchema
@@ -20,7 +21,7 @@ class Manifest(MethodView):
     """The manifest of a dataset, which never changes."""
 
     @guards.with_scope("search")
-    @answers(blp, 200, ManifestSchema)
+    @answers(blp, 200, ManifestSchema, **READING)
     def get(self, uri: str, search_scope: Scope, actor: Actor) -> Response:
         """Read a dataset's manifest."""
-        return json_answer(metadata.get_manifest(search_scope, uri))
+        return value_answer(metadata.get_manifest(search_scope, uri))

@@ -6,8 +6,9 @@ from flask import Response
 from flask.views import MethodView
 
 from dservercore import guards
-from dservercore.api.answers import answers, json_answer
-from dservercore.api.edits import STORAGE_HEADERS, edit_answer
+from dservercore.api.answers import answers
+from dservercore.api.edits import EDITING_BY_BODY, edit_answer
+from dservercore.api.etags import READING, condition_on, value_answer
 from dservercore.blueprint import Blueprint
 from dservercore.catalog import metadata
 from dservercore.schemas import ReadmeRequestSchema, ReadmeSchema
@@ -21,13 +22,13 @@ class Readme(MethodView):
     """The README of a dataset."""
 
     @guards.with_scope("search")
-    @answers(blp, 200, ReadmeSchema)
+    @answers(blp, 200, ReadmeSchema, **READING)
     def get(self, uri: str, search_scope: Scope, actor: Actor) -> Response:
         """Read a dataset's README."""
-        return json_answer({"readme": metadata.get_readme(search_scope, uri)})
+        return value_answer({"readme": metadata.get_readme(search_scope, uri)})
 
     @guards.with_scope("search", "register")
-    @answers(blp, 200, ReadmeSchema, errors=(400, 401, 403, 404, 413, 422), headers=STORAGE_HEADERS)
+    @answers(blp, 200, ReadmeSchema, **EDITING_BY_BODY)
     @blp.arguments(ReadmeRequestSchema)
     def put(
         self, body: dict[str, str], uri: str, search_scope: Scope, register_scope: Scope, actor: Actor
@@ -36,5 +37,6 @@ class Readme(MethodView):
 
         `X-Storage-Updated` in the answer says whether the dataset in its storage was updated too.
         """
-        readme = metadata.replace_readme([search_scope, register_scope], uri, body["readme"])
+        scopes = [search_scope, register_scope]
+        readme = metadata.replace_readme(scopes, uri, body["readme"], condition_on("readme"))
         return edit_answer(uri, "readme", readme)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Table, delete, func, select
+from sqlalchemy import Select, Table, delete, func, select
 from sqlalchemy.orm import selectinload
 
 from dservercore import db
@@ -60,7 +60,23 @@ def get_id(base_uri: str) -> int:
 
     :raises UnknownBaseURIError: if it is not registered
     """
-    key = sql_db.session.execute(select(BaseURI.id).where(BaseURI.base_uri == base_uri)).scalar()
+    return _required(base_uri, _id_of(base_uri))
+
+
+def hold(base_uri: str) -> int:
+    """Return the primary key of a base URI that nobody deletes until this transaction ends.
+
+    :raises UnknownBaseURIError: if it is not registered
+    """
+    return _required(base_uri, _id_of(base_uri).with_for_update(read=True, key_share=True))
+
+
+def _id_of(base_uri: str) -> Select[Any]:
+    return select(BaseURI.id).where(BaseURI.base_uri == base_uri)
+
+
+def _required(base_uri: str, statement: Select[Any]) -> int:
+    key = sql_db.session.execute(statement).scalar()
     if key is None:
         raise UnknownBaseURIError(f"Base URI {base_uri!r} is not registered")
     return key
@@ -106,9 +122,13 @@ def put_base_uri(base_uri: str, searchers: Iterable[str], registrants: Iterable[
     :raises ValidationError: 422 naming a user who is not registered
     """
     base_uri = check_base_uri(base_uri)
-    is_new = _insert(base_uri)
-    replace_permissions(base_uri, searchers, registrants)
-    return is_new
+    while True:
+        is_new = _insert(base_uri)
+        try:
+            replace_permissions(base_uri, searchers, registrants)
+        except UnknownBaseURIError:  # deleted just now
+            continue
+        return is_new
 
 
 def _insert(base_uri: str) -> bool:
@@ -124,9 +144,23 @@ def replace_permissions(base_uri: str, searchers: Iterable[str], registrants: It
     :raises ValidationError: 422 naming a user who is not registered
     """
     db.begin_write()
-    key = get_id(base_uri)
-    _replace(search_permissions, key, _user_ids(searchers, "users_with_search_permissions"))
-    _replace(register_permissions, key, _user_ids(registrants, "users_with_register_permissions"))
+    # One after the other, and the base URI before the users, and both before the grants: nobody waits in a circle.
+    key = _required(base_uri, _id_of(base_uri).with_for_update(key_share=True))
+    search, register = list(searchers), list(registrants)
+    _hold_users({*search, *register})
+    _replace(search_permissions, key, _user_ids(search, "users_with_search_permissions"))
+    _replace(register_permissions, key, _user_ids(register, "users_with_register_permissions"))
+
+
+def _hold_users(usernames: set[str]) -> None:
+    """Keep everybody from deleting these users until the transaction ends."""
+    if not db.locks_rows():
+        return
+    wanted = sorted(usernames)
+    for start in range(0, len(wanted), _NAMES_AT_ONCE):
+        some = User.username.in_(wanted[start : start + _NAMES_AT_ONCE])
+        held = select(User.id).where(some).order_by(User.username).with_for_update(read=True, key_share=True)
+        sql_db.session.execute(held).all()
 
 
 def _user_ids(usernames: Iterable[str], field: str) -> set[int]:
@@ -168,8 +202,7 @@ def delete_base_uri(base_uri: str, with_datasets: bool = False) -> bool:
         journal.begin_write()
     else:
         db.begin_write()
-    held_row = select(BaseURI.id).where(BaseURI.base_uri == base_uri).with_for_update()
-    key = sql_db.session.execute(held_row).scalar()
+    key = sql_db.session.execute(_id_of(base_uri).with_for_update()).scalar()
     if key is None:
         return False
     held = sql_db.session.execute(

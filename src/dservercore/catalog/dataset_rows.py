@@ -42,12 +42,9 @@ _TAGS = (
 # Who writes a dataset holds the row of its base URI, where the database has locks for rows: then what was read of the
 # dataset before stays true, and nobody waits for one who waits for him.
 _BASE_URI_ID = select(_base_uri.c.id).where(_base_uri.c.base_uri == bindparam("base_uri")).with_for_update()
-_BASE_URI_ID_OF = (
-    select(_base_uri.c.id)
-    .join(_dataset, _dataset.c.base_uri_id == _base_uri.c.id)
-    .where(_dataset.c.uri == bindparam("uri"))
-    .with_for_update(of=_base_uri)
-)
+# Not in one statement with a join: MariaDB would hold the dataset's row as well, and before that of the base URI.
+_BASE_URI_ID_OF = select(_dataset.c.base_uri_id).where(_dataset.c.uri == bindparam("uri"))
+_HOLD_BASE_URI = select(_base_uri.c.id).where(_base_uri.c.id == bindparam("key")).with_for_update()
 _ids: Any = bindparam("ids", expanding=True)
 _URIS = select(_dataset.c.uri).where(_dataset.c.base_uri_id.in_(_ids)).order_by(_dataset.c.uri)
 _INSERT_TAGS = _dataset_tag.insert()
@@ -98,7 +95,8 @@ def find_registered(uri: str) -> Registered | None:
 def hold_registered(uri: str) -> Registered | None:
     """Return the same of a dataset that nobody else changes until this transaction ends."""
     if db.locks_rows():
-        sql_db.session.execute(_BASE_URI_ID_OF, {"uri": uri})
+        key = sql_db.session.execute(_BASE_URI_ID_OF, {"uri": uri}).scalar()
+        sql_db.session.execute(_HOLD_BASE_URI, {"key": key})
     return find_registered(uri)
 
 

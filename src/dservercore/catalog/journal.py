@@ -33,7 +33,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from flask import current_app
-from sqlalchemy import Connection, bindparam, delete, or_, select
+from sqlalchemy import Connection, bindparam, delete, select, union
 from sqlalchemy.exc import DBAPIError
 
 from dservercore import db, plugin_host, plugin_writes, uris
@@ -71,16 +71,12 @@ _PIECES = select(_piece.c.content).where(_piece.c.entry_id == bindparam("key")).
 _THOSE = select(_entry.c.id).where(_entry.c.id.in_(_keys))
 _STRIKE = delete(_entry).where(_entry.c.id.in_(_keys))
 _OF_URIS = select(_entry.c.id).where(_entry.c.uri.in_(_uris)).order_by(_entry.c.id)
+_BASE_URI_IDS = union(
+    select(_base_uri.c.id).where(_base_uri.c.base_uri.in_(_parents)),
+    select(_dataset.c.base_uri_id).where(_dataset.c.uri.in_(_uris)),
+)
 _HOLD_BASE_URIS = (
-    select(_base_uri.c.id)
-    .where(
-        or_(
-            _base_uri.c.base_uri.in_(_parents),
-            _base_uri.c.id.in_(select(_dataset.c.base_uri_id).where(_dataset.c.uri.in_(_uris))),
-        )
-    )
-    .order_by(_base_uri.c.id)
-    .with_for_update()
+    select(_base_uri.c.id).where(_base_uri.c.id.in_(_keys)).order_by(_base_uri.c.id).with_for_update()
 )
 
 
@@ -182,7 +178,11 @@ def keep_others_from(wanted: Sequence[str]) -> None:
     """Have whoever wants to change these datasets wait until the transaction, begun as a write, ends."""
     if db.locks_rows():
         parents = sorted({uris.parent(uri) for uri in wanted})
-        sql_db.session.execute(_HOLD_BASE_URIS, {"parents": parents, "uris": list(wanted)}).all()
+        keys = (
+            sql_db.session.execute(_BASE_URI_IDS, {"parents": parents, "uris": list(wanted)}).scalars().all()
+        )
+        # Not in one statement: MariaDB would hold whatever it looks at on the way, and not in this order.
+        sql_db.session.execute(_HOLD_BASE_URIS, {"keys": list(keys)}).all()
 
 
 def keep_everybody_out() -> None:
@@ -386,7 +386,9 @@ def _settle(wanted: Sequence[str]) -> None:
     """Settle what is left of these datasets, which the caller keeps others from."""
     keys = sql_db.session.execute(_OF_URIS, {"uris": list(wanted)}).scalars().all()
     if keys:
-        _settle_entries(_lock(keys))
+        entries = _lock(keys)
+        _settle_entries(entries)
+        _own().struck |= {entry.id: entry.id for entry in entries}  # not struck if this transaction fails
 
 
 def _lock(keys: Sequence[str], skip_locked: bool = False) -> list[Any]:

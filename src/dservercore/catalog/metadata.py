@@ -21,6 +21,9 @@ from dservercore.scope import Scope
 
 Value = TypeVar("Value")
 
+#: Raises an error if the value at present is not the one that an edit is meant for.
+Check = Callable[[Any], None]
+
 
 # Names in paths
 
@@ -83,71 +86,84 @@ def _manifest_json(plugin: RetrieveABC, uri: str) -> bytes:
 
 
 # Editing. Each function takes the scopes that all have to hold the dataset's base URI, and returns the full new value.
+# A check, where there is one, is made within the write: nobody else changes the value between the two.
 
 
-def replace_readme(scopes: Iterable[Scope], uri: str, readme: str) -> str:
+def replace_readme(scopes: Iterable[Scope], uri: str, readme: str, check: Check | None = None) -> str:
     """Replace the README.
 
+    :param check: passes if the README at present is the one that is meant; None: whatever it is
     :raises AuthorizationError: if the base URI is missing from one of *scopes*
     :raises UnknownURIError: if the dataset is not registered
     :raises ValidationError: 422 for text that cannot be stored
     """
     check_text(readme, "readme")
-    _begin_edit(scopes, uri, "readme")
+    _begin_edit(scopes, uri, "readme", check)
     _store(uri, "readme", readme)
     return readme
 
 
-def replace_tags(scopes: Iterable[Scope], uri: str, tags: Iterable[str]) -> list[str]:
+def replace_tags(
+    scopes: Iterable[Scope], uri: str, tags: Iterable[str], check: Check | None = None
+) -> list[str]:
     """Replace the tags. Errors as for README; 422 for a name that dtool would not accept."""
     wanted = checked_tags(tags)
-    return _store_tags(uri, _begin_edit(scopes, uri, "tags"), wanted)
+    return _store_tags(uri, _begin_edit(scopes, uri, "tags", check), wanted)
 
 
-def add_tag(scopes: Iterable[Scope], uri: str, tag: str) -> list[str]:
+def add_tag(scopes: Iterable[Scope], uri: str, tag: str, check: Check | None = None) -> list[str]:
     """Add a tag, if it is not there. Errors as for :func:`replace_tags`."""
     checked_name(tag, "tag")
-    registered = _begin_edit(scopes, uri, "tags")
+    registered = _begin_edit(scopes, uri, "tags", check)
     tags = registered.counted.tags
     return _store_tags(uri, registered, list(tags if tag in tags else (*tags, tag)), ("add_tag", tag))
 
 
-def remove_tag(scopes: Iterable[Scope], uri: str, tag: str) -> list[str]:
+def remove_tag(scopes: Iterable[Scope], uri: str, tag: str, check: Check | None = None) -> list[str]:
     """Remove a tag, if it is there. Errors as for README."""
-    registered = _begin_edit(scopes, uri, "tags")
+    registered = _begin_edit(scopes, uri, "tags", check)
     left = [t for t in registered.counted.tags if t != tag]
     return _store_tags(uri, registered, left, ("remove_tag", tag))
 
 
-def replace_annotations(scopes: Iterable[Scope], uri: str, annotations: Mapping[str, Any]) -> dict[str, Any]:
+def replace_annotations(
+    scopes: Iterable[Scope], uri: str, annotations: Mapping[str, Any], check: Check | None = None
+) -> dict[str, Any]:
     """Replace all annotations. Errors as for README; 422 naming an annotation that is not acceptable."""
     wanted = checked_annotations(annotations)
-    _begin_edit(scopes, uri, "annotations")
+    _begin_edit(scopes, uri, "annotations", check)
     _store(uri, "annotations", wanted)
     return wanted
 
 
-def set_annotation(scopes: Iterable[Scope], uri: str, name: str, value: Any) -> dict[str, Any]:
+def set_annotation(
+    scopes: Iterable[Scope], uri: str, name: str, value: Any, check: Check | None = None
+) -> dict[str, Any]:
     """Set one annotation. Errors as for :func:`replace_annotations`."""
     check_json(value, checked_name(name, "name"))
-    _begin_edit(scopes, uri, "annotations")
+    _begin_edit(scopes, uri, "annotations", check)
     return _store_annotation(uri, {**_annotations(uri), name: value}, "set_annotation", name, value)
 
 
-def delete_annotation(scopes: Iterable[Scope], uri: str, name: str) -> dict[str, Any]:
+def delete_annotation(
+    scopes: Iterable[Scope], uri: str, name: str, check: Check | None = None
+) -> dict[str, Any]:
     """Remove one annotation, if it is there. Errors as for README."""
-    _begin_edit(scopes, uri, "annotations")
+    _begin_edit(scopes, uri, "annotations", check)
     left = {key: value for key, value in _annotations(uri).items() if key != name}
     return _store_annotation(uri, left, "delete_annotation", name)
 
 
-def _begin_edit(scopes: Iterable[Scope], uri: str, field: journal.Field) -> Registered:
-    """Start the write; return what the dataset is before it, once every scope has let it pass."""
+def _begin_edit(scopes: Iterable[Scope], uri: str, field: journal.Field, check: Check | None) -> Registered:
+    """Start the write; return what the dataset is before it, once every scope and the check have let it pass."""
     scopes = list(scopes)
     if not plugin_host.plugins().share_sql_session:
         _permitted(scopes, uri, find_registered(uri))  # nobody else makes the server read what it would undo
+        _compare(check, uri, field)  # nor one who is late already
     journal.begin_change([journal.Change(uri, field)])
-    return _permitted(scopes, uri, hold_registered(uri))
+    registered = _permitted(scopes, uri, hold_registered(uri))
+    _compare(check, uri, field)
+    return registered
 
 
 def _permitted(scopes: Iterable[Scope], uri: str, registered: Registered | None) -> Registered:
@@ -159,6 +175,11 @@ def _permitted(scopes: Iterable[Scope], uri: str, registered: Registered | None)
     if registered is None:
         raise UnknownURIError(f"No dataset is registered as {uri}")
     return registered
+
+
+def _compare(check: Check | None, uri: str, field: journal.Field) -> None:
+    if check:
+        check(getattr(plugin_host.plugins().retrieve, f"get_{field}")(uri))
 
 
 def _annotations(uri: str) -> dict[str, Any]:

@@ -59,8 +59,10 @@ def get_user(username: str) -> dict[str, Any]:
     return _get(username).as_dict()
 
 
-def _get(username: str) -> User:
+def _get(username: str, hold: bool = False) -> User:
     statement = select(User).options(*_WITH_GRANTS).where(User.username == username)
+    if hold:
+        statement = statement.with_for_update(key_share=True)
     user = sql_db.session.execute(statement.execution_options(populate_existing=True)).scalar_one_or_none()
     if user is None:
         raise UnknownUserError(f"User {username!r} is not registered")
@@ -86,10 +88,13 @@ def put_user(username: str, properties: Mapping[str, Any], *, actor: Actor | Non
     :param properties: ``is_admin`` (absent: False) and ``display_name`` (absent: as it is). Permissions stay.
     :raises ConflictError: if *actor* is a user and this would leave no administrator
     """
-    if _insert(username, properties):
-        return True
-    update_user(username, {"is_admin": False, **properties}, actor=actor)
-    return False
+    while not _insert(username, properties):
+        try:
+            update_user(username, {"is_admin": False, **properties}, actor=actor)
+        except UnknownUserError:  # deleted just now
+            continue
+        return False
+    return True
 
 
 def _insert(username: str, properties: Mapping[str, Any]) -> bool:
@@ -109,11 +114,12 @@ def update_user(username: str, changes: Mapping[str, Any], *, actor: Actor | Non
     :raises ConflictError: if *actor* is a user and this would leave no administrator
     """
     db.begin_write()
-    user = _get(username)
-    if changes.get("is_admin") is not None:
-        if user.is_admin and not changes["is_admin"]:
-            _keep_an_administrator(username, actor)
-        user.is_admin = changes["is_admin"]
+    is_admin = changes.get("is_admin")
+    if is_admin is not None and not is_admin:
+        _keep_an_administrator(username, actor)
+    user = _get(username, hold=True)
+    if is_admin is not None:
+        user.is_admin = is_admin
     if "display_name" in changes:
         user.display_name = checked_display_name(changes["display_name"])
     sql_db.session.flush()
@@ -126,14 +132,16 @@ def delete_user(username: str, *, actor: Actor | None = None) -> bool:
     :raises ConflictError: if *actor* is a user and this would leave no administrator
     """
     db.begin_write()
-    found = sql_db.session.execute(select(User.id, User.is_admin).where(User.username == username)).first()
-    if found is None:
+    _keep_an_administrator(username, actor)
+    # The user before the grants: who grants one holds the user first, too.
+    user_id = sql_db.session.execute(
+        select(User.id).where(User.username == username).with_for_update()
+    ).scalar()
+    if user_id is None:
         return False
-    if found.is_admin:
-        _keep_an_administrator(username, actor)
     for table in GRANT_TABLES.values():
-        sql_db.session.execute(delete(table).where(table.c.user_id == found.id))
-    sql_db.session.execute(delete(User).where(User.id == found.id))
+        sql_db.session.execute(delete(table).where(table.c.user_id == user_id))
+    sql_db.session.execute(delete(User).where(User.id == user_id))
     return True
 
 
@@ -164,19 +172,21 @@ def revoke(kind: Grant, username: str, base_uri: str) -> dict[str, Any]:
 
 
 def _grant_row(username: str, base_uri: str) -> dict[str, int]:
-    base_uri_id = base_uris.get_id(base_uri)
-    user_id = sql_db.session.execute(select(User.id).where(User.username == username)).scalar()
+    base_uri_id = base_uris.hold(base_uri)
+    held = select(User.id).where(User.username == username).with_for_update(read=True, key_share=True)
+    user_id = sql_db.session.execute(held).scalar()
     if user_id is None:
         raise UnknownUserError(f"User {username!r} is not registered")
     return {"user_id": user_id, "base_uri_id": base_uri_id}
 
 
 def _keep_an_administrator(username: str, actor: Actor | None) -> None:
-    """Pass if another administrator is left, or the operator asks, who can always make one."""
+    """Pass if somebody else is an administrator, or this user is none, or the operator asks, who can make one."""
     if actor is None or actor.username is None:
         return
-    others = select(func.count(User.id)).where(User.is_admin, User.username != username)
-    if not sql_db.session.execute(others).scalar_one():
+    # Held until the transaction ends, or two who remove each other at the same moment would leave none.
+    held = select(User.username).where(User.is_admin).order_by(User.id).with_for_update(key_share=True)
+    if set(sql_db.session.execute(held).scalars()) == {username}:
         raise ConflictError(f"User {username!r} is the last administrator")
 
 

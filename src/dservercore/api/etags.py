@@ -1,0 +1,135 @@
+"""Entity tags: which value an answer holds, and requests that count only while that is the one, or is not (RFC 9110).
+
+A tag is a digest of the answer alone, and so the same from every worker, whatever the metadata are stored in. It goes
+only to those who may read the value.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+from flask import Response, current_app, request
+from werkzeug.datastructures import ETags
+from werkzeug.http import parse_etags, quote_etag
+
+from dservercore.api.answers import json_answer
+from dservercore.errors import PreconditionError, invalid
+
+ETAG = "ETag"
+
+#: Raises ``PreconditionError`` where the value at present is not the one that a request is meant for.
+Check = Callable[[Any], None]
+
+_ENTITY_TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
+_LIST = re.compile(rf"[ \t]*\*[ \t]*|[ \t,]*{_ENTITY_TAG}(?:[ \t]*,[ \t,]*{_ENTITY_TAG})*[ \t,]*")
+
+#: For the documentation of the routes.
+ETAG_HEADERS = {
+    ETAG: {
+        "description": "Stands for the value in this answer: for `If-Match` and `If-None-Match`",
+        "schema": {"type": "string"},
+    }
+}
+_IF_MATCH = {
+    "in": "header",
+    "name": "If-Match",
+    "description": "One or more entity tags, or `*`: do this only while one of them stands for the value, else 412",
+    "schema": {"type": "string"},
+}
+_IF_NONE_MATCH = {**_IF_MATCH, "name": "If-None-Match"}
+
+READING: dict[str, Any] = {
+    "errors": (304, 401, 403, 404, 412, 422),
+    "headers": ETAG_HEADERS,
+    "parameters": [
+        _IF_MATCH,
+        _IF_NONE_MATCH
+        | {"description": "Entity tags, or `*`: answer 304 if one of them stands for the value"},
+    ],
+}
+EDIT_PARAMETERS = [
+    _IF_MATCH,
+    _IF_NONE_MATCH | {"description": "Entity tags, or `*`: answer 412 if one of them stands for the value"},
+]
+
+
+def etag_of(answer: Mapping[str, Any] | bytes) -> str:
+    """Return the entity tag, without quotes, of what a route answers. The order of keys makes no difference.
+
+    :param answer: an object that JSON can express; or bytes, a JSON document
+    """
+    return hashlib.blake2b(
+        answer if isinstance(answer, bytes) else _canonical(answer), digest_size=16
+    ).hexdigest()
+
+
+def _canonical(answer: Mapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(answer, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:  # as in json_answer
+        return json.dumps(answer, separators=(",", ":"), sort_keys=True).encode()
+
+
+def tagged(etag: str) -> dict[str, str]:
+    """Return the header of an answer that the entity tag stands for."""
+    return {ETAG: quote_etag(etag)}
+
+
+def value_answer(answer: Mapping[str, Any] | bytes) -> Response:
+    """Answer a request to read a value, or with 304 and no body a client that has it already.
+
+    :raises PreconditionError: if the request has an ``If-Match``, and the value is another one
+    """
+    etag = etag_of(answer)
+    wanted = _tags_in("If-Match")
+    if wanted is not None and etag not in wanted:
+        raise _overtaken()
+    # Nothing goes wrong if this one is read leniently: the client gets the value once more.
+    if request.if_none_match.contains_weak(etag):
+        response = current_app.response_class(status=304, headers=tagged(etag))
+        del response.headers["Content-Type"]
+        return response
+    return json_answer(answer, headers=tagged(etag))
+
+
+def condition_on(field: str) -> Check | None:
+    """Return the check that ``If-Match`` and ``If-None-Match`` of a request ask for; None if it has neither.
+
+    The check takes the value that is there before the edit.
+
+    :param field: the one key of the answer: ``readme``, ``tags`` or ``annotations``
+    :raises ValidationError: 422 if one of the headers is not a list of entity tags
+    """
+    wanted, unwanted = _tags_in("If-Match"), _tags_in("If-None-Match")
+    if wanted is None and unwanted is None:
+        return None
+
+    def check(value: Any) -> None:
+        etag = etag_of({field: value})
+        if wanted is not None and etag not in wanted:
+            raise _overtaken()
+        if unwanted is not None and unwanted.contains_weak(etag):
+            raise PreconditionError("The value is one of those that If-None-Match rules out")
+
+    return check
+
+
+def _overtaken() -> PreconditionError:
+    return PreconditionError(
+        "The value is not, or no longer, the one that If-Match stands for: read it again before you change it"
+    )
+
+
+def _tags_in(header: str) -> ETags | None:
+    """Return the entity tags of a header; None if the request does not have it."""
+    text = request.headers.get(header)
+    if text is None:
+        return None
+    if not _LIST.fullmatch(text):
+        raise invalid(header, 'must be *, or entity tags in double quotes: "one", "another"', "headers")
+    return parse_etags(text.strip())
