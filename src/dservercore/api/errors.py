@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, PendingRollbackError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as NoConnectionError
 from werkzeug.exceptions import HTTPException, default_exceptions
 
@@ -50,7 +50,7 @@ def init_errors(app: Flask) -> None:
     """Answer domain errors as the table says, and what only the database can know as well."""
     app.register_error_handler(errors.DserverError, _domain_error)
     app.register_error_handler(errors.ValidationError, _validation_error)
-    for kind in (OperationalError, InterfaceError, NoConnectionError, PendingRollbackError):
+    for kind in (OperationalError, NoConnectionError, PendingRollbackError):
         app.register_error_handler(kind, _database_error)
     app.register_error_handler(DBAPIError, _other_database_error)
     app.register_error_handler(IntegrityError, _overtaken)
