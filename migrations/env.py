@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from alembic import context
 from flask import current_app
+from sqlalchemy import Connection
 
 from dservercore.models import SEARCH_INDEX
+
+# A lock of the server, by a name (on PostgreSQL a number) of ours, that belongs to the connection.
+_POSTGRESQL = ("SELECT pg_advisory_lock(3845112704)", "SELECT pg_advisory_unlock(3845112704)")
+_MARIADB = (
+    "SELECT GET_LOCK(CONCAT('dservercore ', MD5(DATABASE())), 86400)",
+    "SELECT RELEASE_LOCK(CONCAT('dservercore ', MD5(DATABASE())))",
+)
+LOCKS = {"postgresql": _POSTGRESQL, "mysql": _MARIADB, "mariadb": _MARIADB}
 
 database = current_app.extensions["migrate"].db
 
@@ -25,7 +37,7 @@ def run_offline() -> None:
 
 def run_online() -> None:
     """Run each migration in a transaction of its own, where the database can do that."""
-    with database.engine.connect() as connection:
+    with database.engine.connect() as connection, held_alone(connection):
         context.configure(
             connection=connection,
             target_metadata=database.metadata,
@@ -35,6 +47,25 @@ def run_online() -> None:
         )
         with context.begin_transaction():
             context.run_migrations()
+
+
+@contextmanager
+def held_alone(connection: Connection) -> Iterator[None]:
+    """Let whoever upgrades the same database at this moment wait, and find it upgraded."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # one transaction for all of it
+        yield
+        connection.commit()
+        return
+    take, give_back = LOCKS[connection.dialect.name]
+    connection.exec_driver_sql(take)
+    connection.commit()
+    try:
+        yield
+    finally:
+        connection.rollback()
+        connection.exec_driver_sql(give_back)
+        connection.commit()
 
 
 if context.is_offline_mode():

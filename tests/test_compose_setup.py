@@ -10,43 +10,39 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy
 
+from databases import new_database
 from dservercore import sql_db
 from dservercore.catalog import base_uris, users
 from live_server import LiveServer
 from mongod import Mongod, mongo_plugins
 from world import CHAMPION, RED, dataset_info
 
-SERVER = "postgresql+psycopg2://postgres@127.0.0.1:5432"
+# With MariaDB in the place of PostgreSQL, too.
+SETUPS = {
+    "postgresql": ("postgresql", ()),
+    "postgresql-preload": ("postgresql", ("--preload",)),
+    "mariadb": ("mariadb", ()),
+}
 
 
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[str]:
-    """The address of an empty database on the PostgreSQL server of this machine."""
-    name = f"test_{uuid.uuid4().hex}"
-    engine = sqlalchemy.create_engine(f"{SERVER}/postgres", isolation_level="AUTOCOMMIT")
-    try:
-        with engine.connect() as connection:
-            connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
-    except sqlalchemy.exc.OperationalError as error:
-        pytest.skip(f"No PostgreSQL server on this machine: {error.orig}")
-    yield f"{SERVER}/{name}"
-    with engine.connect() as connection:
-        connection.execute(sqlalchemy.text(f"DROP DATABASE {name} WITH (FORCE)"))
-
-
-@pytest.fixture(scope="module", params=[(), ("--preload",)], ids=["", "preload"])
+@pytest.fixture(scope="module", params=SETUPS.values(), ids=SETUPS)
 def live(
-    request: pytest.FixtureRequest, postgresql: str, mongod: Mongod, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, mongod: Mongod, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LiveServer]:
+    kind, options = request.param
+    with new_database(kind) as address:
+        yield from _serve(address, options, mongod, tmp_path_factory)
+
+
+def _serve(
+    address: str, options: tuple[str, ...], mongod: Mongod, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LiveServer]:
     settings = mongo_plugins(mongod.uri, f"compose_{uuid.uuid4().hex}")
-    settings["SQLALCHEMY_DATABASE_URI"] = postgresql
+    settings["SQLALCHEMY_DATABASE_URI"] = address
     folder: Path = tmp_path_factory.mktemp("compose")
-    live = LiveServer(folder, workers=3, threads=2, settings=settings, options=request.param)
+    live = LiveServer(folder, workers=3, threads=2, settings=settings, options=options)
     with live.app.app_context():
-        base_uris.delete_base_uri(RED, with_datasets=True)
-        users.delete_user(CHAMPION)
         users.add_user(CHAMPION)
         base_uris.create_base_uri(RED, [CHAMPION], [CHAMPION])
         sql_db.session.commit()

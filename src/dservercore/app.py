@@ -19,6 +19,7 @@ from dservercore.api.edits import STORAGE_UPDATED
 from dservercore.api.errors import JSONErrorApi, init_errors
 from dservercore.api.etags import ETAG
 from dservercore.api.request_log import REQUEST_ID, init_request_log
+from dservercore.api.retries import RetryingFlask
 from dservercore.api.uris_in_paths import CONVERTERS, URIConverter
 from dservercore.catalog import journal
 from dservercore.config import read_environment, with_defaults
@@ -40,7 +41,7 @@ def create_app(test_config: Mapping[str, Any] | None = None) -> Flask:
 
 
 def _create_app(test_config: Mapping[str, Any] | None) -> Flask:
-    app = Flask("dservercore", static_folder=None)
+    app = RetryingFlask("dservercore", static_folder=None)
     app.config.from_mapping(read_environment() if test_config is None else with_defaults(test_config))
     init_logging(app)
     plugins = plugin_host.load_plugins(app, take_settings=test_config is None)
@@ -48,7 +49,7 @@ def _create_app(test_config: Mapping[str, Any] | None) -> Flask:
     CORS(app, expose_headers=["X-Pagination", "X-Sort", STORAGE_UPDATED, REQUEST_ID, ETAG])
     init_request_log(app)
     init_errors(app)
-    init_databases(app)
+    init_databases(app, serves=not _is_a_command())
     app.teardown_appcontext(forget_unfinished)
     ma.init_app(app)
     jwt.init_app(app)
@@ -73,12 +74,13 @@ def init_logging(app: Flask) -> None:
         logger.propagate = False
 
 
-def init_routes(app: Flask, plugins: plugin_host.PluginSet) -> None:
+def init_routes(app: RetryingFlask, plugins: plugin_host.PluginSet) -> None:
     """Mount the resources, then those of the extensions, and the documentation of both."""
     rest = JSONErrorApi(app)
     rest.register_converter(URIConverter, URIConverter.documentation)
     for resource in api.RESOURCES:
         rest.register_blueprint(resource)
+    app.repeatable = frozenset(resource.name for resource in api.RESOURCES)
     for extension in plugins.extensions:
         rest.register_blueprint(_blueprint_of(extension))
     init_docs(app, rest)
@@ -97,6 +99,12 @@ def _is_about_to_serve() -> bool:
     """Return whether the application is made to answer requests: by ``flask run`` or by gunicorn."""
     context = click.get_current_context(silent=True)
     return context.info_name == "run" if context else _under_gunicorn()
+
+
+def _is_a_command() -> bool:
+    """Return whether the application is made to do one thing, however long that takes."""
+    context = click.get_current_context(silent=True)
+    return context is not None and context.info_name != "run"
 
 
 def _under_gunicorn() -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -18,10 +18,11 @@ from flask_jwt_extended import JWTManager
 from flask_marshmallow import Marshmallow
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import Connection, CursorResult, Engine, Pool, Table, event, make_url
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy import Connection, CursorResult, Engine, Pool, Table, event, literal, make_url, select
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 
+from dservercore import connections
 from dservercore.errors import ConfigurationError, UnavailableError
 
 # What is written does not belong into the log, where an error of a statement would show its parameters.
@@ -109,7 +110,7 @@ def locks_rows() -> bool:
 
 def sorts_by_code_point() -> bool:
     """Return whether the database sorts text as Python does, by code point, and not by the rules of a language."""
-    return sql_db.session.get_bind().dialect.name == "sqlite"
+    return sql_db.session.get_bind().dialect.name in ("sqlite", *connections.MARIADB)
 
 
 # What else is to be done when a transaction of an operation has ended; each is told whether it was committed.
@@ -185,12 +186,7 @@ def release_file_lock() -> None:
 
 
 def upsert(
-    table: Table,
-    key: tuple[str, ...],
-    *,
-    overwrite: tuple[str, ...] = (),
-    add: tuple[str, ...] = (),
-    returning: str | None = None,
+    table: Table, key: tuple[str, ...], *, overwrite: tuple[str, ...] = (), add: tuple[str, ...] = ()
 ) -> Any:
     """Return the INSERT that leaves a row with the same *key* as it is, except for the columns named.
 
@@ -199,28 +195,65 @@ def upsert(
 
     :param overwrite: columns that get the new value
     :param add: columns that the new value is added to
-    :param returning: column whose value is wanted
     """
-    return _upsert(sql_db.session.get_bind().dialect.name, table, key, overwrite, add, returning)
+    return _upsert(sql_db.session.get_bind().dialect.name, table, key, overwrite, add)
 
 
 @functools.cache
 def _upsert(
-    dialect: str,
-    table: Table,
-    key: tuple[str, ...],
-    overwrite: tuple[str, ...],
-    add: tuple[str, ...],
-    returning: str | None,
+    dialect: str, table: Table, key: tuple[str, ...], overwrite: tuple[str, ...], add: tuple[str, ...]
 ) -> Any:
+    if dialect in connections.MARIADB:
+        return _upsert_on_mariadb(table, key, overwrite, add)
     insert = (postgresql.Insert if dialect == "postgresql" else sqlite.Insert)(table)
     changes: dict[str, Any] = {name: insert.excluded[name] for name in overwrite}
     changes |= {name: table.c[name] + insert.excluded[name] for name in add}
     if changes:
-        insert = insert.on_conflict_do_update(index_elements=key, set_=changes)
-    else:
-        insert = insert.on_conflict_do_nothing(index_elements=key)
-    return insert.returning(table.c[returning]) if returning else insert
+        return insert.on_conflict_do_update(index_elements=key, set_=changes)
+    return insert.on_conflict_do_nothing(index_elements=key)
+
+
+def _upsert_on_mariadb(
+    table: Table, key: tuple[str, ...], overwrite: tuple[str, ...], add: tuple[str, ...]
+) -> Any:
+    insert = mysql.Insert(table)
+    changes: dict[str, Any] = {name: insert.inserted[name] for name in overwrite}
+    changes |= {name: table.c[name] + insert.inserted[name] for name in add}
+    # INSERT IGNORE would ignore more than a row that is there: values that do not fit, and missing parents.
+    return insert.on_duplicate_key_update(changes or {key[0]: table.c[key[0]]})
+
+
+def insert_if_new(table: Table, key: tuple[str, ...], values: Mapping[str, Any]) -> bool:
+    """Insert a row unless there is one with the same *key*. Return whether it is new."""
+    if sql_db.session.get_bind().dialect.name not in connections.MARIADB:
+        return bool(changed_rows(upsert(table, key), values))
+    # MariaDB counts a row that is left as it is as one that was touched.
+    same = select(literal(1)).select_from(table).where(*(table.c[name] == values[name] for name in key))
+    if sql_db.session.execute(same.with_for_update()).first():
+        return False
+    try:
+        with sql_db.session.begin_nested():
+            sql_db.session.execute(table.insert(), values)
+    except IntegrityError:
+        if sql_db.session.execute(same).first():  # another request was faster
+            return False
+        raise
+    return True
+
+
+def put_row(table: Table, key: str, values: Mapping[str, Any]) -> int:
+    """Insert a row, or give the one with the same *key* all of *values*. Return its primary key, ``id``."""
+    put = upsert(table, (key,), overwrite=tuple(values))
+    if sql_db.session.get_bind().dialect.name in connections.MARIADB:
+        sql_db.session.execute(put, values)
+        stored = select(table.c.id).where(table.c[key] == values[key])
+        return sql_db.session.execute(stored).scalar_one()
+    return sql_db.session.execute(_returning_id(put, table), values).scalar_one()
+
+
+@functools.cache
+def _returning_id(put: Any, table: Table) -> Any:
+    return put.returning(table.c.id)
 
 
 def changed_rows(statement: Any, values: Any = None) -> int:
@@ -231,9 +264,10 @@ def changed_rows(statement: Any, values: Any = None) -> int:
 # Setting up
 
 
-def init_databases(app: Flask) -> None:
+def init_databases(app: Flask, serves: bool = True) -> None:
     """Connect *app* to its SQL database, and to the migrations.
 
+    :param serves: whether requests will wait for the database, and so not without an end
     :raises ConfigurationError: if the address is none, or its driver is not installed
     """
     address = app.config["SQLALCHEMY_DATABASE_URI"]
@@ -242,7 +276,11 @@ def init_databases(app: Flask) -> None:
         url.get_dialect()
         if url.get_backend_name() == "sqlite" and url.database and not url.database.startswith("file:"):
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        configured = app.config.get("SQLALCHEMY_ENGINE_OPTIONS") or {}
+        app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {**connections.engine_options(url, serves), **configured}
         sql_db.init_app(app)
+        with app.app_context():
+            connections.prepare(sql_db.engine, serves)
     except NoSuchModuleError:  # an ArgumentError, too
         raise ConfigurationError(
             f"SQLALCHEMY_DATABASE_URI: no database is called {url.drivername!r}"

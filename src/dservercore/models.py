@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import (
     DDL,
+    VARBINARY,
     BigInteger,
     Boolean,
     Column,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TypeDecorator,
     event,
 )
 from sqlalchemy.dialects import mysql
@@ -29,6 +31,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from dservercore.date_utils import datetime_to_timestamp
 from dservercore.db import sql_db
+from dservercore.uris import MAX_BYTES
 
 NAME_LENGTH = 80
 USERNAME_LENGTH = 64
@@ -37,6 +40,21 @@ CREATOR_LENGTH = 255
 TAG_LENGTH = 80
 URI_LENGTH = 1024
 
+
+class _BinaryText(TypeDecorator[str]):
+    """Text in a binary column: on MariaDB an index has no room for 1024 characters of up to four bytes each."""
+
+    impl = VARBINARY
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, _dialect: Any) -> bytes | None:
+        return None if value is None else value.encode()
+
+    def process_result_value(self, value: Any, _dialect: Any) -> str | None:
+        return value.decode() if isinstance(value, bytes) else value
+
+
+_URI = String(URI_LENGTH).with_variant(_BinaryText(MAX_BYTES), "mysql", "mariadb")
 _DateTime = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 
 
@@ -92,7 +110,7 @@ class BaseURI(sql_db.Model):  # type: ignore[name-defined]
     __tablename__ = "base_uri"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    base_uri: Mapped[str] = mapped_column(String(URI_LENGTH), unique=True, index=True)
+    base_uri: Mapped[str] = mapped_column(_URI, unique=True, index=True)
 
     search_users: Mapped[list[User]] = relationship(
         secondary=search_permissions, back_populates="search_base_uris", order_by="User.username"
@@ -118,11 +136,11 @@ class Dataset(sql_db.Model):  # type: ignore[name-defined]
     """One dataset in one base URI; a copy elsewhere has the same UUID and a row of its own."""
 
     __tablename__ = "dataset"
-    __table_args__ = (Index("ix_dataset_base_uri_id_uri", "base_uri_id", "uri", mysql_length={"uri": 255}),)
+    __table_args__ = (Index("ix_dataset_base_uri_id_uri", "base_uri_id", "uri"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     base_uri_id: Mapped[int] = mapped_column(ForeignKey("base_uri.id"))
-    uri: Mapped[str] = mapped_column(String(URI_LENGTH), unique=True, index=True)
+    uri: Mapped[str] = mapped_column(_URI, unique=True, index=True)
     uuid: Mapped[str] = mapped_column(String(36), index=True)
     name: Mapped[str] = mapped_column(String(NAME_LENGTH), index=True)
     creator_username: Mapped[str] = mapped_column(String(CREATOR_LENGTH), index=True)

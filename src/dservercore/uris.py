@@ -12,6 +12,8 @@ from dtoolcore.utils import sanitise_uri
 from dservercore.errors import invalid
 
 MAX_LENGTH = 1024
+#: In UTF-8: so much has room in an index of every database.
+MAX_BYTES = 2560
 
 _HAS_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -108,6 +110,8 @@ def check_dataset_uri(uri: str, base_uri: str, field: str = "uri") -> str:
 def _check(uri: str, field: str) -> None:
     if len(uri) > MAX_LENGTH:
         raise invalid(field, f"longer than {MAX_LENGTH} characters")
+    if len(uri.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+        raise invalid(field, f"longer than {MAX_BYTES} bytes in UTF-8")
     if _CONTROL.search(uri):
         raise invalid(field, "contains a control character")
     if _NOT_OF_PATH.search(uri):

@@ -1,6 +1,6 @@
 """Fixtures for the REST API: one application for the whole session, on a database that each test finds as new.
 
-Each test runs once with each kind of store for what describes a dataset (fixture ``stores``).
+Each test runs once with each combination of a SQL database and a store for what describes a dataset (``stores``).
 
 Every answer that a test receives is compared with the OpenAPI document, and with what holds for all answers.
 """
@@ -11,10 +11,10 @@ import json
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pymongo
 import pytest
@@ -25,6 +25,7 @@ from sqlalchemy import event
 from werkzeug.test import TestResponse
 
 from api.openapi import OpenAPIDocument
+from databases import Snapshot, do_not_wait_for_the_disk, new_database
 from dservercore import create_app, sql_db
 from dservercore.catalog import base_uris, users
 from dservercore.plugins.mongo.search import MongoSearch
@@ -53,31 +54,46 @@ class CheckedClient(FlaskClient):
 # Applications
 
 
-@pytest.fixture(scope="session", params=["sql", "mongo"])
-def stores(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
-    """The settings of the search and the retrieve plugin."""
-    if request.param == "sql":
-        yield {}
-        return
-    mongod: Mongod = request.getfixturevalue("mongod")
+#: The SQL database, and the search and retrieve plugins.
+COMBINATIONS = ["sqlite+sql", "sqlite+mongo", "postgresql+mongo", "mariadb+mongo"]
+
+
+@pytest.fixture(scope="session", params=COMBINATIONS)
+def stores(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
+    """The settings of the SQL database, of the search and of the retrieve plugin."""
+    database, plugins = request.param.split("+")
+    with ExitStack() as stack:
+        settings = {}
+        if plugins == "mongo":
+            mongod: Mongod = request.getfixturevalue("mongod")
+            settings = mongo_plugins(mongod.uri, stack.enter_context(_mongo_database(mongod)))
+        settings["SQLALCHEMY_DATABASE_URI"] = (
+            f"sqlite:///{tmp_path_factory.mktemp('api') / 'test.db'}"
+            if database == "sqlite"
+            else stack.enter_context(new_database(database))
+        )
+        yield settings
+
+
+@contextmanager
+def _mongo_database(mongod: Mongod) -> Iterator[str]:
     name = f"api_{uuid.uuid4().hex}"
-    yield mongo_plugins(mongod.uri, name)
+    yield name
     with pymongo.MongoClient(mongod.uri) as client:
         client.drop_database(name)
 
 
 #: For tests of what only the sql plugins can do, or of what no store has a part in.
-on_sql_alone = pytest.mark.parametrize("stores", ["sql"], indirect=True)
+on_sql_alone = pytest.mark.parametrize("stores", ["sqlite+sql"], indirect=True)
 
 
 @pytest.fixture(scope="session")
-def shared_config(
-    tmp_path_factory: pytest.TempPathFactory, key_pair: tuple[Path, Path], stores: dict[str, str]
-) -> dict[str, Any]:
+def shared_config(key_pair: tuple[Path, Path], stores: dict[str, str]) -> dict[str, Any]:
     private, public = key_pair
     return {
         "SECRET_KEY": "for tests alone",
-        "SQLALCHEMY_DATABASE_URI": f"sqlite:///{tmp_path_factory.mktemp('api') / 'test.db'}",
         "JWT_PRIVATE_KEY": private.read_text(),
         "JWT_PUBLIC_KEY": public.read_text(),
         **stores,
@@ -85,47 +101,62 @@ def shared_config(
 
 
 @pytest.fixture(scope="session")
-def shared_app(shared_config: dict[str, Any]) -> Flask:
+def shared_app(shared_config: dict[str, Any]) -> Iterator[Flask]:
     app = create_app(shared_config)
     CheckedClient.document = OpenAPIDocument(app.test_client().get("/doc/openapi.json").json)
     app.test_client_class = CheckedClient
     with app.app_context():
-        event.listen(sql_db.engine, "connect", _do_not_wait_for_the_disk)
-    return app
+        do_not_wait_for_the_disk(sql_db.engine)
+        sql_db.create_all()
+    yield app
+    with app.app_context():
+        sql_db.engine.dispose()
 
 
-def _do_not_wait_for_the_disk(connection: Any, _record: Any) -> None:
-    # No test pulls the plug, and waiting takes longer than everything else.
-    connection.execute("PRAGMA synchronous = OFF")
+# What a test starts from
 
 
 @pytest.fixture(scope="session")
-def databases(shared_app: Flask) -> dict[str, Path]:
-    """Database files to start from: with empty tables, and with the people and base URIs of world.py."""
-    current = Path(shared_app.config["SQLALCHEMY_DATABASE_URI"].removeprefix("sqlite:///"))
-    files = {name: current.with_suffix(f".{name}") for name in ("empty", "people")}
+def starts(shared_app: Flask) -> dict[str, Start]:
+    """What a test can start from: empty tables, and the people and base URIs of world.py."""
+    kind = DatabaseFile if shared_app.config["SQLALCHEMY_DATABASE_URI"].startswith("sqlite") else Snapshot
     with shared_app.app_context():
-        sql_db.create_all()
-        sql_db.engine.dispose()
-        shutil.copy(current, files["empty"])
+        empty = kind()
         users.add_user(ADMIN, is_admin=True)
         for name in (CHAMPION, READER, NOBODY):
             users.add_user(name)
         base_uris.create_base_uri(RED, [CHAMPION, READER], [CHAMPION])
         base_uris.create_base_uri(BLUE, [READER], [])
         sql_db.session.commit()
+        return {"empty": empty, "people": kind()}
+
+
+class Start(Protocol):
+    """What the database holds at a moment."""
+
+    def restore(self, app: Flask) -> None:
+        """Let it hold that again."""
+
+
+class DatabaseFile:
+    """A copy of the SQLite file."""
+
+    def __init__(self) -> None:
         sql_db.session.remove()
         sql_db.engine.dispose()
-        shutil.copy(current, files["people"])
-    return files | {"current": current}
+        self._current = Path(sql_db.engine.url.database or "")
+        self._copy = self._current.with_suffix(f".{uuid.uuid4().hex}")
+        shutil.copy(self._current, self._copy)
+
+    def restore(self, app: Flask) -> None:
+        with app.app_context():
+            sql_db.engine.dispose()
+        for leftover in ("-wal", "-shm"):
+            self._current.with_name(self._current.name + leftover).unlink(missing_ok=True)
+        shutil.copy(self._copy, self._current)
 
 
-def _start_from(app: Flask, databases: dict[str, Path], name: str) -> None:
-    with app.app_context():
-        sql_db.engine.dispose()
-    for leftover in ("-wal", "-shm"):
-        databases["current"].with_name(databases["current"].name + leftover).unlink(missing_ok=True)
-    shutil.copy(databases[name], databases["current"])
+def _empty_mongo(app: Flask) -> None:
     if isinstance(app.search, MongoSearch):  # type: ignore[attr-defined]
         database = app.search.db  # type: ignore[attr-defined]
         for collection in database.list_collection_names():
@@ -139,9 +170,10 @@ def config(shared_config: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def app(request: pytest.FixtureRequest, shared_app: Flask, databases: dict[str, Path]) -> Flask:
+def app(request: pytest.FixtureRequest, shared_app: Flask, starts: dict[str, Start]) -> Flask:
     """The application with empty tables, or with the ``people`` if the test asks for them too."""
-    _start_from(shared_app, databases, "people" if "people" in request.fixturenames else "empty")
+    starts["people" if "people" in request.fixturenames else "empty"].restore(shared_app)
+    _empty_mongo(shared_app)
     return shared_app
 
 

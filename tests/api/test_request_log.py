@@ -13,7 +13,7 @@ import jwt
 import pytest
 import requests
 
-from api.conftest import route
+from api.conftest import on_sql_alone, route
 from world import CHAMPION, dataset_info
 
 LINE = re.compile(
@@ -153,6 +153,7 @@ class TestRequestID:
             assert answer.headers["X-Request-ID"]
 
 
+@on_sql_alone
 class TestLiveServer:
     """``flask run``, as a newcomer starts it."""
 

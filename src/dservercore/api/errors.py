@@ -7,11 +7,11 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as NoConnectionError
 from werkzeug.exceptions import HTTPException, default_exceptions
 
-from dservercore import errors
+from dservercore import connections, errors
 from dservercore.api.answers import json_answer
 from dservercore.api.docs import Api
 
@@ -25,6 +25,9 @@ STATUS_OF = {
     errors.PreconditionError: HTTPStatus.PRECONDITION_FAILED,
     errors.UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
+
+#: After so many seconds a client may try again what the database could not do.
+RETRY_SECONDS = 1
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +51,9 @@ def init_errors(app: Flask) -> None:
     """Answer domain errors as the table says, and what only the database can know as well."""
     app.register_error_handler(errors.DserverError, _domain_error)
     app.register_error_handler(errors.ValidationError, _validation_error)
-    app.register_error_handler(OperationalError, _database_error)
-    app.register_error_handler(NoConnectionError, _database_error)
+    for kind in (OperationalError, NoConnectionError, PendingRollbackError):
+        app.register_error_handler(kind, _database_error)
+    app.register_error_handler(DBAPIError, _other_database_error)
     app.register_error_handler(IntegrityError, _overtaken)
 
 
@@ -75,10 +79,24 @@ def _validation_error(error: errors.ValidationError) -> Response:
     return error_answer(error.status, error.message, {error.location: error.errors} if error.errors else None)
 
 
-def _database_error(error: OperationalError | NoConnectionError) -> Response:
+def _database_error(error: Exception) -> Response:
     # The driver's text may name hosts, files and SQL: it is for the log alone.
     logger.error("The database cannot serve: %s", getattr(error, "orig", error))
-    return error_answer(HTTPStatus.SERVICE_UNAVAILABLE, "The database cannot serve this request now")
+    message = "The database cannot serve this request now; try again in a moment"
+    if isinstance(error, DBAPIError) and (
+        connections.lost_a_race(error) or connections.waited_too_long(error)
+    ):
+        message = "Other requests change the same things at this moment; try again"
+    answer = error_answer(HTTPStatus.SERVICE_UNAVAILABLE, message)
+    answer.headers["Retry-After"] = str(RETRY_SECONDS)
+    return answer
+
+
+def _other_database_error(error: DBAPIError) -> Response:
+    if error.connection_invalidated:  # how a driver calls a connection that broke depends on the moment
+        return _database_error(error)
+    logger.exception("The database refused a statement", exc_info=error)
+    return error_answer(HTTPStatus.INTERNAL_SERVER_ERROR, "")
 
 
 def _overtaken(error: IntegrityError) -> Response:

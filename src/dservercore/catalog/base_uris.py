@@ -134,7 +134,7 @@ def put_base_uri(base_uri: str, searchers: Iterable[str], registrants: Iterable[
 def _insert(base_uri: str) -> bool:
     base_uri = check_base_uri(base_uri)
     db.begin_write()
-    return bool(db.changed_rows(db.upsert(BaseURI.__table__, ("base_uri",)), {"base_uri": base_uri}))
+    return db.insert_if_new(BaseURI.__table__, ("base_uri",), {"base_uri": base_uri})
 
 
 def replace_permissions(base_uri: str, searchers: Iterable[str], registrants: Iterable[str]) -> None:

@@ -130,12 +130,12 @@ def write_row(
     after = _count_of(document, base_uri_id)
     if before and before.base_uri_id != base_uri_id:
         raise AuthorizationError("The dataset is registered in another base URI")
-    dataset_id = _upsert(document, base_uri_id, fingerprint)
+    dataset_id = _put_row(document, base_uri_id, fingerprint)
     write_tags(dataset_id, before.tags if before else (), after.tags)
     summary.count_change(before, after)
 
 
-def _upsert(document: Mapping[str, Any], base_uri_id: int, fingerprint: str | None) -> int:
+def _put_row(document: Mapping[str, Any], base_uri_id: int, fingerprint: str | None) -> int:
     """Insert or replace the dataset's row; return its primary key."""
     values = {key: document[key] for key in DATASET_KEYS if key != "base_uri"}
     values |= {
@@ -144,8 +144,7 @@ def _upsert(document: Mapping[str, Any], base_uri_id: int, fingerprint: str | No
         "created_at": timestamp_to_datetime(document["created_at"]),
         "fingerprint": fingerprint,
     }
-    upsert = db.upsert(Dataset.__table__, ("uri",), overwrite=tuple(values), returning="id")
-    return sql_db.session.execute(upsert, values).scalar_one()
+    return db.put_row(_dataset, "uri", values)
 
 
 def write_tags(dataset_id: int, before: tuple[str, ...], after: tuple[str, ...]) -> None:

@@ -105,7 +105,7 @@ def _insert(username: str, properties: Mapping[str, Any]) -> bool:
         "display_name": checked_display_name(properties.get("display_name")),
     }
     db.begin_write()
-    return bool(db.changed_rows(db.upsert(User.__table__, ("username",)), values))
+    return db.insert_if_new(User.__table__, ("username",), values)
 
 
 def update_user(username: str, changes: Mapping[str, Any], *, actor: Actor | None = None) -> dict[str, Any]:
@@ -152,8 +152,8 @@ def grant(kind: Grant, username: str, base_uri: str) -> dict[str, Any]:
     :raises ConflictError: if it is granted already
     """
     db.begin_write()
-    insert = db.upsert(GRANT_TABLES[kind], ("user_id", "base_uri_id"))
-    if not db.changed_rows(insert, _grant_row(username, base_uri)):
+    row = _grant_row(username, base_uri)
+    if not db.insert_if_new(GRANT_TABLES[kind], ("user_id", "base_uri_id"), row):
         raise ConflictError(f"User {username!r} already has {kind} permissions")
     return get_user(username)
 

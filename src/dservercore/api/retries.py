@@ -1,0 +1,43 @@
+"""A request whose transaction the database gave up in favour of another one is answered by trying once more."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from typing import Any
+
+from flask import Flask, request
+from sqlalchemy.exc import DBAPIError
+
+from dservercore import connections, db
+
+ATTEMPTS = 5
+PAUSE_SECONDS = 0.05  # doubled with each attempt, and shortened at random so that two do not meet again
+
+logger = logging.getLogger(__name__)
+
+
+class RetryingFlask(Flask):
+    """A Flask application that repeats a request that was the victim of a deadlock.
+
+    Nothing of it has happened in the SQL database, and what plugins wrote for it they may write again. Requests to the
+    blueprints of other packages are not repeated: nobody knows what else those do.
+
+    :ivar repeatable: names of the blueprints whose requests may be repeated
+    """
+
+    repeatable: frozenset[str] = frozenset()
+
+    def dispatch_request(self) -> Any:
+        """Return what the view function returns."""
+        for attempt in range(1, ATTEMPTS):
+            try:
+                return super().dispatch_request()
+            except DBAPIError as error:
+                if not connections.lost_a_race(error) or request.blueprint not in self.repeatable:
+                    raise
+                logger.info("Repeating %s %s: %s", request.method, request.path, error.orig)
+                db.rollback()
+            time.sleep(random.uniform(0, PAUSE_SECONDS * 2**attempt))
+        return super().dispatch_request()

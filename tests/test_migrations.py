@@ -1,0 +1,170 @@
+"""Migrations on each database: from nothing, and from each earlier revision with rows in every table."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import flask_migrate
+import pytest
+import sqlalchemy
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from flask import Flask
+from sqlalchemy.sql.sqltypes import NullType
+
+from databases import new_database
+from dservercore import create_app, sql_db
+from dservercore.db import migrations_directory
+from dservercore.models import SEARCH_INDEX
+from dservercore.packing import pack
+from live_server import environment
+from mongod import mongo_plugins
+
+REVISIONS = [
+    script.revision
+    for script in reversed(list(ScriptDirectory(str(migrations_directory())).walk_revisions()))
+]
+ROWS = 3
+MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678901)
+
+# What a migration may have to read.
+MEANINGFUL = {"manifest": pack(b"{}"), "tokens": pack(b"\n" * 6), "annotations": "{}", "kind": "creator"}
+
+Rows = dict[str, list[dict[str, Any]]]
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database of each kind."""
+    with ExitStack() as stack:
+        if request.param == "sqlite":
+            yield f"sqlite:///{tmp_path / 'test.db'}"
+        else:
+            yield stack.enter_context(new_database(request.param))
+
+
+@pytest.fixture
+def settings(address: str) -> dict[str, str]:
+    return {"SQLALCHEMY_DATABASE_URI": address, **mongo_plugins("mongodb://127.0.0.1:1/", "none")}
+
+
+@pytest.fixture
+def app(settings: dict[str, str]) -> Iterator[Flask]:
+    app = create_app(settings)
+    with app.app_context():
+        yield app
+        sql_db.session.remove()
+        sql_db.engine.dispose()
+
+
+def tables() -> list[sqlalchemy.Table]:
+    """The tables that the database has, those that others point at first; not those of SQLite's text index."""
+    found = sqlalchemy.MetaData()
+    found.reflect(sql_db.engine, only=lambda name, _: not name.startswith((SEARCH_INDEX, "alembic_")))
+    return found.sorted_tables
+
+
+def fill() -> Rows:
+    """Put rows into every table; return all of them."""
+    with sql_db.engine.begin() as connection:
+        for table in tables():
+            for number in range(1, ROWS + 1):
+                values = {c.name: value_for(c, number) for c in table.columns if needs_value(c)}
+                connection.execute(table.insert(), values)
+    return rows()
+
+
+def needs_value(column: sqlalchemy.Column[Any]) -> bool:
+    is_unknown = isinstance(column.type, NullType) or column.computed is not None
+    return not (is_unknown and (column.nullable or column.computed is not None))
+
+
+def value_for(column: sqlalchemy.Column[Any], number: int) -> Any:
+    if column.name in MEANINGFUL:
+        return MEANINGFUL[column.name]
+    kind: type = column.type.python_type
+    if kind is bool:
+        return number % 2 == 0
+    if kind in (int, float):
+        return number
+    if kind is datetime:
+        return MOMENT
+    if kind is bytes:
+        return f"s3://{column.name}/{number}".encode()
+    if kind is dict:
+        return {}
+    text = f"{number} {column.name} \N{GRINNING FACE}"
+    return text[: getattr(column.type, "length", None) or 80]
+
+
+def rows() -> Rows:
+    with sql_db.engine.connect() as connection:
+        return {
+            table.name: [
+                {
+                    name: bytes(value) if isinstance(value, memoryview) else value
+                    for name, value in row.items()
+                }
+                for row in connection.execute(table.select().order_by(*table.primary_key)).mappings()
+            ]
+            for table in tables()
+        }
+
+
+def differences() -> list[Any]:
+    """Return what autogenerate would change."""
+
+    def is_ours(_object: object, name: str | None, kind: str, *_more: object) -> bool:
+        return not (kind == "table" and name and name.startswith(SEARCH_INDEX))
+
+    options = {"compare_type": True, "include_object": is_ours}
+    with sql_db.engine.connect() as connection:
+        return compare_metadata(MigrationContext.configure(connection, opts=options), sql_db.metadata)
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_rows_survive_from_each_revision(app: Flask, revision: str) -> None:
+    flask_migrate.upgrade(revision=revision)
+    before = fill()
+    assert "dataset_document" in before
+    flask_migrate.upgrade()
+    assert differences() == []
+    after = rows()
+    for table, stored in before.items():
+        assert len(after[table]) >= len(stored) == ROWS
+        for old, new in zip(stored, after[table], strict=False):
+            assert {name: new[name] for name in old} == old
+    flask_migrate.upgrade()
+    assert rows() == after
+
+
+def test_the_way_back_removes_everything(app: Flask) -> None:
+    flask_migrate.upgrade()
+    for revision in reversed([*REVISIONS[:-1]]):
+        flask_migrate.downgrade(revision=revision)
+    flask_migrate.downgrade(revision="base")
+    assert tables() == []
+    flask_migrate.upgrade()
+    assert differences() == []
+
+
+def test_two_upgrades_at_once(settings: dict[str, str], tmp_path: Path) -> None:
+    """As where an orchestrator starts several servers."""
+    command = [sys.executable, "-m", "flask", "db", "upgrade"]
+    options: dict[str, Any] = {
+        "env": environment(tmp_path, **settings),
+        "stderr": subprocess.PIPE,
+        "text": True,
+    }
+    upgrades = [subprocess.Popen(command, **options) for _ in range(2)]
+    for upgrade in upgrades:
+        _, said = upgrade.communicate(timeout=120)
+        assert upgrade.returncode == 0, said
+        assert f"at revision {REVISIONS[-1]}" in said
