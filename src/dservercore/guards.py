@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import wraps
 from typing import Any, TypeVar, cast
 
@@ -18,7 +19,7 @@ from flask import current_app, g, request
 from dservercore import permissions
 from dservercore.dataset_info import check_text
 from dservercore.errors import AuthenticationError, AuthorizationError, ValidationError
-from dservercore.scope import Actor, Grant, Scope
+from dservercore.scope import Actor, Grant, Scope, acting
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -212,4 +213,5 @@ def _username() -> str:
 
 def _remember(actor: Actor) -> Actor:
     g.username = actor.username  # for the request log
-    return actor
+    g.actor = replace(actor, origin=acting().origin)
+    return g.actor

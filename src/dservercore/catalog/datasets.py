@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Select, bindparam, delete, select
 
 from dservercore import db, plugin_writes, uris
-from dservercore.catalog import summary
+from dservercore.catalog import audit, summary
 from dservercore.dataset_info import DATASET_KEYS, DATASET_SORT_FIELDS, checked, checked_uuid, dataset_object
 from dservercore.date_utils import timestamp_to_datetime, utcnow
 from dservercore.db import sql_db
@@ -350,7 +350,7 @@ def _count_of(document: Mapping[str, Any], base_uri_id: int) -> summary.Counted:
 # Deleting
 
 
-def delete_dataset(scope: Scope, uri: str) -> bool:
+def delete_dataset(scope: Scope, uri: str, *, actor: Actor | None = None) -> bool:
     """Remove the dataset from every store. Return whether there was one.
 
     :param scope: the base URIs in which the actor may register
@@ -365,7 +365,14 @@ def delete_dataset(scope: Scope, uri: str) -> bool:
     if registered.counted.base_uri_id not in scope.base_uris.values():
         raise AuthorizationError("No register permission on the base URI of the dataset")
     remove(registered)
+    record_deletion(registered, actor)
     return True
+
+
+def record_deletion(registered: Registered, actor: Actor | None = None) -> None:
+    """Leave a record that one dataset was deleted."""
+    former = registered.former
+    audit.record(actor, "dataset.delete", former.uri, {"uuid": former.uuid}, uris.parent(former.uri))
 
 
 def delete_all_in(base_uri_id: int) -> int:

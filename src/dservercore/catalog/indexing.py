@@ -182,6 +182,7 @@ def _prune(gone: Iterable[str]) -> Iterator[Indexed]:
         registered = datasets.hold_registered(uri)
         if registered:
             datasets.remove(registered)
+            datasets.record_deletion(registered, OPERATOR)
             pruned.append(Indexed("pruned", uri))
     db.commit()
     yield from pruned

@@ -13,7 +13,7 @@ from dservercore.catalog import users
 from dservercore.cli.arguments import DURATION, LOCATION
 from dservercore.cli.console import Failure, Group, say_json
 from dservercore.errors import ConflictError, UnknownBaseURIError, UnknownUserError
-from dservercore.scope import Grant
+from dservercore.scope import OPERATOR, Grant
 
 user_cli = Group("user", help="Manage users, their permissions and their tokens.")
 
@@ -32,7 +32,7 @@ def register_user(username: str, is_admin: bool, display_name: str | None) -> No
       flask user add alice --display-name "Alice Liddell"
     """
     try:
-        users.add_user(username, is_admin, display_name)
+        users.add_user(username, is_admin, display_name, actor=OPERATOR)
     except ConflictError:
         raise Failure(f"User '{username}' already registered") from None
     db.commit()
@@ -49,7 +49,7 @@ def update_user(username: str, is_admin: bool) -> None:
       flask user update alice              # alice is an administrator no longer
     """
     try:
-        users.update_user(username, {"is_admin": is_admin})
+        users.update_user(username, {"is_admin": is_admin}, actor=OPERATOR)
     except UnknownUserError:
         raise Failure(f"User '{username}' is not registered yet") from None
     db.commit()
@@ -63,7 +63,7 @@ def delete_user(username: str) -> None:
     The user's permissions go too. Tokens of a deleted user stop working at once. Datasets that the user registered
     stay. It is no error if there is no such user.
     """
-    users.delete_user(username)
+    users.delete_user(username, actor=OPERATOR)
     db.commit()
 
 
@@ -109,7 +109,7 @@ def give_register_permission(username: str, base_uri: str, revoke: bool) -> None
 def _change_permission(kind: Grant, username: str, base_uri: str, revoke: bool) -> None:
     change = users.revoke if revoke else users.grant
     try:
-        change(kind, username, base_uri)
+        change(kind, username, base_uri, actor=OPERATOR)
     except UnknownBaseURIError:
         raise Failure(f"Base URI '{base_uri}' not registered") from None
     except UnknownUserError:
