@@ -11,8 +11,8 @@ from api.conftest import on_sql_alone, pagination, route, sorting
 from dservercore import sql_db, utils
 from dservercore.catalog import audit, base_uris, users
 from dservercore.date_utils import timestamp_to_datetime
-from dservercore.models import Dataset
 from dservercore.scope import OPERATOR, Actor
+from dservercore.sql_models import Dataset
 from world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, dataset_info
 
 pytestmark = on_sql_alone

@@ -7,11 +7,11 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionError
 from werkzeug.exceptions import HTTPException, default_exceptions
 
-from dservercore import errors
+from dservercore import db, errors
 from dservercore.api.answers import json_answer
 from dservercore.api.docs import Api
 
@@ -76,7 +76,9 @@ def _validation_error(error: errors.ValidationError) -> Response:
 
 def _database_error(error: OperationalError | NoConnectionError) -> Response:
     # The driver's text may name hosts, files and SQL: it is for the log alone.
-    logger.error("The database cannot serve: %s", getattr(error, "orig", error))
+    logger.error(
+        "The database cannot serve: %s", db.reason(error) if isinstance(error, DBAPIError) else error
+    )
     return error_answer(HTTPStatus.SERVICE_UNAVAILABLE, "The database cannot serve this request now")
 
 

@@ -10,12 +10,10 @@ from urllib.parse import quote
 
 from flask import Flask, Response, g, request
 
+from dservercore.api.proxies import UNIX_SOCKET
 from dservercore.scope import Actor, Origin
 
 REQUEST_ID = "X-Request-ID"
-
-#: What stands for the address of a client that has none.
-UNIX_SOCKET = "unix"
 
 _USABLE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 

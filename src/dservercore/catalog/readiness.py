@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 
 from sqlalchemy import select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from dservercore import plugin_host
+from dservercore import db, plugin_host
 from dservercore.db import sql_db
 from dservercore.models import Dataset
 from dservercore.plugin_api import PluginABC
@@ -25,7 +25,7 @@ def _sql() -> str:
     try:
         sql_db.session.execute(select(Dataset.id).limit(1))
     except SQLAlchemyError as error:
-        logger.warning("Not ready: %s", error)
+        logger.warning("Not ready: %s", db.reason(error) if isinstance(error, DBAPIError) else error)
         return "the database cannot be reached, or needs `flask db upgrade`"
     return "ok"
 

@@ -14,7 +14,6 @@ from dservercore import db, plugin_host
 from dservercore.catalog import adoption, audit
 from dservercore.cli.console import Command, Failure, say
 from dservercore.cli.migrations import upgrade_database
-from dservercore.db import sql_db
 from dservercore.scope import OPERATOR
 
 NAMED = 10  # datasets that a message names
@@ -85,12 +84,11 @@ def adopt_command(yes: bool, source: str | None) -> None:
 
 
 def _described(plan: adoption.Plan | None, source: str | None) -> list[str]:
-    url = sql_db.engine.url
     lines = []
     if plan is not None:
         at = f"at revision {plan.revision}" if plan.revision else "without a revision"
         lines += [
-            f"The database {url.render_as_string(hide_password=True)}, {at}, holds",
+            f"The database {db.address()}, {at}, holds",
             f"  {_count(plan.users, 'user')}, {_count(plan.base_uris, 'base URI')},"
             f" {_count(plan.datasets, 'dataset')}, which stay as they are.",
         ]

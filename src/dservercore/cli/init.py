@@ -58,7 +58,7 @@ def _keys() -> str:
 def _database() -> str:
     change = upgrade_database()
     url = sql_db.engine.url
-    place = url.database if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
+    place = url.database if url.get_backend_name() == "sqlite" else db.address()
     return f"{place} ({change})"
 
 

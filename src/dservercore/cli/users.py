@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Literal
 
 import click
 from flask import current_app
 from flask_jwt_extended import create_access_token
+from flask_jwt_extended.config import config as jwt_config
 
 from dservercore import db
 from dservercore.catalog import users
@@ -126,7 +128,7 @@ def _change_permission(kind: Grant, username: str, base_uri: str, revoke: bool) 
     "--expires-in",
     type=DURATION,
     metavar="TIME",
-    help="How long the token works: a number and s, m, h, d or w.  [default: 15m]",
+    help="How long the token works: a number and s, m, h, d or w.  [default: 15m, or JWT_ACCESS_TOKEN_EXPIRES]",
 )
 def generate_token(username: str, last_forever: bool, expires_in: timedelta | None) -> None:
     """Print a token for the user USERNAME.
@@ -145,7 +147,16 @@ def generate_token(username: str, last_forever: bool, expires_in: timedelta | No
         raise Failure(f"User '{username}' not registered") from None
     if not current_app.config.get("JWT_PRIVATE_KEY"):
         raise Failure(_why_no_private_key())
+    _require_acceptable(None if last_forever else expires_in or jwt_config.access_expires)
     click.echo(create_access_token(username, expires_delta=False if last_forever else expires_in))
+
+
+def _require_acceptable(lifetime: timedelta | Literal[False] | None) -> None:
+    longest = current_app.config["DSERVER_MAX_TOKEN_LIFETIME"]
+    if longest and (not lifetime or lifetime.total_seconds() > longest):
+        raise Failure(
+            f"The server accepts no tokens that work for longer than {longest} seconds (DSERVER_MAX_TOKEN_LIFETIME)"
+        )
 
 
 def _why_no_private_key() -> str:
