@@ -258,7 +258,7 @@ DERIVED_SETTINGS = [
     Setting(
         "SECRET_KEY",
         "made once, kept in DSERVER_DATA_DIR",
-        "Key with which Flask signs sessions, if a plugin uses any.",
+        "Key with which Flask signs sessions, if a plugin uses any; one that can be guessed stops the server.",
     ),
     Setting(
         "API_SPEC_OPTIONS", "bearer authentication", "Extra content of the OpenAPI document, as JSON text."

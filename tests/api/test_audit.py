@@ -330,3 +330,10 @@ def test_pruning_leaves_a_record(app, people):
         (record,) = audit.list_records()[0]
     assert record["action"] == "audit.prune"
     assert record["details"]["records"] == before
+
+
+def test_a_name_of_any_length_is_recorded(app, people):
+    with app.app_context():
+        audit.record(OPERATOR, "test.length", "\U0001f600" * 2000)
+        (record,) = audit.list_records(audit.Filter(action="test.length"))[0]
+    assert record["subject"] == "\U0001f600" * 625

@@ -22,6 +22,7 @@ from dservercore.scope import Actor, acting
 
 _audit = AuditRecord.__table__
 _INSERT = insert(_audit)
+_INDEXED_BYTES = 2500  # PostgreSQL has no more than 2704 for an entry of an index
 _LENGTHS = {column.name: column.type.length for column in _audit.c if getattr(column.type, "length", None)}
 
 
@@ -51,10 +52,14 @@ def record(
         "origin": actor.origin.place,
         "request_id": actor.origin.request_id,
     }
-    # A name from a database of another program may be longer than ours can be: no reason to refuse the act.
     for name, length in _LENGTHS.items():
-        values[name] = values[name] and values[name][:length]
+        values[name] = values[name] and _cut(values[name], length)
     sql_db.session.execute(_INSERT, values)
+
+
+def _cut(text: str, length: int) -> str:
+    # A name from a database of another program may be longer than ours can be: no reason to refuse the act.
+    return text[:length].encode()[:_INDEXED_BYTES].decode(errors="ignore")
 
 
 @dataclass(frozen=True)
