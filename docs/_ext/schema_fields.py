@@ -16,6 +16,7 @@ _TYPES = {
     "Integer": "int",
     "JSONObject": "object",
     "JSONValue": "any JSON value",
+    "Moment": "str, loads to a naive UTC datetime",
     "List": "list",
     "ManifestField": "object",
     "String": "str",

@@ -33,7 +33,7 @@ class FixedSettings(GeneratedDirective):
 
 
 def _default(setting: Setting) -> str:
-    if setting.default in ("", []):
+    if setting.default in ("", None) or setting.default == []:
         return "empty."
     # Settings that are derived have a word on where their default comes from, which is not code.
     return f"{setting.default}." if setting in DERIVED_SETTINGS else f"``{setting.default}``"

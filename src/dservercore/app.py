@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -11,20 +12,23 @@ from typing import Any
 import click
 import flask_smorest
 from flask import Flask
-from flask_cors import CORS
 
 from dservercore import api, plugin_host
 from dservercore.api.docs import init_docs
 from dservercore.api.edits import STORAGE_UPDATED
 from dservercore.api.errors import JSONErrorApi, init_errors
 from dservercore.api.etags import ETAG
+from dservercore.api.proxies import TrustedProxies
 from dservercore.api.request_log import REQUEST_ID, init_request_log
 from dservercore.api.retries import RetryingFlask
+from dservercore.api.security_headers import init_security_headers
 from dservercore.api.uris_in_paths import CONVERTERS, URIConverter
 from dservercore.catalog import journal
 from dservercore.config import read_environment, with_defaults
 from dservercore.db import close_connections, forget_unfinished, init_databases, jwt, ma, require_upgraded
 from dservercore.errors import ConfigurationError
+from dservercore.keys import exposed_files
+from dservercore.secrecy import Redacting, secrets_of
 
 
 def create_app(test_config: Mapping[str, Any] | None = None) -> Flask:
@@ -45,17 +49,20 @@ def _create_app(test_config: Mapping[str, Any] | None) -> Flask:
     app.config.from_mapping(read_environment() if test_config is None else with_defaults(test_config))
     init_logging(app)
     plugins = plugin_host.load_plugins(app, take_settings=test_config is None)
+    hide_secrets(app)  # with those of the plugins
     app.url_map.converters.update(CONVERTERS)
-    CORS(app, expose_headers=["X-Pagination", "X-Sort", STORAGE_UPDATED, REQUEST_ID, ETAG])
+    app.wsgi_app = TrustedProxies(app.wsgi_app, app.config["DSERVER_TRUSTED_PROXIES"])  # type: ignore[method-assign]
+    init_security_headers(app, exposed=["X-Pagination", "X-Sort", STORAGE_UPDATED, REQUEST_ID, ETAG])
     init_request_log(app)
     init_errors(app)
     init_databases(app, serves=not _is_a_command())
     app.teardown_appcontext(forget_unfinished)
     ma.init_app(app)
-    jwt.init_app(app)
+    init_tokens(app)
     plugin_host.init_plugins(app, plugins)
     init_routes(app, plugins)
     if test_config is None and _is_about_to_serve():
+        warn_of_exposed_files(app)
         with app.app_context():
             require_upgraded()
             journal.replay_at_start()
@@ -69,9 +76,33 @@ def init_logging(app: Flask) -> None:
     logger.setLevel(app.config["DSERVER_LOG_LEVEL"])
     if not logger.handlers and not logging.getLogger().handlers:
         handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handler.setFormatter(Redacting("%(asctime)s %(levelname)s %(message)s"))
         logger.addHandler(handler)
         logger.propagate = False
+    hide_secrets(app)
+
+
+def hide_secrets(app: Flask) -> None:
+    """Keep the secrets of the configuration out of the log."""
+    for handler in logging.getLogger("dservercore").handlers:
+        if isinstance(handler.formatter, Redacting):
+            handler.formatter.hide(secrets_of(app.config))
+
+
+def warn_of_exposed_files(app: Flask) -> None:
+    """Tell the administrator which files with secrets other users of the machine can read."""
+    for path in exposed_files(app.config):
+        logging.getLogger("dservercore").warning(
+            "%s can be read by every user of this machine: chmod o-rwx %s", path, shlex.quote(str(path))
+        )
+
+
+def init_tokens(app: Flask) -> None:
+    """Make tokens that this server accepts itself."""
+    audiences = app.config["JWT_DECODE_AUDIENCE"]
+    app.config.setdefault("JWT_ENCODE_ISSUER", app.config["JWT_DECODE_ISSUER"])
+    app.config.setdefault("JWT_ENCODE_AUDIENCE", audiences[0] if isinstance(audiences, list) else audiences)
+    jwt.init_app(app)
 
 
 def init_routes(app: RetryingFlask, plugins: plugin_host.PluginSet) -> None:

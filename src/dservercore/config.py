@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import re
@@ -12,19 +13,13 @@ from typing import Any
 
 from platformdirs import user_data_path
 
-from dservercore import keys
+from dservercore import keys, secrecy
 from dservercore.errors import ConfigurationError
 
 #: Settings that are never shown. Plugins add theirs for their own application (see ``PluginABC``).
 CONFIG_EXCLUSIONS = ["JWT_PRIVATE_KEY", "SECRET_KEY", "SQLALCHEMY_DATABASE_URI"]
 
-# What a setting is called when it holds a secret that is on nobody's list. A path to a key file is not one.
-_SECRET_NAME = re.compile(
-    r"(SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|PRIVATE_KEY|API_KEY|ACCESS_KEY|MONGO_URI)(?!.*_FILE$)"
-)
-_SECRET_IN_URL = re.compile(r"(?<=://)[^/\s]+(?=@)")
 _NOT_SECRET = {"CONFIG_SECRETS_TO_OBFUSCATE"}
-HIDDEN = "***"
 
 TRUE_WORDS = {"1", "true", "t", "yes", "y", "on"}
 FALSE_WORDS = {"", "0", "false", "f", "no", "n", "off"}
@@ -61,6 +56,69 @@ def _parse_seconds(text: str) -> float:
     if not 0 < seconds < 1e6:
         raise ValueError("expected a positive number of seconds")
     return seconds
+
+
+_DURATION = re.compile(r"([0-9]+) ?([smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def _parse_duration(text: str) -> int:
+    found = _DURATION.fullmatch(text.strip())
+    if not found or not 0 < (seconds := int(found[1]) * _SECONDS[found[2]]) < 1e10:
+        raise ValueError("expected a number and a unit (s, m, h, d or w), such as 12h or 30d")
+    return seconds
+
+
+def _parse_duration_if_any(text: str) -> int | None:
+    return _parse_duration(text) if text.strip() else None
+
+
+def _parse_whole_seconds(text: str) -> int:
+    if not text.strip().isdecimal() or int(text) >= 1e10:
+        raise ValueError("expected a number of seconds")
+    return int(text)
+
+
+def _parse_networks(text: str) -> list[str]:
+    return [item if item == "unix" else _parse_network(item) for item in _parse_names(text)]
+
+
+def _parse_network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is no address or network; expected some such as 127.0.0.1, 10.0.0.0/8 or unix"
+        ) from None
+
+
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
+
+
+def _parse_origins(text: str) -> list[str]:
+    origins = _parse_names(text)
+    for origin in origins:
+        if origin != "*" and not _ORIGIN.fullmatch(origin):
+            raise ValueError("expected * or origins such as https://lookup.example.org, without a path")
+    return origins
+
+
+_HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
+_HEADER_VALUE = re.compile(r"[\x20-\x7e]+")
+
+
+def _parse_headers(text: str) -> dict[str, str | None]:
+    try:
+        headers = json.loads(text) if text.strip() else {}
+    except ValueError:
+        headers = None
+    if not isinstance(headers, dict) or not all(
+        _HEADER_NAME.fullmatch(name)
+        and (value is None or (isinstance(value, str) and _HEADER_VALUE.fullmatch(value)))
+        for name, value in headers.items()
+    ):
+        raise ValueError('expected a JSON object such as {"X-Frame-Options": null}')
+    return headers
 
 
 def _parse_level(text: str) -> str:
@@ -115,6 +173,62 @@ SETTINGS = [
         "Seconds that one search may take; one that would take longer gets a 503.",
         _parse_seconds,
     ),
+    Setting(
+        "DSERVER_TRUSTED_PROXIES",
+        [],
+        "Addresses and networks of proxies whose X-Forwarded-For, -Proto, -Host and -Prefix count, comma-separated;"
+        " `unix` for one that connects through a Unix socket.",
+        _parse_networks,
+    ),
+    Setting(
+        "DSERVER_CORS_ORIGINS",
+        ["*"],
+        "Origins of web pages that may read answers, comma-separated; `*`: all; empty: none.",
+        _parse_origins,
+    ),
+    Setting(
+        "DSERVER_SECURITY_HEADERS",
+        {},
+        "Headers to set on every answer, as a JSON object; null: to leave one out that is set by default.",
+        _parse_headers,
+    ),
+    Setting(
+        "DSERVER_HSTS_SECONDS",
+        0,
+        "How long browsers are to insist on TLS (Strict-Transport-Security); 0: they are told nothing.",
+        _parse_whole_seconds,
+    ),
+    Setting(
+        "JWT_ACCESS_TOKEN_EXPIRES",
+        900,
+        "How long tokens of `flask user token` work, unless it is told: a number and s, m, h, d or w. In seconds.",
+        _parse_duration,
+    ),
+    Setting(
+        "DSERVER_MAX_TOKEN_LIFETIME",
+        None,
+        "Longest lifetime of a token that is accepted, such as 30d. Tokens that live longer, or for ever, get a 401;"
+        " empty: any lifetime is accepted.",
+        _parse_duration_if_any,
+    ),
+    Setting(
+        "JWT_DECODE_LEEWAY",
+        0,
+        "Seconds by which the clock of the server that makes tokens may differ from this one's.",
+        _parse_whole_seconds,
+    ),
+    Setting(
+        "JWT_DECODE_ISSUER",
+        None,
+        "Issuer (`iss`) that tokens must name; empty: it is not looked at.",
+        lambda text: text or None,
+    ),
+    Setting(
+        "JWT_DECODE_AUDIENCE",
+        None,
+        "Audiences (`aud`), comma-separated, of which tokens must name one; empty: it is not looked at.",
+        lambda text: _parse_names(text) or None,
+    ),
     Setting("OPENAPI_URL_PREFIX", "/doc", "Path under which the API documentation is served."),
     Setting("OPENAPI_REDOC_PATH", "/redoc", "Path of the ReDoc page below the prefix."),
     Setting("OPENAPI_SWAGGER_UI_PATH", "/swagger", "Path of the Swagger UI page below the prefix."),
@@ -144,7 +258,7 @@ DERIVED_SETTINGS = [
     Setting(
         "SECRET_KEY",
         "made once, kept in DSERVER_DATA_DIR",
-        "Key with which Flask signs sessions, if a plugin uses any.",
+        "Key with which Flask signs sessions, if a plugin uses any; one that can be guessed stops the server.",
     ),
     Setting(
         "API_SPEC_OPTIONS", "bearer authentication", "Extra content of the OpenAPI document, as JSON text."
@@ -190,7 +304,7 @@ def read_environment(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
         "API_SPEC_OPTIONS": _read_api_spec_options(environ),
         "CONFIG_SECRETS_TO_OBFUSCATE": list(CONFIG_EXCLUSIONS),
         "DSERVER_DATA_DIR": str(data_dir),
-        "SECRET_KEY": environ.get("SECRET_KEY") or keys.kept_secret_key(data_dir),
+        "SECRET_KEY": keys.secret_key(environ.get("SECRET_KEY"), data_dir),
         "SQLALCHEMY_DATABASE_URI": environ.get("SQLALCHEMY_DATABASE_URI")
         or f"sqlite:///{data_dir / 'app.db'}",
     }
@@ -232,7 +346,7 @@ def _read(setting: Setting, environ: Mapping[str, str]) -> Any:
     try:
         return setting.parse(text)
     except ValueError as error:
-        raise ConfigurationError(f"{setting.name}={text!r}: {error}") from None
+        raise ConfigurationError(secrecy.masked(f"{setting.name}={text!r}: {error}")) from None
 
 
 def _read_jwt_keys(environ: Mapping[str, str], data_dir: Path) -> dict[str, Any]:
@@ -296,15 +410,15 @@ def shown(config: Mapping[str, Any], exclusions: Iterable[str] = ()) -> dict[str
 
 def _shown_value(key: str, value: Any, listed: set[str]) -> Any:
     """Return what may be shown of a setting, or of a part of one, such as the options of a database connection."""
-    if key in listed or (key not in _NOT_SECRET and _SECRET_NAME.search(key.upper()) and value):
-        return HIDDEN
+    if key in listed or (key not in _NOT_SECRET and secrecy.is_secret(key) and value):
+        return secrecy.HIDDEN
     if isinstance(value, Mapping):
         return {str(name): _shown_value(str(name), part, listed) for name, part in value.items()}
     if isinstance(value, (list, tuple)):
         return [_shown_value("", part, listed) for part in value]
     if value is None or isinstance(value, (bool, int, float)):
         return value
-    return _SECRET_IN_URL.sub(HIDDEN, str(value))
+    return secrecy.masked(str(value))
 
 
 def __getattr__(name: str) -> Any:

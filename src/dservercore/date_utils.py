@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any
 
@@ -16,6 +18,26 @@ def timestamp_to_datetime(seconds: float | int | str) -> datetime:
         return datetime.fromtimestamp(float(seconds), timezone.utc).replace(tzinfo=None)
     except (OverflowError, OSError, ValueError):
         raise ValueError(f"Not a time between the years 1 and 9999: {seconds!r}") from None
+
+
+def parse_moment(text: str) -> datetime:
+    """Return the naive UTC datetime that *text* names.
+
+    :param text: seconds since the epoch, or ISO 8601 (``2026-11-24``, ``2026-11-24T10:30``, with ``Z`` or an offset);
+        UTC where it does not say
+    :raises ValueError: if it is neither
+    """
+    with suppress(ValueError):
+        return timestamp_to_datetime(text)
+    # An unescaped + in a query string arrives as a space; Python 3.10 does not know Z.
+    iso = re.sub(r" (?=\d\d:?\d\d$)", "+", text.strip()) if "T" in text else text.strip()
+    try:
+        moment = datetime.fromisoformat(re.sub(r"[Zz]$", "+00:00", iso))
+        return moment.astimezone(timezone.utc).replace(tzinfo=None) if moment.tzinfo else moment
+    except (ValueError, OverflowError):
+        raise ValueError(
+            "expected seconds since the epoch, or a time such as 2026-11-24 or 2026-11-24T10:30:00Z"
+        ) from None
 
 
 def datetime_to_timestamp(moment: datetime) -> float:

@@ -22,7 +22,7 @@ from sqlalchemy import Connection, CursorResult, Engine, Pool, Table, event, lit
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 
-from dservercore import connections
+from dservercore import connections, secrecy
 from dservercore.errors import ConfigurationError, UnavailableError
 
 # What is written does not belong into the log, where an error of a statement would show its parameters.
@@ -318,8 +318,7 @@ def current_revision() -> str | None:
         with sql_db.engine.connect() as connection:
             return MigrationContext.configure(connection).get_current_revision()
     except DBAPIError as error:
-        address = sql_db.engine.url.render_as_string(hide_password=True)
-        raise ConfigurationError(f"The database {address} cannot be opened: {reason(error)}") from None
+        raise ConfigurationError(f"The database {address()} cannot be opened: {reason(error)}") from None
 
 
 def newest_revision() -> str | None:
@@ -367,5 +366,14 @@ def close_connections() -> None:
 
 
 def reason(error: DBAPIError) -> str:
-    """Return the first line of what the database said, without the statement and its parameters."""
-    return str(error.orig).strip().partition("\n")[0]
+    """Return the first line of what the database said, without the statement, its parameters and any secret."""
+    line = str(error.orig).strip().partition("\n")[0]
+    for secret in secrecy.secrets_of({"": sql_db.engine.url.render_as_string(hide_password=False)}):
+        line = line.replace(secret, secrecy.HIDDEN)
+    return secrecy.masked(line)
+
+
+def address() -> str:
+    """Return where the SQL database is, without password and options."""
+    url = sql_db.engine.url
+    return url.set(query={}).render_as_string(hide_password=True)

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import wraps
 from typing import Any, TypeVar, cast
 
 import flask_jwt_extended
 from flask import current_app, g, request
+from flask_jwt_extended.exceptions import NoAuthorizationError
 
 from dservercore import permissions
 from dservercore.catalog import journal
 from dservercore.dataset_info import check_text
 from dservercore.errors import AuthenticationError, AuthorizationError, ValidationError
-from dservercore.scope import Actor, Grant, Scope
+from dservercore.scope import Actor, Grant, Scope, acting
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -47,8 +49,27 @@ def verify_token(**options: Any) -> None:
         )
     if options or not _verified_before():
         flask_jwt_extended.verify_jwt_in_request(**options)
+        _check_lifetime(flask_jwt_extended.get_jwt())
         if not options:
             _remember_verified()
+
+
+def _check_lifetime(claims: Mapping[str, Any]) -> None:
+    """Pass if a token lives no longer than ``DSERVER_MAX_TOKEN_LIFETIME``, as far as it tells when it was made.
+
+    :raises NoAuthorizationError: if it does, which is answered with a 401
+    """
+    longest = current_app.config["DSERVER_MAX_TOKEN_LIFETIME"]
+    if not longest or not claims:  # there are none where a token is optional, and missing
+        return
+    # To the second, because tokens are made in whole ones. Whoever leaves out `iat` has made it now.
+    latest = (
+        min(float(claims.get("iat", math.inf)), time.time() + current_app.config["JWT_DECODE_LEEWAY"]) + 1
+    )
+    if float(claims.get("exp", math.inf)) > latest + longest:
+        raise NoAuthorizationError(
+            f"This server accepts no tokens that work for longer than {longest} seconds"
+        )
 
 
 # Verified tokens need not be verified again until they expire, which takes two thirds off a lookup (measured). Nothing
@@ -215,4 +236,5 @@ def _username() -> str:
 
 def _remember(actor: Actor) -> Actor:
     g.username = actor.username  # for the request log
-    return actor
+    g.actor = replace(actor, origin=acting().origin)
+    return g.actor

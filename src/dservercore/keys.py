@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
 import secrets
-import time
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,15 @@ from dservercore.errors import ConfigurationError
 PRIVATE_KEY_NAME = "jwt_key"
 PUBLIC_KEY_NAME = "jwt_key.pub"
 SECRET_KEY_NAME = "secret_key"
+LEAST_SECRET_LENGTH = 16
 KEY_SIZE = 3072  # bits; good until after 2030 (NIST SP 800-57)
+
+# What stands in examples for a key of one's own.
+_PLACEHOLDER = re.compile(
+    r"change.?(me|this|it)|replace.?(me|this)|your.?secret|my.?secret|super.?secret|top.?secret|secret.?key|password"
+    r"|insecure|example|default|you.?will.?never.?guess|hard.?to.?guess|^123456|^abcdef|^qwerty|placeholder|\bdev\b|testing",
+    re.IGNORECASE,
+)
 
 
 def read_key_file(path: str | Path, setting: str) -> str:
@@ -86,33 +96,64 @@ def write_new_file(path: Path, content: str, mode: int) -> None:
         stream.write(content)
 
 
+def secret_key(configured: str | None, directory: Path) -> str:
+    """Return the configured secret key, or else the one that is kept in *directory*.
+
+    :raises ConfigurationError: if it can be guessed. None has to be configured: the one that is made here is better
+    """
+    if not configured:
+        return kept_secret_key(directory)
+    if len(configured) < LEAST_SECRET_LENGTH or _PLACEHOLDER.search(configured) or len(set(configured)) < 6:
+        raise ConfigurationError(
+            f"SECRET_KEY: can be guessed; leave it out, or set {LEAST_SECRET_LENGTH} random characters or more"
+            " (python3 -c 'import secrets; print(secrets.token_hex(32))')"
+        )
+    return configured
+
+
 def kept_secret_key(directory: Path) -> str:
     """Return the secret key kept in *directory*, making one the first time.
 
-    Where the directory cannot be written to, the key is a fresh one for this process.
+    Processes that start together get the same one, and a file that a crash has left empty is filled. Where the
+    directory cannot be written to, the key is a fresh one for this process.
     """
     path = directory / SECRET_KEY_NAME
-    kept = _text_of(path)
-    if kept:
+    if kept := _text_of(path):
         return kept
     secret = secrets.token_hex(32)
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_new_file(path, secret, mode=0o600)
-    except FileExistsError:
-        return _awaited_text_of(path) or secret  # another worker was faster
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "r+") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            if kept := stream.read().strip():  # another process was faster
+                return kept
+            stream.write(secret)
+            stream.flush()
+            os.fsync(stream.fileno())
     except OSError:
         pass  # a read-only home is no reason not to start
     return secret
 
 
-def _awaited_text_of(path: Path) -> str:
-    """Return what a file says that somebody else has just made, and may still be writing."""
-    for _ in range(20):
-        if text := _text_of(path):
-            return text
-        time.sleep(0.05)
-    return ""
+def exposed_files(config: Mapping[str, Any]) -> list[Path]:
+    """Return those files with secrets, of a configuration, that every user of the machine can read."""
+    places = [config.get("JWT_PRIVATE_KEY_FILE")]
+    if config.get("DSERVER_DATA_DIR"):
+        places.append(Path(config["DSERVER_DATA_DIR"]) / SECRET_KEY_NAME)
+    address = str(config.get("SQLALCHEMY_DATABASE_URI", ""))
+    if address.startswith("sqlite:///") and not address.startswith("sqlite:///file:"):
+        places.append(address.removeprefix("sqlite:///").partition("?")[0])
+    return [path for place in places if place and _can_be_read_by_all(path := Path(place).expanduser())]
+
+
+def _can_be_read_by_all(path: Path) -> bool:
+    try:
+        modes = [path.stat().st_mode & stat.S_IROTH]
+        modes += [parent.stat().st_mode & stat.S_IXOTH for parent in path.absolute().parents]
+    except OSError:
+        return False
+    return path.is_file() and all(modes)
 
 
 def _text_of(path: Path) -> str:

@@ -39,6 +39,9 @@ DISPLAY_NAME_LENGTH = 255
 CREATOR_LENGTH = 255
 TAG_LENGTH = 80
 URI_LENGTH = 1024
+ACTION_LENGTH = 64
+ORIGIN_LENGTH = 64
+REQUEST_ID_LENGTH = 128
 
 
 class _BinaryText(TypeDecorator[str]):
@@ -177,6 +180,40 @@ class Dataset(sql_db.Model):  # type: ignore[name-defined]
             "uri": self.uri,
             "uuid": self.uuid,
         }
+
+
+class AuditRecord(sql_db.Model):  # type: ignore[name-defined]
+    """One administrative act: who did what to whom, when and from where. Never changed, only pruned.
+
+    It refers to nothing: users, base URIs and datasets go, and what was done to them stays on record.
+    """
+
+    __tablename__ = "audit"
+    # What is listed is filtered by one of these and comes in the order of time.
+    __table_args__ = (
+        Index("ix_audit_at", "at", "id"),
+        Index("ix_audit_actor", "actor", "at", "id"),
+        Index("ix_audit_action", "action", "at", "id"),
+        Index("ix_audit_subject", "subject", "at", "id", mysql_length={"subject": 255}),
+        Index("ix_audit_base_uri", "base_uri", "at", "id", mysql_length={"base_uri": 255}),
+        {"sqlite_autoincrement": True},  # or else the number of a record that was pruned would come again
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    at: Mapped[Any] = mapped_column(_DateTime)
+    # A user name, or ``operator:`` and a name at the operating system. NULL: a client without a token.
+    actor: Mapped[str | None] = mapped_column(String(CREATOR_LENGTH))
+    action: Mapped[str] = mapped_column(String(ACTION_LENGTH))
+    # A user name, a base URI or the URI of a dataset. NULL: the act is about the server as a whole.
+    subject: Mapped[str | None] = mapped_column(String(URI_LENGTH))
+    # NULL: the act has nothing to do with one.
+    base_uri: Mapped[str | None] = mapped_column(String(URI_LENGTH))
+    # JSON object.
+    details: Mapped[str] = mapped_column(Text().with_variant(mysql.LONGTEXT, "mysql", "mariadb"))
+    # The address of a client, or ``command line``, or ``python``.
+    origin: Mapped[str] = mapped_column(String(ORIGIN_LENGTH))
+    # NULL: it was no request.
+    request_id: Mapped[str | None] = mapped_column(String(REQUEST_ID_LENGTH))
 
 
 class DatasetTag(sql_db.Model):  # type: ignore[name-defined]

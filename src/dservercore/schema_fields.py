@@ -6,9 +6,9 @@ import re
 import uuid
 from typing import Any
 
-from marshmallow import fields, validate
+from marshmallow import ValidationError, fields, validate
 
-from dservercore.date_utils import timestamp_to_datetime
+from dservercore.date_utils import parse_moment, timestamp_to_datetime
 
 # MongoDB refuses documents with more than 100 levels, and there are a few above an annotation's value.
 MAX_JSON_DEPTH = 64
@@ -50,6 +50,18 @@ class Timestamp(fields.Float):
         except ValueError:
             raise self.make_error("invalid_time") from None
         return float(value)
+
+
+class Moment(fields.String):
+    """A time, as seconds since the epoch or in ISO 8601. Loads to a naive UTC datetime."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        try:
+            return parse_moment(super()._deserialize(value, attr, data, **kwargs))
+        except ValueError as error:
+            if isinstance(error, ValidationError):
+                raise
+            raise ValidationError(f"Not a time: {error}.") from None
 
 
 class Count(fields.Integer):

@@ -9,7 +9,15 @@ import marshmallow as ma
 from marshmallow import fields
 from marshmallow.validate import Length
 
-from dservercore.schema_fields import INTEGER_MAX, Count, JSONObject, JSONValue, Timestamp, UUIDString
+from dservercore.schema_fields import (
+    INTEGER_MAX,
+    Count,
+    JSONObject,
+    JSONValue,
+    Moment,
+    Timestamp,
+    UUIDString,
+)
 
 USERNAME_LENGTH = 64
 DISPLAY_NAME_LENGTH = 255
@@ -352,3 +360,57 @@ class BaseURIPutSchema(ma.Schema):
     base_uri = fields.String(metadata=_described("Ignored: the base URI in the path counts"))
     users_with_search_permissions = _strings("User names", load_default=list)
     users_with_register_permissions = _strings("User names", load_default=list)
+
+
+# The audit
+
+
+class AuditRecordSchema(ma.Schema):
+    """One administrative act."""
+
+    id = fields.Integer(required=True, metadata=_described("Grows with time, though not without gaps"))
+    at = fields.Float(required=True, metadata=_described("When: seconds since the epoch, UTC"))
+    actor = fields.String(
+        required=True,
+        allow_none=True,
+        metadata=_described(
+            "Who: a user, or `operator:` and the name of an operating system user; null: nobody with a token"
+        ),
+    )
+    action = fields.String(required=True, metadata=_described("What, such as `user.create`"))
+    subject = fields.String(
+        required=True,
+        allow_none=True,
+        metadata=_described(
+            "To whom or what: a user name, a base URI, the URI of a dataset; null: the server"
+        ),
+    )
+    base_uri = fields.String(
+        required=True, allow_none=True, metadata=_described("The base URI that it has to do with, if any")
+    )
+    details = fields.Dict(
+        keys=fields.String(),
+        required=True,
+        metadata=_described("What changed, as `[old, new]`, and what was lost"),
+    )
+    origin = fields.String(
+        required=True, metadata=_described("From where: a client's address, `command line` or `python`")
+    )
+    request_id = fields.String(
+        required=True,
+        allow_none=True,
+        metadata=_described("The `X-Request-ID` of the request, if it was one"),
+    )
+
+
+class AuditFilterSchema(ma.Schema):
+    """Which records are wanted."""
+
+    actor = fields.String(metadata=_described("Acts of this user"))
+    action = fields.String(
+        metadata=_described("Acts of this kind; with a dot at its end, all that begin so: `user.`")
+    )
+    subject = fields.String(metadata=_described("Acts on this user, base URI or dataset"))
+    base_uri = fields.String(metadata=_described("Acts that have to do with this base URI"))
+    since = Moment(metadata=_described("Acts at this time or later: seconds since the epoch, or ISO 8601"))
+    until = Moment(metadata=_described("Acts before this time"))

@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from flask import g, has_app_context
+
 from dservercore.errors import AuthorizationError, UnregisteredBaseURIError
 
 Grant = Literal["search", "register"]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an act comes from, for the record of it.
+
+    :param place: the address of a client, or ``command line``, or ``python`` for code that was told of nobody
+    :param request_id: of a request
+    :param operator: name at the operating system of whoever runs the process, where it acts for no user
+    """
+
+    place: str
+    request_id: str | None = None
+    operator: str | None = None
+
+
+def _of_this_process(place: str) -> Origin:
+    try:
+        return Origin(place, operator=pwd.getpwuid(os.getuid()).pw_name)
+    except KeyError:  # in a container, a user may be a number alone
+        return Origin(place, operator=str(os.getuid()))
 
 
 @dataclass(frozen=True)
@@ -22,9 +47,21 @@ class Actor:
     is_admin: bool = False
     id: int | None = None
     display_name: str | None = None
+    origin: Origin = field(default_factory=lambda: _of_this_process("python"))
+
+    @property
+    def recorded_name(self) -> str | None:
+        """The user name, ``operator:`` and the name at the operating system, or None for a client without a token."""
+        return self.username or (self.origin.operator and f"operator:{self.origin.operator}")
 
 
-OPERATOR = Actor(username=None, is_admin=True)
+OPERATOR = Actor(username=None, is_admin=True, origin=_of_this_process("command line"))
+
+
+def acting() -> Actor:
+    """Return who acts, for code that nobody tells: plugins, and what they do with the tables themselves."""
+    actor = g.get("actor") if has_app_context() else None
+    return actor or Actor(username=None, is_admin=True)
 
 
 @dataclass(frozen=True)

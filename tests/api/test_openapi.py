@@ -16,7 +16,7 @@ from api.openapi import NOT_MODIFIED, OpenAPIDocument, path_template
 PUBLIC = {"/config/versions", "/config/health", "/config/ready"}
 
 #: Routes that only administrators may use, where others get a 403.
-ADMINISTRATION = re.compile(r"/(users|base-uris)(/|$)")
+ADMINISTRATION = re.compile(r"/(users|base-uris|audit)(/|$)")
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_errors_that_follow_from_what_a_route_takes(operations):
             assert not {"401", "403"} & statuses
 
 
-@pytest.mark.parametrize("path", ["/uris", "/uuids/{uuid}", "/users", "/base-uris"])
+@pytest.mark.parametrize("path", ["/uris", "/uuids/{uuid}", "/users", "/base-uris", "/audit"])
 def test_lists_have_pages_and_an_order(operations, path):
     for method in ("GET", "POST"):
         operation = operations.get((path, method))
@@ -107,6 +107,7 @@ def test_which_fields_can_be_sorted_by(operations):
     assert allowed("/uuids/{uuid}") == fields
     assert allowed("/users") == {"username", "is_admin"}
     assert allowed("/base-uris") == {"base_uri"}
+    assert allowed("/audit") == {"at"}
 
 
 def test_searches_take_the_same_filters_as_parameters_and_in_a_body(document, operations):

@@ -18,7 +18,7 @@ from world import CHAMPION, dataset_info
 
 LINE = re.compile(
     r"(?P<method>[A-Z]+) (?P<path>\S+) (?P<status>\d{3}) (?P<milliseconds>\d+\.\d) ms"
-    r" user=(?P<user>\S+) id=(?P<id>\S+)"
+    r" user=(?P<user>\S+) from=(?P<from>\S+) id=(?P<id>\S+)"
 )
 
 
@@ -44,7 +44,13 @@ class TestLine:
         line = logged()
         assert line.pop("id") == answer.headers["X-Request-ID"]
         assert 0 <= float(line.pop("milliseconds")) < 60_000
-        assert line == {"method": "GET", "path": "/uris/s3/red/x", "status": "404", "user": CHAMPION}
+        assert line == {
+            "method": "GET",
+            "path": "/uris/s3/red/x",
+            "status": "404",
+            "user": CHAMPION,
+            "from": "127.0.0.1",
+        }
 
     @pytest.mark.parametrize("path", ["/config/health", "/uris", "/nowhere", "/doc/openapi.json"])
     def test_nobody_is_a_dash(self, anonymous, logged, path):

@@ -11,7 +11,7 @@ from dservercore import cli
 
 from .conftest import CommandLine
 
-GROUPS = ["user", "base_uri", "dataset", "config", "keys"]
+GROUPS = ["user", "base_uri", "dataset", "config", "keys", "audit"]
 FOR_PLUGINS = {
     "user_cli": None,
     "base_uri_cli": None,

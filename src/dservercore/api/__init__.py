@@ -2,6 +2,7 @@
 
 from dservercore.api import (
     annotations,
+    audit,
     base_uris,
     config,
     manifests,
@@ -24,5 +25,6 @@ RESOURCES: tuple[Blueprint, ...] = (
     users.blp,
     me.blp,
     base_uris.blp,
+    audit.blp,
     config.blp,
 )

@@ -58,7 +58,7 @@ class BaseURI(MethodView):
     @blp.arguments(BaseURIPutSchema)
     def post(self, users: dict[str, Any], base_uri: str, actor: Actor) -> Response:
         """Register a base URI that is not registered yet."""
-        created = base_uris.create_base_uri(base_uri, **_permissions(users))
+        created = base_uris.create_base_uri(base_uri, **_permissions(users), actor=actor)
         db.commit()
         return json_answer(created, 201)
 
@@ -68,7 +68,7 @@ class BaseURI(MethodView):
     @blp.arguments(BaseURIPutSchema)
     def put(self, users: dict[str, Any], base_uri: str, actor: Actor) -> Response:
         """Register a base URI, or replace all permissions on one: 201 if it is new, else 200."""
-        is_new = base_uris.put_base_uri(base_uri, **_permissions(users))
+        is_new = base_uris.put_base_uri(base_uri, **_permissions(users), actor=actor)
         db.commit()
         return json_answer("", 201 if is_new else 200)
 
@@ -77,7 +77,7 @@ class BaseURI(MethodView):
     @blp.arguments(DeleteOptionsSchema, location="query")
     def delete(self, options: dict[str, Any], base_uri: str, actor: Actor) -> Response:
         """Remove a base URI and the permissions on it; one that holds datasets only with `with_datasets=true`."""
-        base_uris.delete_base_uri(base_uri, options["with_datasets"])
+        base_uris.delete_base_uri(base_uri, options["with_datasets"], actor=actor)
         db.commit()
         return json_answer("")
 

@@ -103,6 +103,7 @@ class _Pages:
         )
         response = make_response(page)
         response.headers["Content-Security-Policy"] = self._content_security_policy()
+        response.headers["X-Frame-Options"] = "SAMEORIGIN"  # as the policy says to browsers that know it
         return response
 
     def _content_security_policy(self) -> str:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, Pending
 from sqlalchemy.exc import TimeoutError as NoConnectionError
 from werkzeug.exceptions import HTTPException, default_exceptions
 
-from dservercore import connections, errors
+from dservercore import connections, db, errors
 from dservercore.api.answers import json_answer
 from dservercore.api.docs import Api
 
@@ -81,7 +81,9 @@ def _validation_error(error: errors.ValidationError) -> Response:
 
 def _database_error(error: Exception) -> Response:
     # The driver's text may name hosts, files and SQL: it is for the log alone.
-    logger.error("The database cannot serve: %s", getattr(error, "orig", error))
+    logger.error(
+        "The database cannot serve: %s", db.reason(error) if isinstance(error, DBAPIError) else error
+    )
     message = "The database cannot serve this request now; try again in a moment"
     if isinstance(error, DBAPIError) and (
         connections.lost_a_race(error) or connections.waited_too_long(error)

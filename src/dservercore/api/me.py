@@ -32,7 +32,7 @@ class Me(MethodView):
     @blp.arguments(MeUpdateSchema)
     def patch(self, changes: dict[str, Any], actor: Actor) -> Response:
         """Change the name that you are shown under."""
-        user = users.update_user(cast(str, actor.username), changes)
+        user = users.update_user(cast(str, actor.username), changes, actor=actor)
         db.commit()
         return json_answer(user)
 

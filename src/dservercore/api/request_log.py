@@ -10,6 +10,9 @@ from urllib.parse import quote
 
 from flask import Flask, Response, g, request
 
+from dservercore.api.proxies import UNIX_SOCKET
+from dservercore.scope import Actor, Origin
+
 REQUEST_ID = "X-Request-ID"
 
 _USABLE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
@@ -18,7 +21,7 @@ logger = logging.getLogger("dservercore.requests")
 
 
 def init_request_log(app: Flask) -> None:
-    """Log method, path, status, milliseconds, user and request id of every request.
+    """Log method, path, status, milliseconds, user, address and request id of every request.
 
     The query string is left out: it may hold what somebody searches for.
     """
@@ -32,18 +35,20 @@ def _begin() -> None:
     given = request.headers.get(REQUEST_ID, "")
     # An id that is not plain could forge lines in the log.
     g.request_id = given if _USABLE_ID.fullmatch(given) else uuid.uuid4().hex
+    g.actor = Actor(None, origin=Origin(request.remote_addr or UNIX_SOCKET, g.request_id))  # nobody, so far
 
 
 def _end(response: Response) -> Response:
     request_id = g.get("request_id") or uuid.uuid4().hex
     response.headers[REQUEST_ID] = request_id
     logger.info(
-        "%s %s %d %.1f ms user=%s id=%s",
+        "%s %s %d %.1f ms user=%s from=%s id=%s",
         request.method,
         _printable(request.path),
         response.status_code,
         1000 * (time.perf_counter() - g.get("started", time.perf_counter())),
         _printable(g.get("username") or "-"),
+        _printable(request.remote_addr or UNIX_SOCKET),
         request_id,
     )
     return response

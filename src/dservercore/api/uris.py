@@ -102,6 +102,6 @@ class Dataset(MethodView):
     @answers(blp, 200, NOTHING, errors=(401, 403, 422))
     def delete(self, uri: str, register_scope: Scope, actor: Actor) -> Response:
         """Remove a dataset's registration; the dataset itself stays in its storage."""
-        datasets.delete_dataset(register_scope, uri)
+        datasets.delete_dataset(register_scope, uri, actor=actor)
         db.commit()
         return json_answer("")

@@ -96,13 +96,13 @@ class SearchPermission(MethodView):
     @answers(blp, 200, UserObjectSchema, errors=(401, 403, 404, 409, 422))
     def post(self, username: str, base_uri: str, actor: Actor) -> Response:
         """Let a user search a base URI (administrators only)."""
-        return _granted("search", username, base_uri)
+        return _granted("search", username, base_uri, actor)
 
     @guards.admin_only
     @answers(blp, 200, UserObjectSchema, errors=(401, 403, 404, 422))
     def delete(self, username: str, base_uri: str, actor: Actor) -> Response:
         """No longer let a user search a base URI (administrators only)."""
-        return _revoked("search", username, base_uri)
+        return _revoked("search", username, base_uri, actor)
 
 
 @blp.route("/<username>/register/<base_uri:base_uri>")
@@ -113,22 +113,22 @@ class RegisterPermission(MethodView):
     @answers(blp, 200, UserObjectSchema, errors=(401, 403, 404, 409, 422))
     def post(self, username: str, base_uri: str, actor: Actor) -> Response:
         """Let a user register datasets in a base URI (administrators only)."""
-        return _granted("register", username, base_uri)
+        return _granted("register", username, base_uri, actor)
 
     @guards.admin_only
     @answers(blp, 200, UserObjectSchema, errors=(401, 403, 404, 422))
     def delete(self, username: str, base_uri: str, actor: Actor) -> Response:
         """No longer let a user register datasets in a base URI (administrators only)."""
-        return _revoked("register", username, base_uri)
+        return _revoked("register", username, base_uri, actor)
 
 
-def _granted(kind: Grant, username: str, base_uri: str) -> Response:
-    user = users.grant(kind, username, base_uri)
+def _granted(kind: Grant, username: str, base_uri: str, actor: Actor) -> Response:
+    user = users.grant(kind, username, base_uri, actor=actor)
     db.commit()
     return json_answer(user)
 
 
-def _revoked(kind: Grant, username: str, base_uri: str) -> Response:
-    user = users.revoke(kind, username, base_uri)
+def _revoked(kind: Grant, username: str, base_uri: str, actor: Actor) -> Response:
+    user = users.revoke(kind, username, base_uri, actor=actor)
     db.commit()
     return json_answer(user)

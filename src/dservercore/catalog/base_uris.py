@@ -9,10 +9,18 @@ from sqlalchemy import Select, Table, delete, func, select
 from sqlalchemy.orm import selectinload
 
 from dservercore import db
-from dservercore.catalog import dataset_rows, datasets, journal
+from dservercore.catalog import audit, dataset_rows, datasets, journal
 from dservercore.db import sql_db
 from dservercore.errors import ConflictError, UnknownBaseURIError, invalid
-from dservercore.models import BaseURI, Dataset, User, register_permissions, search_permissions
+from dservercore.models import (
+    GRANT_TABLES,
+    BaseURI,
+    Dataset,
+    User,
+    register_permissions,
+    search_permissions,
+)
+from dservercore.scope import Actor
 from dservercore.uris import check_base_uri, parent
 
 # So many names go into one statement; every database takes more parameters than that.
@@ -94,50 +102,59 @@ def require_base_of(uri: str) -> None:
 # Writing
 
 
-def add_base_uri(base_uri: str) -> None:
+def add_base_uri(base_uri: str, *, actor: Actor | None = None) -> None:
     """Register a base URI, on which nobody has permissions yet.
 
     :raises ConflictError: if it is registered already
     :raises ValidationError: 422 if it is none
     """
-    if not _insert(base_uri):
+    if not _insert(base_uri, actor):
         raise ConflictError(f"Base URI {base_uri!r} is registered already")
 
 
-def create_base_uri(base_uri: str, searchers: Iterable[str], registrants: Iterable[str]) -> dict[str, Any]:
+def create_base_uri(
+    base_uri: str, searchers: Iterable[str], registrants: Iterable[str], *, actor: Actor | None = None
+) -> dict[str, Any]:
     """Register a base URI with the users who have search, and register, permission. Return its object.
 
     :raises ConflictError: if it is registered already
     :raises ValidationError: 422 naming a user who is not registered
     """
     base_uri = check_base_uri(base_uri)
-    add_base_uri(base_uri)
-    replace_permissions(base_uri, searchers, registrants)
+    add_base_uri(base_uri, actor=actor)
+    replace_permissions(base_uri, searchers, registrants, actor=actor)
     return get_base_uri(base_uri)
 
 
-def put_base_uri(base_uri: str, searchers: Iterable[str], registrants: Iterable[str]) -> bool:
+def put_base_uri(
+    base_uri: str, searchers: Iterable[str], registrants: Iterable[str], *, actor: Actor | None = None
+) -> bool:
     """Register a base URI if it is new, and replace the permissions on it. Return whether it is new.
 
     :raises ValidationError: 422 naming a user who is not registered
     """
     base_uri = check_base_uri(base_uri)
     while True:
-        is_new = _insert(base_uri)
+        is_new = _insert(base_uri, actor)
         try:
-            replace_permissions(base_uri, searchers, registrants)
+            replace_permissions(base_uri, searchers, registrants, actor=actor)
         except UnknownBaseURIError:  # deleted just now
             continue
         return is_new
 
 
-def _insert(base_uri: str) -> bool:
+def _insert(base_uri: str, actor: Actor | None) -> bool:
     base_uri = check_base_uri(base_uri)
     db.begin_write()
-    return db.insert_if_new(BaseURI.__table__, ("base_uri",), {"base_uri": base_uri})
+    if not db.insert_if_new(BaseURI.__table__, ("base_uri",), {"base_uri": base_uri}):
+        return False
+    audit.record(actor, "base_uri.create", base_uri, base_uri=base_uri)
+    return True
 
 
-def replace_permissions(base_uri: str, searchers: Iterable[str], registrants: Iterable[str]) -> None:
+def replace_permissions(
+    base_uri: str, searchers: Iterable[str], registrants: Iterable[str], *, actor: Actor | None = None
+) -> None:
     """Make exactly these users the ones with search, and register, permission on a base URI.
 
     :raises UnknownBaseURIError: if it is not registered
@@ -148,8 +165,15 @@ def replace_permissions(base_uri: str, searchers: Iterable[str], registrants: It
     key = _required(base_uri, _id_of(base_uri).with_for_update(key_share=True))
     search, register = list(searchers), list(registrants)
     _hold_users({*search, *register})
-    _replace(search_permissions, key, _user_ids(search, "users_with_search_permissions"))
-    _replace(register_permissions, key, _user_ids(register, "users_with_register_permissions"))
+    changes = {
+        "search": _replace(search_permissions, key, _user_ids(search, "users_with_search_permissions")),
+        "register": _replace(
+            register_permissions, key, _user_ids(register, "users_with_register_permissions")
+        ),
+    }
+    changed = {kind: change for kind, change in changes.items() if any(change.values())}
+    if changed:
+        audit.record(actor, "base_uri.permissions", base_uri, changed, base_uri)
 
 
 def _hold_users(usernames: set[str]) -> None:
@@ -163,7 +187,8 @@ def _hold_users(usernames: set[str]) -> None:
         sql_db.session.execute(held).all()
 
 
-def _user_ids(usernames: Iterable[str], field: str) -> set[int]:
+def _user_ids(usernames: Iterable[str], field: str) -> dict[str, int]:
+    """Return ``{user name: primary key}``."""
     wanted = sorted(set(usernames))
     known: dict[str, int] = {}
     for start in range(0, len(wanted), _NAMES_AT_ONCE):
@@ -175,23 +200,37 @@ def _user_ids(usernames: Iterable[str], field: str) -> set[int]:
         named, more = unknown[:MAX_NAMED], len(unknown) - MAX_NAMED
         others = f" and {more} more" if more > 0 else ""
         raise invalid(field, f"not registered as users: {', '.join(named)}{others}")
-    return set(known.values())
+    return known
 
 
-def _replace(table: Table, base_uri_id: int, user_ids: set[int]) -> None:
-    granted = set(
-        sql_db.session.execute(select(table.c.user_id).where(table.c.base_uri_id == base_uri_id)).scalars()
-    )
-    if granted - user_ids:
+def _replace(table: Table, base_uri_id: int, users: Mapping[str, int]) -> dict[str, list[str]]:
+    """Grant *users* a permission, and nobody else. Return the names of those ``granted`` and ``revoked``."""
+    had = _granted(table, base_uri_id)
+    revoked, granted = sorted(had.keys() - users.keys()), sorted(users.keys() - had.keys())
+    if revoked:
+        keys = [had[name] for name in revoked]
         sql_db.session.execute(
-            delete(table).where(table.c.base_uri_id == base_uri_id, table.c.user_id.in_(granted - user_ids))
+            delete(table).where(table.c.base_uri_id == base_uri_id, table.c.user_id.in_(keys))
         )
-    new = [{"user_id": user_id, "base_uri_id": base_uri_id} for user_id in sorted(user_ids - granted)]
-    if new:
-        sql_db.session.execute(db.upsert(table, ("user_id", "base_uri_id")), new)
+    if granted:
+        rows = [
+            {"user_id": key, "base_uri_id": base_uri_id} for key in sorted(users[name] for name in granted)
+        ]
+        sql_db.session.execute(db.upsert(table, ("user_id", "base_uri_id")), rows)
+    return {"granted": granted, "revoked": revoked}
 
 
-def delete_base_uri(base_uri: str, with_datasets: bool = False) -> bool:
+def _granted(table: Table, base_uri_id: int) -> dict[str, int]:
+    """Return ``{user name: primary key}`` of those who have a permission."""
+    statement = (
+        select(User.username, User.id)
+        .join(table, table.c.user_id == User.id)
+        .where(table.c.base_uri_id == base_uri_id)
+    )
+    return {row.username: row.id for row in sql_db.session.execute(statement)}
+
+
+def delete_base_uri(base_uri: str, with_datasets: bool = False, *, actor: Actor | None = None) -> bool:
     """Remove a base URI and the permissions on it. Return whether it was registered.
 
     :param with_datasets: remove its datasets too, from every store
@@ -210,8 +249,10 @@ def delete_base_uri(base_uri: str, with_datasets: bool = False) -> bool:
     ).scalar_one()
     if held and not with_datasets:
         raise ConflictError(f"Base URI {base_uri!r} still holds {held} dataset{'' if held == 1 else 's'}")
-    datasets.delete_all_in(key)
-    for table in (search_permissions, register_permissions):
+    lost: dict[str, Any] = {"datasets": datasets.delete_all_in(key)}
+    for kind, table in GRANT_TABLES.items():
+        lost[kind] = sorted(_granted(table, key))
         sql_db.session.execute(delete(table).where(table.c.base_uri_id == key))
+    audit.record(actor, "base_uri.delete", base_uri, lost, base_uri)
     sql_db.session.execute(delete(BaseURI).where(BaseURI.id == key))
     return True

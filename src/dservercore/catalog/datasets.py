@@ -12,8 +12,8 @@ from typing import Any
 from sqlalchemy import Select, bindparam, select
 
 from dservercore import db, plugin_writes, uris
+from dservercore.catalog import audit, journal, summary
 from dservercore.catalog import dataset_rows as rows
-from dservercore.catalog import journal, summary
 from dservercore.catalog.dataset_rows import BY_URI, COLUMNS, OBJECT, as_object
 from dservercore.dataset_info import DATASET_SORT_FIELDS, checked, checked_uuid
 from dservercore.date_utils import timestamp_to_datetime, utcnow
@@ -240,7 +240,7 @@ def _identity(document: Mapping[str, Any]) -> plugin_writes.Former:
 # Deleting
 
 
-def delete_dataset(scope: Scope, uri: str) -> bool:
+def delete_dataset(scope: Scope, uri: str, *, actor: Actor | None = None) -> bool:
     """Remove the dataset from every store. Return whether there was one.
 
     :param scope: the base URIs in which the actor may register
@@ -256,7 +256,14 @@ def delete_dataset(scope: Scope, uri: str) -> bool:
     if registered.counted.base_uri_id not in scope.base_uris.values():
         raise AuthorizationError("No register permission on the base URI of the dataset")
     remove([registered])
+    record_deletion(registered, actor)
     return True
+
+
+def record_deletion(registered: rows.Registered, actor: Actor | None = None) -> None:
+    """Leave a record that one dataset was deleted."""
+    former = registered.former
+    audit.record(actor, "dataset.delete", former.uri, {"uuid": former.uuid}, uris.parent(former.uri))
 
 
 def delete_all_in(base_uri_id: int) -> int:

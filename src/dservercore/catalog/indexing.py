@@ -199,6 +199,7 @@ def _prune(gone: Iterable[str]) -> Iterator[Indexed]:
         registered = dataset_rows.hold_registered(uri)
         if registered:
             datasets.remove([registered])
+            datasets.record_deletion(registered, OPERATOR)
             pruned.append(Indexed("pruned", uri))
     db.commit()
     yield from pruned

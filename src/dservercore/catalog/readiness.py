@@ -10,7 +10,7 @@ from flask import Flask, current_app
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from dservercore import plugin_host
+from dservercore import db, plugin_host
 from dservercore.db import newest_revision, rollback, sql_db
 from dservercore.models import Dataset
 from dservercore.plugin_api import PluginABC
@@ -58,7 +58,7 @@ def _sql() -> str:
     try:
         sql_db.session.execute(select(Dataset.id).limit(1))
     except SQLAlchemyError as error:
-        logger.warning("Not ready: %s", error)
+        logger.warning("Not ready: %s", db.reason(error) if isinstance(error, DBAPIError) else error)
         rollback()
         return AWAY if isinstance(error, DBAPIError) and error.connection_invalidated else OLD
     return "ok"

@@ -137,6 +137,7 @@ def delete_admin_metadata(uri: str) -> None:
     if registered:
         plugin_writes.delete_from_sql(registered.former)
         dataset_rows.remove_row(registered)
+        datasets.record_deletion(registered)
 
 
 def delete(uri: str) -> None:
@@ -145,6 +146,7 @@ def delete(uri: str) -> None:
     registered = dataset_rows.hold_registered(uri)
     if registered:
         datasets.remove([registered])
+        datasets.record_deletion(registered)
 
 
 # What plugins delete through the session
@@ -189,3 +191,4 @@ def _clear(uris: Iterable[str]) -> None:
         if registered:
             journal.delete_from_stores([registered.former])
             dataset_rows.uncount(registered)
+            datasets.record_deletion(registered)

@@ -10,7 +10,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import selectinload
 
 from dservercore import db
-from dservercore.catalog import base_uris
+from dservercore.catalog import audit, base_uris
 from dservercore.db import sql_db
 from dservercore.errors import ConflictError, UnknownUserError, invalid
 from dservercore.models import DISPLAY_NAME_LENGTH, GRANT_TABLES, USERNAME_LENGTH, User
@@ -72,13 +72,15 @@ def _get(username: str, hold: bool = False) -> User:
 # Writing
 
 
-def add_user(username: str, is_admin: bool = False, display_name: str | None = None) -> None:
+def add_user(
+    username: str, is_admin: bool = False, display_name: str | None = None, *, actor: Actor | None = None
+) -> None:
     """Register a user.
 
     :raises ConflictError: if the name is taken
     :raises ValidationError: 422 for a name that is empty, too long or has control characters
     """
-    if not _insert(username, {"is_admin": is_admin, "display_name": display_name}):
+    if not _insert(username, {"is_admin": is_admin, "display_name": display_name}, actor):
         raise ConflictError(f"User {username!r} is registered already")
 
 
@@ -88,7 +90,7 @@ def put_user(username: str, properties: Mapping[str, Any], *, actor: Actor | Non
     :param properties: ``is_admin`` (absent: False) and ``display_name`` (absent: as it is). Permissions stay.
     :raises ConflictError: if *actor* is a user and this would leave no administrator
     """
-    while not _insert(username, properties):
+    while not _insert(username, properties, actor):
         try:
             update_user(username, {"is_admin": False, **properties}, actor=actor)
         except UnknownUserError:  # deleted just now
@@ -97,15 +99,18 @@ def put_user(username: str, properties: Mapping[str, Any], *, actor: Actor | Non
     return True
 
 
-def _insert(username: str, properties: Mapping[str, Any]) -> bool:
+def _insert(username: str, properties: Mapping[str, Any], actor: Actor | None) -> bool:
     """Add a user with these properties, unless the name is taken. Return whether it was free."""
-    values = {
+    values: dict[str, Any] = {
         "username": checked_username(username),
         "is_admin": bool(properties.get("is_admin")),
         "display_name": checked_display_name(properties.get("display_name")),
     }
     db.begin_write()
-    return db.insert_if_new(User.__table__, ("username",), values)
+    if not db.insert_if_new(User.__table__, ("username",), values):
+        return False
+    audit.record(actor, "user.create", values.pop("username"), values)
+    return True
 
 
 def update_user(username: str, changes: Mapping[str, Any], *, actor: Actor | None = None) -> dict[str, Any]:
@@ -118,11 +123,16 @@ def update_user(username: str, changes: Mapping[str, Any], *, actor: Actor | Non
     if is_admin is not None and not is_admin:
         _keep_an_administrator(username, actor)
     user = _get(username, hold=True)
+    before = {"is_admin": user.is_admin, "display_name": user.display_name}
     if is_admin is not None:
-        user.is_admin = is_admin
+        user.is_admin = bool(is_admin)
     if "display_name" in changes:
         user.display_name = checked_display_name(changes["display_name"])
     sql_db.session.flush()
+    changed = {name: [old, getattr(user, name)] for name, old in before.items() if old != getattr(user, name)}
+    # How people call themselves is their own affair.
+    if changed and not (actor and actor.username == username and set(changed) == {"display_name"}):
+        audit.record(actor, "user.update", username, changed)
     return user.as_dict()
 
 
@@ -134,18 +144,21 @@ def delete_user(username: str, *, actor: Actor | None = None) -> bool:
     db.begin_write()
     _keep_an_administrator(username, actor)
     # The user before the grants: who grants one holds the user first, too.
-    user_id = sql_db.session.execute(
-        select(User.id).where(User.username == username).with_for_update()
-    ).scalar()
-    if user_id is None:
+    sql_db.session.execute(select(User.id).where(User.username == username).with_for_update())
+    try:
+        found = _get(username)
+    except UnknownUserError:
         return False
+    lost = found.as_dict()
+    audit.record(actor, "user.delete", lost.pop("username"), lost)
     for table in GRANT_TABLES.values():
-        sql_db.session.execute(delete(table).where(table.c.user_id == user_id))
-    sql_db.session.execute(delete(User).where(User.id == user_id))
+        sql_db.session.execute(delete(table).where(table.c.user_id == found.id))
+    sql_db.session.execute(delete(User).where(User.id == found.id))
+    sql_db.session.expunge(found)
     return True
 
 
-def grant(kind: Grant, username: str, base_uri: str) -> dict[str, Any]:
+def grant(kind: Grant, username: str, base_uri: str, *, actor: Actor | None = None) -> dict[str, Any]:
     """Grant a user search or register permission on a base URI. Return the user object.
 
     :raises UnknownBaseURIError, UnknownUserError: in this order
@@ -155,19 +168,22 @@ def grant(kind: Grant, username: str, base_uri: str) -> dict[str, Any]:
     row = _grant_row(username, base_uri)
     if not db.insert_if_new(GRANT_TABLES[kind], ("user_id", "base_uri_id"), row):
         raise ConflictError(f"User {username!r} already has {kind} permissions")
+    audit.record(actor, f"grant.{kind}", username, base_uri=base_uri)
     return get_user(username)
 
 
-def revoke(kind: Grant, username: str, base_uri: str) -> dict[str, Any]:
+def revoke(kind: Grant, username: str, base_uri: str, *, actor: Actor | None = None) -> dict[str, Any]:
     """Take a permission back; no error if it was not granted. Return the user object.
 
     :raises UnknownBaseURIError, UnknownUserError: in this order
     """
     db.begin_write()
     table, row = GRANT_TABLES[kind], _grant_row(username, base_uri)
-    sql_db.session.execute(
-        delete(table).where(table.c.user_id == row["user_id"], table.c.base_uri_id == row["base_uri_id"])
+    granted = delete(table).where(
+        table.c.user_id == row["user_id"], table.c.base_uri_id == row["base_uri_id"]
     )
+    if db.changed_rows(granted):
+        audit.record(actor, f"revoke.{kind}", username, base_uri=base_uri)
     return get_user(username)
 
 

@@ -1,6 +1,7 @@
 """The ``flask`` commands. Each parses, calls the catalog, commits once, and says what happened."""
 
 from dservercore.cli.adoption import adopt_command
+from dservercore.cli.audit import audit_cli, prune
 from dservercore.cli.base_uris import (
     add_base_uri,
     base_uri_cli,
@@ -30,6 +31,7 @@ adapt_flask_migrate()
 __all__ = [
     "add_base_uri",
     "adopt_command",
+    "audit_cli",
     "base_uri_cli",
     "check_datasets",
     "config_cli",
@@ -49,6 +51,7 @@ __all__ = [
     "list_base_uris",
     "list_datasets",
     "list_users",
+    "prune",
     "public_key",
     "register",
     "register_user",

@@ -11,10 +11,10 @@ from flask.cli import with_appcontext
 from tqdm import tqdm
 
 from dservercore import db, plugin_host
-from dservercore.catalog import adoption
+from dservercore.catalog import adoption, audit
 from dservercore.cli.console import Command, Failure, say
 from dservercore.cli.migrations import upgrade_database
-from dservercore.db import sql_db
+from dservercore.scope import OPERATOR
 
 NAMED = 10  # datasets that a message names
 
@@ -72,19 +72,23 @@ def adopt_command(yes: bool, source: str | None) -> None:
             db.commit()
         with _Bar(number) as told:
             missing = adoption.copy_documents(others, told)
+    details = {"datasets": number, "without description": len(missing), "documents from": source}
+    if plan is not None:
+        details |= {"users": plan.users, "base URIs": plan.base_uris}
+    audit.record(OPERATOR, "database.adopt" if plan is not None else "documents.copy", details=details)
     if plan is not None:
         adoption.set_revision(db.newest_revision())
+    db.commit()
     say(f"Adopted {_count(number, 'dataset')}", err=True)
     _say_missing(missing, source or "the retrieve plugin")
 
 
 def _described(plan: adoption.Plan | None, source: str | None) -> list[str]:
-    url = sql_db.engine.url
     lines = []
     if plan is not None:
         at = f"at revision {plan.revision}" if plan.revision else "without a revision"
         lines += [
-            f"The database {url.render_as_string(hide_password=True)}, {at}, holds",
+            f"The database {db.address()}, {at}, holds",
             f"  {_count(plan.users, 'user')}, {_count(plan.base_uris, 'base URI')},"
             f" {_count(plan.datasets, 'dataset')}, which stay as they are.",
         ]

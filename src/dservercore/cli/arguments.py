@@ -8,9 +8,11 @@ from typing import Any
 
 import click
 
+from dservercore.date_utils import parse_moment, utcnow
 from dservercore.uris import uri_of_location
 
 _DURATION = re.compile(r"([0-9]+) ?([smhdw])")
+_AGO = re.compile(r"([0-9]+) ?([smhdwy])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -47,5 +49,30 @@ class Duration(click.ParamType):
         return span
 
 
+class Moment(click.ParamType):
+    """A time in the past: a time span ago, such as ``7d`` or ``2y``, or what ``date_utils.parse_moment`` takes."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Return the naive UTC datetime."""
+        if isinstance(value, datetime):
+            return value
+        found = _AGO.fullmatch(value)
+        try:
+            if found:
+                number, unit = int(found.group(1)), found.group(2)
+                span = timedelta(days=365.2425) if unit == "y" else timedelta(**{_UNITS[unit]: 1})
+                return utcnow() - number * span
+            return parse_moment(value)
+        except (ValueError, OverflowError):
+            self.fail(
+                f"{value!r} is no time: give one such as 7d, 2y (ago), 2026-11-24 or 2026-11-24T10:30:00Z.",
+                param,
+                ctx,
+            )
+
+
 LOCATION = Location()
 DURATION = Duration()
+MOMENT = Moment()

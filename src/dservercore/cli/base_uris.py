@@ -16,6 +16,7 @@ from dservercore.cli.arguments import LOCATION
 from dservercore.cli.console import Failure, Group, Interruption, say, say_json
 from dservercore.errors import ConflictError, UnknownBaseURIError
 from dservercore.permissions import operator_scope
+from dservercore.scope import OPERATOR
 
 base_uri_cli = Group("base_uri", help="Manage base URIs, and register the datasets in them.")
 
@@ -34,7 +35,7 @@ def add_base_uri(base_uri: str) -> None:
       flask user search_permission alice s3://my-bucket
     """
     try:
-        base_uris.add_base_uri(base_uri)
+        base_uris.add_base_uri(base_uri, actor=OPERATOR)
     except ConflictError:
         raise Failure(f"Base URI '{base_uri}' already registered") from None
     db.commit()
@@ -63,7 +64,7 @@ def delete_base_uri(base_uri: str, with_datasets: bool, yes: bool) -> None:
         )
     if held and not yes and sys.stdin.isatty():
         click.confirm(f"Delete the registrations of {_datasets(held)}?", abort=True, err=True)
-    base_uris.delete_base_uri(base_uri, with_datasets)
+    base_uris.delete_base_uri(base_uri, with_datasets, actor=OPERATOR)
     db.commit()
 
 

@@ -10,7 +10,7 @@ from dservercore.cli.arguments import LOCATION
 from dservercore.cli.console import Failure, Group, say, say_json, say_json_list
 from dservercore.errors import UnknownBaseURIError
 from dservercore.permissions import operator_scope
-from dservercore.scope import Scope
+from dservercore.scope import OPERATOR, Scope
 
 dataset_cli = Group("dataset", help="Register, list, show and delete datasets.")
 
@@ -88,7 +88,7 @@ def delete(uri: str) -> None:
     The dataset itself stays where it is stored. It is no error if it is not registered.
     """
     try:
-        datasets.delete_dataset(operator_scope("register"), uri)
+        datasets.delete_dataset(operator_scope("register"), uri, actor=OPERATOR)
     except UnknownBaseURIError:
         return  # then it is not registered either
     db.commit()

@@ -17,6 +17,7 @@ from dservercore.cli.keys import make_key_pair
 from dservercore.cli.migrations import upgrade_database
 from dservercore.db import sql_db
 from dservercore.errors import UnknownUserError
+from dservercore.scope import OPERATOR
 
 
 @click.command(name="init", cls=Command)
@@ -57,7 +58,7 @@ def _keys() -> str:
 def _database() -> str:
     change = upgrade_database()
     url = sql_db.engine.url
-    place = url.database if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
+    place = url.database if url.get_backend_name() == "sqlite" else db.address()
     return f"{place} ({change})"
 
 
@@ -65,10 +66,10 @@ def _administrator(username: str) -> str:
     try:
         is_admin = users.get_user(username)["is_admin"]
     except UnknownUserError:
-        users.add_user(username, is_admin=True)
+        users.add_user(username, is_admin=True, actor=OPERATOR)
         state = "new"
     else:
-        users.update_user(username, {"is_admin": True})
+        users.update_user(username, {"is_admin": True}, actor=OPERATOR)
         state = "is one already" if is_admin else "was an ordinary user"
     db.commit()
     return f"{username} ({state})"

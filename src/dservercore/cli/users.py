@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Literal
 
 import click
 from flask import current_app
 from flask_jwt_extended import create_access_token
+from flask_jwt_extended.config import config as jwt_config
 
 from dservercore import db
 from dservercore.catalog import users
 from dservercore.cli.arguments import DURATION, LOCATION
 from dservercore.cli.console import Failure, Group, say_json
 from dservercore.errors import ConflictError, UnknownBaseURIError, UnknownUserError
-from dservercore.scope import Grant
+from dservercore.scope import OPERATOR, Grant
 
 user_cli = Group("user", help="Manage users, their permissions and their tokens.")
 
@@ -32,7 +34,7 @@ def register_user(username: str, is_admin: bool, display_name: str | None) -> No
       flask user add alice --display-name "Alice Liddell"
     """
     try:
-        users.add_user(username, is_admin, display_name)
+        users.add_user(username, is_admin, display_name, actor=OPERATOR)
     except ConflictError:
         raise Failure(f"User '{username}' already registered") from None
     db.commit()
@@ -49,7 +51,7 @@ def update_user(username: str, is_admin: bool) -> None:
       flask user update alice              # alice is an administrator no longer
     """
     try:
-        users.update_user(username, {"is_admin": is_admin})
+        users.update_user(username, {"is_admin": is_admin}, actor=OPERATOR)
     except UnknownUserError:
         raise Failure(f"User '{username}' is not registered yet") from None
     db.commit()
@@ -63,7 +65,7 @@ def delete_user(username: str) -> None:
     The user's permissions go too. Tokens of a deleted user stop working at once. Datasets that the user registered
     stay. It is no error if there is no such user.
     """
-    users.delete_user(username)
+    users.delete_user(username, actor=OPERATOR)
     db.commit()
 
 
@@ -109,7 +111,7 @@ def give_register_permission(username: str, base_uri: str, revoke: bool) -> None
 def _change_permission(kind: Grant, username: str, base_uri: str, revoke: bool) -> None:
     change = users.revoke if revoke else users.grant
     try:
-        change(kind, username, base_uri)
+        change(kind, username, base_uri, actor=OPERATOR)
     except UnknownBaseURIError:
         raise Failure(f"Base URI '{base_uri}' not registered") from None
     except UnknownUserError:
@@ -126,7 +128,7 @@ def _change_permission(kind: Grant, username: str, base_uri: str, revoke: bool) 
     "--expires-in",
     type=DURATION,
     metavar="TIME",
-    help="How long the token works: a number and s, m, h, d or w.  [default: 15m]",
+    help="How long the token works: a number and s, m, h, d or w.  [default: 15m, or JWT_ACCESS_TOKEN_EXPIRES]",
 )
 def generate_token(username: str, last_forever: bool, expires_in: timedelta | None) -> None:
     """Print a token for the user USERNAME.
@@ -145,7 +147,16 @@ def generate_token(username: str, last_forever: bool, expires_in: timedelta | No
         raise Failure(f"User '{username}' not registered") from None
     if not current_app.config.get("JWT_PRIVATE_KEY"):
         raise Failure(_why_no_private_key())
+    _require_acceptable(None if last_forever else expires_in or jwt_config.access_expires)
     click.echo(create_access_token(username, expires_delta=False if last_forever else expires_in))
+
+
+def _require_acceptable(lifetime: timedelta | Literal[False] | None) -> None:
+    longest = current_app.config["DSERVER_MAX_TOKEN_LIFETIME"]
+    if longest and (not lifetime or lifetime.total_seconds() > longest):
+        raise Failure(
+            f"The server accepts no tokens that work for longer than {longest} seconds (DSERVER_MAX_TOKEN_LIFETIME)"
+        )
 
 
 def _why_no_private_key() -> str:

@@ -1,0 +1,45 @@
+"""``/audit``: who did what (administrators only)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response
+from flask.views import MethodView
+from flask_smorest.pagination import PaginationParameters
+
+from dservercore import guards
+from dservercore.api.answers import answers
+from dservercore.api.paging import page_answer, slice_of
+from dservercore.blueprint import Blueprint
+from dservercore.catalog import audit
+from dservercore.schemas import AuditFilterSchema, AuditRecordSchema
+from dservercore.scope import Actor
+from dservercore.sort import DESCENDING, SortParameters
+
+blp = Blueprint("audit", __name__, url_prefix="/audit", description="The record of administrative acts")
+
+
+@blp.route("")
+class Audit(MethodView):
+    """The record of administrative acts."""
+
+    @guards.admin_only
+    @answers(blp, 200, AuditRecordSchema, many=True, errors=(401, 403, 404, 422))
+    @blp.sort(sort="-at", allowed_sort_fields=["at"])
+    @blp.paginate()
+    @blp.arguments(AuditFilterSchema, location="query")
+    def get(
+        self,
+        wanted: dict[str, Any],
+        pagination_parameters: PaginationParameters,
+        sort_parameters: SortParameters,
+        actor: Actor,
+    ) -> Response:
+        """List who did what to users, permissions, base URIs and registrations (administrators only).
+
+        Newest first. Reading leaves no record, and no request changes or deletes one.
+        """
+        newest_first = sort_parameters.order["at"] == DESCENDING
+        found = audit.list_records(audit.Filter(**wanted), slice_of(pagination_parameters), newest_first)
+        return page_answer(found, pagination_parameters)

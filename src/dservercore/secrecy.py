@@ -1,0 +1,105 @@
+"""What is a secret, and how it is kept out of what others see: the configuration, messages, the log."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+HIDDEN = "***"
+
+# What a setting is called when it holds a secret that is on nobody's list. A path to a key file is not one.
+_SECRET_NAME = re.compile(
+    r"(SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|PRIVATE_KEY|API_?KEY|ACCESS_?KEY|ACCOUNT_KEY|SIGNING_KEY"
+    r"|ENCRYPTION_KEY|CONNECTION_STRING|MONGO_URI|(^|_)(TOKEN|PWD|PASS|DSN|SALT|SIGNATURE)$)(?!.*_FILE$)"
+)
+# User and password, up to the last @ of the line: a password that was not escaped may contain anything.
+_IN_ADDRESS = re.compile(r"(?<=://).+(?=@)")
+# The same in a line that may mention addresses of datasets, where an @ means nothing.
+_USER_INFO = re.compile(r"(?<=://)[^/\s:@]*:[^/\s@]+(?=@)")
+_ASSIGNED = re.compile(
+    r"((?:secret|password|passwd|pwd|passphrase|token|signature|credential|api_?key|access_?key|account_?key)\w*"
+    r"[\"']?\s*[=:]\s*[\"']?)(?!//|(?:YES|NO)\b)[^\s&;,\"']+",
+    re.IGNORECASE,
+)
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL
+)
+_AWS_KEY = re.compile(r"\b(AKIA|ASIA)[A-Z0-9]{16}\b")
+#: Shorter ones, replaced wherever they occur, would leave nothing legible, and ``dev`` is no secret anyway.
+_LEAST_LENGTH = 6
+
+
+def is_secret(name: str) -> bool:
+    """Return whether a setting of that name holds a secret."""
+    return bool(_SECRET_NAME.search(name.upper()))
+
+
+def masked(text: str) -> str:
+    """Return *text* with ``***`` for whatever looks like a secret in it."""
+    text = _PRIVATE_KEY.sub(HIDDEN, text)
+    text = _IN_ADDRESS.sub(HIDDEN, text)
+    text = _ASSIGNED.sub(rf"\1{HIDDEN}", text)
+    return _AWS_KEY.sub(HIDDEN, text)
+
+
+def secrets_of(config: Mapping[str, Any]) -> set[str]:
+    """Return the secrets in a configuration: values of settings that hold one, and passwords within addresses."""
+    listed = {*config.get("CONFIG_SECRETS_TO_OBFUSCATE", ())} - {"SQLALCHEMY_DATABASE_URI"}
+    found: set[str] = set()
+    for name, value in config.items():
+        found.update(_secrets_in(name, value, name in listed))
+    return {secret for secret in found if len(secret) >= _LEAST_LENGTH}
+
+
+def _secrets_in(name: str, value: Any, is_one: bool) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _secrets_in(str(key), part, is_one)
+    elif isinstance(value, (list, tuple)) and name != "CONFIG_SECRETS_TO_OBFUSCATE":
+        for part in value:
+            yield from _secrets_in(name, part, is_one)
+    elif isinstance(value, str) and "://" in value:
+        yield from _in_address(value)
+    elif isinstance(value, str) and (
+        is_secret(name) or (is_one and not name.endswith(("_DB", "_COLLECTION")))
+    ):
+        yield value
+
+
+def _in_address(address: str) -> Iterator[str]:
+    try:
+        parts = urlsplit(address)
+        given = [parts.password, *(value for key, value in parse_qsl(parts.query) if is_secret(key))]
+    except ValueError:
+        given = []
+    user_info = _IN_ADDRESS.search(address)
+    if user_info and ":" in user_info[0]:  # what urlsplit takes for a path, if a password was not escaped
+        given.append(user_info[0].partition(":")[2])
+    for secret in filter(None, given):
+        yield secret
+        yield unquote(secret)
+
+
+class Redacting(logging.Formatter):
+    """Formats a line of the log, with traceback, without the secrets of the configuration.
+
+    The last line of defence: messages of drivers, and of plugins, are not ours.
+    """
+
+    def __init__(self, layout: str):
+        super().__init__(layout)
+        self._secrets: list[str] = []
+
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Never show these, from now on."""
+        self._secrets = sorted({*self._secrets, *secrets}, key=len, reverse=True)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        text = super().format(record)
+        for secret in self._secrets:
+            text = text.replace(secret, HIDDEN)
+        return _PRIVATE_KEY.sub(HIDDEN, _USER_INFO.sub(HIDDEN, text))
