@@ -30,7 +30,7 @@ ROOT = "root"  # an administrator with every permission, whom no guard stops bef
 @pytest.fixture(scope="module")
 def standing(tmp_path_factory: pytest.TempPathFactory, key_pair: tuple[Path, Path]) -> Iterator[World]:
     """A world that is shot at. Whatever was accepted or refused: in the end its parts agree."""
-    with world(tmp_path_factory.mktemp("target"), key_pair) as standing:
+    with world(tmp_path_factory.mktemp("target"), key_pair, DSERVER_MAX_TAGS=20_000) as standing:
         with standing.app.app_context():
             users.add_user(ROOT, is_admin=True)
             sql_db.session.commit()

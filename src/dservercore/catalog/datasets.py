@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Select, bindparam, delete, select
 
 from dservercore import db, plugin_writes, uris
-from dservercore.catalog import summary
+from dservercore.catalog import limits, summary
 from dservercore.dataset_info import DATASET_KEYS, DATASET_SORT_FIELDS, checked, checked_uuid, dataset_object
 from dservercore.date_utils import timestamp_to_datetime, utcnow
 from dservercore.db import sql_db
@@ -240,6 +240,7 @@ def register_dataset(
     if isinstance(info.get("base_uri"), str):
         scope.require(info["base_uri"])  # first, so that nobody else learns what is wrong with the document
     document = checked(info)
+    limits.check_description(document)
     document["uploaded_by"] = actor.username
     document["uploaded_at"] = uploaded_at or utcnow()
     begin_write()

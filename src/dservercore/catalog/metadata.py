@@ -9,7 +9,7 @@ import orjson
 from sqlalchemy import select
 
 from dservercore import plugin_host, plugin_writes, uris
-from dservercore.catalog import datasets, summary
+from dservercore.catalog import datasets, limits, summary
 from dservercore.dataset_info import check_json, check_text, checked_annotations, checked_name, checked_tags
 from dservercore.db import sql_db
 from dservercore.errors import AuthorizationError, UnknownURIError
@@ -91,6 +91,7 @@ def replace_readme(scopes: Iterable[Scope], uri: str, readme: str) -> str:
     :raises ValidationError: 422 for text that cannot be stored
     """
     check_text(readme, "readme")
+    limits.check_description({"readme": readme})
     _begin_edit(scopes, uri)
     _store(uri, "readme", readme)
     return readme
@@ -99,6 +100,7 @@ def replace_readme(scopes: Iterable[Scope], uri: str, readme: str) -> str:
 def replace_tags(scopes: Iterable[Scope], uri: str, tags: Iterable[str]) -> list[str]:
     """Replace the tags. Errors as for README; 422 for a name that dtool would not accept."""
     wanted = checked_tags(tags)
+    limits.check_description({"tags": wanted})
     return _store_tags(uri, _begin_edit(scopes, uri), wanted)
 
 
@@ -106,8 +108,11 @@ def add_tag(scopes: Iterable[Scope], uri: str, tag: str) -> list[str]:
     """Add a tag, if it is not there. Errors as for :func:`replace_tags`."""
     checked_name(tag, "tag")
     registered = _begin_edit(scopes, uri)
-    tags = registered.counted.tags
-    return _store_tags(uri, registered, list(tags if tag in tags else (*tags, tag)), ("add_tag", tag))
+    tags = list(registered.counted.tags)
+    if tag not in tags:
+        tags.append(tag)
+        limits.check_description({"tags": tags})
+    return _store_tags(uri, registered, tags, ("add_tag", tag))
 
 
 def remove_tag(scopes: Iterable[Scope], uri: str, tag: str) -> list[str]:
@@ -120,6 +125,7 @@ def remove_tag(scopes: Iterable[Scope], uri: str, tag: str) -> list[str]:
 def replace_annotations(scopes: Iterable[Scope], uri: str, annotations: Mapping[str, Any]) -> dict[str, Any]:
     """Replace all annotations. Errors as for README; 422 naming an annotation that is not acceptable."""
     wanted = checked_annotations(annotations)
+    limits.check_description({"annotations": wanted})
     _begin_edit(scopes, uri)
     _store(uri, "annotations", wanted)
     return wanted
@@ -129,7 +135,9 @@ def set_annotation(scopes: Iterable[Scope], uri: str, name: str, value: Any) -> 
     """Set one annotation. Errors as for :func:`replace_annotations`."""
     check_json(value, checked_name(name, "name"))
     _begin_edit(scopes, uri)
-    return _store_annotation(uri, {**_annotations(uri), name: value}, "set_annotation", name, value)
+    annotations = {**_annotations(uri), name: value}
+    limits.check_description({"annotations": annotations})
+    return _store_annotation(uri, annotations, "set_annotation", name, value)
 
 
 def delete_annotation(scopes: Iterable[Scope], uri: str, name: str) -> dict[str, Any]:
