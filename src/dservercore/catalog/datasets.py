@@ -80,7 +80,7 @@ def find(scope: Scope, uri: str) -> dict[str, Any]:
         return _as_object(row)
     scope.require(uris.parent(uri))
     if row is not None:
-        raise AuthorizationError("The dataset belongs to a base URI without permission")
+        raise scope.refusal()
     raise UnknownURIError(f"No dataset is registered as {uri}")
 
 
@@ -364,7 +364,7 @@ def delete_dataset(scope: Scope, uri: str) -> bool:
         scope.require(uris.parent(uri))
         return False
     if registered.counted.base_uri_id not in scope.base_uris.values():
-        raise AuthorizationError("No register permission on the base URI of the dataset")
+        raise scope.refusal()
     remove(registered)
     return True
 

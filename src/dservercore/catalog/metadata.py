@@ -12,7 +12,7 @@ from dservercore import plugin_host, plugin_writes, uris
 from dservercore.catalog import datasets, limits, summary
 from dservercore.dataset_info import check_json, check_text, checked_annotations, checked_name, checked_tags
 from dservercore.db import sql_db
-from dservercore.errors import AuthorizationError, UnknownURIError
+from dservercore.errors import UnknownURIError
 from dservercore.models import Dataset
 from dservercore.plugin_api import RetrieveABC
 from dservercore.scope import Scope
@@ -155,7 +155,7 @@ def _begin_edit(scopes: Iterable[Scope], uri: str) -> datasets.Registered:
         if registered is None:
             scope.require(uris.parent(uri))
         elif registered.counted.base_uri_id not in scope.base_uris.values():
-            raise AuthorizationError(f"No {scope.grant} permission on the base URI of the dataset")
+            raise scope.refusal()
     if registered is None:
         raise UnknownURIError(f"No dataset is registered as {uri}")
     return registered
