@@ -89,7 +89,7 @@ class Annotation(MethodView):
 
 def _put(path: str, body: dict[str, Any], search_scope: Scope, register_scope: Scope) -> Response:
     """Replace all annotations of the dataset *path*, or set the one whose name is the end of *path*."""
-    if "value" not in body and ("annotations" in body or metadata.is_registered(path)):
+    if "value" not in body and ("annotations" in body or metadata.is_registered(path, register_scope)):
         if "annotations" not in body:
             raise invalid("annotations", "missing from the body")
         replaced = metadata.replace_annotations([register_scope], path, body["annotations"])

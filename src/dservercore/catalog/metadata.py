@@ -23,9 +23,12 @@ Value = TypeVar("Value")
 # Names in paths
 
 
-def is_registered(uri: str) -> bool:
-    """Return whether a dataset is registered under *uri*."""
-    return datasets.find_registered(uri) is not None
+def is_registered(uri: str, scope: Scope | None = None) -> bool:
+    """Return whether a dataset is registered under *uri*, in a base URI of *scope* if there is one."""
+    registered = datasets.find_registered(uri)
+    if registered is None or scope is None:
+        return registered is not None
+    return registered.counted.base_uri_id in scope.base_uris.values()
 
 
 def split_name(path: str) -> tuple[str, str]:
@@ -106,8 +109,8 @@ def replace_tags(scopes: Iterable[Scope], uri: str, tags: Iterable[str]) -> list
 
 def add_tag(scopes: Iterable[Scope], uri: str, tag: str) -> list[str]:
     """Add a tag, if it is not there. Errors as for :func:`replace_tags`."""
-    checked_name(tag, "tag")
     registered = _begin_edit(scopes, uri)
+    checked_name(tag, "tag")  # where a name begins depends on what is registered: not for everybody's eyes
     tags = list(registered.counted.tags)
     if tag not in tags:
         tags.append(tag)
@@ -133,8 +136,8 @@ def replace_annotations(scopes: Iterable[Scope], uri: str, annotations: Mapping[
 
 def set_annotation(scopes: Iterable[Scope], uri: str, name: str, value: Any) -> dict[str, Any]:
     """Set one annotation. Errors as for :func:`replace_annotations`."""
-    check_json(value, checked_name(name, "name"))
     _begin_edit(scopes, uri)
+    check_json(value, checked_name(name, "name"))
     annotations = {**_annotations(uri), name: value}
     limits.check_description({"annotations": annotations})
     return _store_annotation(uri, annotations, "set_annotation", name, value)
