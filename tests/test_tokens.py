@@ -325,7 +325,6 @@ class TestPlaces:
             value = value.replace("\t", "\t ").strip() + " x"
         assert here.client.get("/me", headers={"Authorization": value}).status_code in (401, 422)
 
-
     def test_beside_a_password_that_is_meant_for_a_proxy(self, here: World, private: str) -> None:
         for token, expected in ((signed(private, ME), 200), ("x", 422)):
             header = f"Basic eDp5, Bearer {token}"
