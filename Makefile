@@ -14,7 +14,7 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python3
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help python venv demo test check format docs build clean
+.PHONY: help python venv demo test fuzz check format docs build clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +42,10 @@ demo: python  ## Serve a demo with real datasets (PORT=5000; kept in .demo, remo
 
 test: $(VENV)/installed-dev  ## Run the tests (ARGS="-k search -x" is handed to pytest)
 	@$(RUN) pytest $(ARGS)
+
+FUZZED := tests/test_openapi_fuzz.py tests/test_properties.py tests/test_hostile_input.py
+fuzz: $(VENV)/installed-dev  ## Try to break the server with many made-up requests (TIMES=50 as many as the tests)
+	@DSERVER_FUZZ=$(or $(TIMES),50) $(RUN) pytest --timeout=0 $(FUZZED) $(ARGS)
 
 check: $(VENV)/installed-dev  ## Run every check: format, lint, types, layers, docs, tests
 	$(RUN) ruff format --check .

@@ -14,12 +14,13 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
 from dservercore import sql_db
 from dservercore.catalog import users
+from fuzzing import examples
 from stores import disagreements
 from world import BLUE, CHAMPION, RED, dataset_info
 from worlds import World, world
@@ -672,13 +673,7 @@ any_documents = st.one_of(
     ),
 )
 
-PROPERTY = settings(
-    max_examples=100,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-    print_blob=True,
-)
+PROPERTY = examples(100)
 
 
 def with_parts(parts: dict[str, Any]) -> dict[str, Any]:
