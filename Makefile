@@ -15,7 +15,7 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python3
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help python venv demo test kills soak check format docs build clean
+.PHONY: help python venv demo test kills soak fuzz check format docs build clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,10 @@ kills: $(VENV)/installed-dev  ## Kill servers under a stream of writes (KILLS=50
 
 soak: $(VENV)/installed-dev  ## Race clients against each other for long (SECONDS=30 for each test)
 	@SOAK_SECONDS='$(SECONDS)' $(RUN) pytest -n 0 $(ARGS) tests/test_concurrency.py
+
+FUZZED := tests/test_openapi_fuzz.py tests/test_properties.py tests/test_hostile_input.py
+fuzz: $(VENV)/installed-dev  ## Try to break the server with many made-up requests (TIMES=50 as many as the tests)
+	@DSERVER_FUZZ=$(or $(TIMES),50) $(RUN) pytest --timeout=0 $(FUZZED) $(ARGS)
 
 check: $(VENV)/installed-dev  ## Run every check: format, lint, types, layers, docs, tests
 	$(RUN) ruff format --check .

@@ -19,10 +19,12 @@ from dservercore.catalog import base_uris, datasets, users
 from dservercore.keys import generate_key_pair
 from dservercore.permissions import operator_scope
 from dservercore.scope import OPERATOR
+from fuzzing import load_profile
 from mongod import Mongod, executable, mongo_plugins
 from world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, dataset_info
 
 pytest_plugins = ["ci_skips"]
+load_profile()
 
 # Whoever starts the tests in the background has them ignore Ctrl-C, and so would every program that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

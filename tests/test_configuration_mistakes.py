@@ -168,6 +168,17 @@ MISTAKES: dict[str, tuple[dict[str, str], list[str]]] = {
         ["MAX_CONTENT_LENGTH", "'lots'", "number of bytes"],
     ),
     "a size below nothing": ({"MAX_CONTENT_LENGTH": "-1"}, ["MAX_CONTENT_LENGTH", "'-1'", "number of bytes"]),
+    "no tags at all": ({"DSERVER_MAX_TAGS": "0"}, ["DSERVER_MAX_TAGS", "'0'", "a number from 1 to"]),
+    "deeper than the stores": (
+        {"DSERVER_MAX_ANNOTATION_DEPTH": "65"},
+        ["DSERVER_MAX_ANNOTATION_DEPTH", "1 to 64"],
+    ),
+    "longer than any query": (
+        {"DSERVER_MAX_QUERY_LENGTH": "1e9"},
+        ["DSERVER_MAX_QUERY_LENGTH", "1 to 10000"],
+    ),
+    "no time": ({"DSERVER_SEARCH_TIMEOUT": "0"}, ["DSERVER_SEARCH_TIMEOUT", "'0'", "number of seconds"]),
+    "endless": ({"DSERVER_SEARCH_TIMEOUT": "nan"}, ["DSERVER_SEARCH_TIMEOUT", "'nan'", "number of seconds"]),
     "no JSON": ({"API_SPEC_OPTIONS": "{{"}, ["API_SPEC_OPTIONS", "not JSON"]),
     "JSON of another kind": ({"API_SPEC_OPTIONS": "[]"}, ["API_SPEC_OPTIONS", "object"]),
     "a description of another kind": (

@@ -14,12 +14,13 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
 from dservercore import sql_db
 from dservercore.catalog import users
+from fuzzing import examples
 from stores import disagreements
 from world import BLUE, CHAMPION, RED, dataset_info
 from worlds import World, world
@@ -30,7 +31,7 @@ ROOT = "root"  # an administrator with every permission, whom no guard stops bef
 @pytest.fixture(scope="module")
 def standing(tmp_path_factory: pytest.TempPathFactory, key_pair: tuple[Path, Path]) -> Iterator[World]:
     """A world that is shot at. Whatever was accepted or refused: in the end its parts agree."""
-    with world(tmp_path_factory.mktemp("target"), key_pair) as standing:
+    with world(tmp_path_factory.mktemp("target"), key_pair, DSERVER_MAX_TAGS=20_000) as standing:
         with standing.app.app_context():
             users.add_user(ROOT, is_admin=True)
             sql_db.session.commit()
@@ -672,13 +673,7 @@ any_documents = st.one_of(
     ),
 )
 
-PROPERTY = settings(
-    max_examples=100,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-    print_blob=True,
-)
+PROPERTY = examples(100)
 
 
 def with_parts(parts: dict[str, Any]) -> dict[str, Any]:

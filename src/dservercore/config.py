@@ -15,6 +15,8 @@ from platformdirs import user_data_path
 
 from dservercore import keys, secrecy
 from dservercore.errors import ConfigurationError
+from dservercore.schema_fields import MAX_JSON_DEPTH
+from dservercore.text_query import MAX_QUERY_CHARACTERS
 
 #: Settings that are never shown. Plugins add theirs for their own application (see ``PluginABC``).
 CONFIG_EXCLUSIONS = ["JWT_PRIVATE_KEY", "SECRET_KEY", "SQLALCHEMY_DATABASE_URI"]
@@ -45,6 +47,24 @@ def _parse_names(text: str) -> list[str]:
 def _parse_bytes(text: str) -> int:
     if not text.strip().isdecimal() or int(text) == 0:
         raise ValueError("expected a positive number of bytes")
+    return int(text)
+
+
+def _parse_number(text: str) -> int:
+    return _number_up_to(text, 2**31)
+
+
+def _parse_depth(text: str) -> int:
+    return _number_up_to(text, MAX_JSON_DEPTH)
+
+
+def _parse_query_length(text: str) -> int:
+    return _number_up_to(text, MAX_QUERY_CHARACTERS)
+
+
+def _number_up_to(text: str, most: int) -> int:
+    if not text.strip().isdecimal() or not 0 < int(text[:20]) <= most:
+        raise ValueError(f"expected a number from 1 to {most}")
     return int(text)
 
 
@@ -166,6 +186,31 @@ SETTINGS = [
         512 * 2**20,
         "Largest request body in bytes; larger ones get a 413.",
         _parse_bytes,
+    ),
+    Setting("DSERVER_MAX_TAGS", 10_000, "Most tags that a dataset may have; more get a 422.", _parse_number),
+    Setting(
+        "DSERVER_MAX_README_LENGTH",
+        16 * 2**20,
+        "Longest README in characters; a longer one gets a 422.",
+        _parse_number,
+    ),
+    Setting(
+        "DSERVER_MAX_ANNOTATIONS_LENGTH",
+        16 * 2**20,
+        "Most that the annotations of a dataset may take together, in bytes of JSON; more get a 422.",
+        _parse_number,
+    ),
+    Setting(
+        "DSERVER_MAX_ANNOTATION_DEPTH",
+        MAX_JSON_DEPTH,
+        f"Most levels of nesting in an annotation, at most {MAX_JSON_DEPTH}; more get a 422.",
+        _parse_depth,
+    ),
+    Setting(
+        "DSERVER_MAX_QUERY_LENGTH",
+        MAX_QUERY_CHARACTERS,
+        f"Longest free_text of a search in characters, at most {MAX_QUERY_CHARACTERS}; a longer one gets a 422.",
+        _parse_query_length,
     ),
     Setting(
         "DSERVER_SEARCH_TIMEOUT",

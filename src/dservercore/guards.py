@@ -14,6 +14,7 @@ from functools import wraps
 from typing import Any, TypeVar, cast
 
 import flask_jwt_extended
+import jwt
 from flask import current_app, g, request
 from flask_jwt_extended.exceptions import NoAuthorizationError
 
@@ -48,8 +49,15 @@ def verify_token(**options: Any) -> None:
             "This server has no public key to verify tokens with (see `flask keys generate`)"
         )
     if options or not _verified_before():
-        flask_jwt_extended.verify_jwt_in_request(**options)
-        _check_lifetime(flask_jwt_extended.get_jwt())
+        try:
+            flask_jwt_extended.verify_jwt_in_request(**options)
+            _check_lifetime(flask_jwt_extended.get_jwt())
+        except (
+            OverflowError,
+            TypeError,
+            ValueError,
+        ) as error:  # a claim of another kind than the library thought of
+            raise jwt.DecodeError("The token has a claim that cannot be understood") from error
         if not options:
             _remember_verified()
 
@@ -75,6 +83,12 @@ def _check_lifetime(claims: Mapping[str, Any]) -> None:
 # Verified tokens need not be verified again until they expire, which takes two thirds off a lookup (measured). Nothing
 # depends on the user here: whether the user is still registered is asked with every request.
 MAX_REMEMBERED_TOKENS = 1000
+MAX_REMEMBERED_LENGTH = (
+    4096  # characters; a token of ours has some 500, and with the longest the rest takes 20 MB
+)
+
+
+_NEVER = 2**53  # seconds
 
 
 def _verified_tokens() -> dict[str, tuple[float, dict[str, Any]]]:
@@ -93,9 +107,11 @@ def _verified_before() -> bool:
 
 def _remember_verified() -> None:
     tokens = _verified_tokens()
+    if len(request.headers["Authorization"]) > MAX_REMEMBERED_LENGTH:
+        return
     if len(tokens) >= MAX_REMEMBERED_TOKENS:
         tokens.clear()
-    expiry = float(flask_jwt_extended.get_jwt().get("exp", math.inf))
+    expiry = float(min(int(flask_jwt_extended.get_jwt().get("exp", _NEVER)), _NEVER))
     kept = {name: getattr(g, name) for name in g if name.startswith("_jwt_extended")}
     tokens[request.headers["Authorization"]] = expiry, kept
 

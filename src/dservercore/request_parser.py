@@ -80,13 +80,27 @@ def read_body(req: Request) -> bytes:
     """
     try:
         body = req.get_data(cache=True)
+        goes_on = _goes_on(req, len(body))
     except HTTPException:
         raise
     except Exception:  # each server has errors of its own for a body in chunks that are none
         abort(400, messages={"json": ["The body could not be read."]})
+    if goes_on:
+        abort(413)
     if req.content_length is not None and len(body) < req.content_length:
         abort(400, messages={"json": ["The body is shorter than its Content-Length."]})
     return body
+
+
+def _goes_on(req: Request, length: int) -> bool:
+    # Of a body in chunks, werkzeug reads as much as is allowed, and does not say that there was more.
+    most = req.max_content_length
+    return (
+        req.content_length is None
+        and most is not None
+        and length >= most
+        and bool(req.environ["wsgi.input"].read(1))
+    )
 
 
 def parse_json_body(body: bytes) -> Any:

@@ -77,7 +77,7 @@ class JSONValue(fields.Raw):
     default_error_messages = {"too_deep": f"Nested more than {MAX_JSON_DEPTH} levels deep."}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        if _deeper_than(value, MAX_JSON_DEPTH):
+        if deeper_than(value, MAX_JSON_DEPTH):
             raise self.make_error("too_deep")
         return value
 
@@ -89,8 +89,9 @@ class JSONObject(fields.Dict):
         super().__init__(keys=fields.String(), values=JSONValue(allow_none=True), **kwargs)
 
 
-def _deeper_than(value: Any, levels: int) -> bool:
+def deeper_than(value: Any, levels: int) -> bool:
+    """Return whether *value* has objects or arrays inside each other on more levels than that."""
     if not isinstance(value, (dict, list)):
         return False
     members = value.values() if isinstance(value, dict) else value
-    return levels == 0 or any(_deeper_than(member, levels - 1) for member in members)
+    return levels == 0 or any(deeper_than(member, levels - 1) for member in members)

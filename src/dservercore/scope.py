@@ -85,7 +85,11 @@ class Scope:
         :raises AuthorizationError: if not; also where the base URI is not registered, so that nobody learns which are
         """
         if base_uri not in self.base_uris:
-            raise AuthorizationError(f"No {self.grant} permission on the base URI of this request")
+            raise self.refusal()
+
+    def refusal(self) -> AuthorizationError:
+        """Return the one error that says no, so that its words do not tell whether there is a dataset either."""
+        return AuthorizationError(f"No {self.grant} permission on the base URI of this request")
 
     def narrowed_to(self, base_uris: Iterable[str]) -> Scope:
         """Return the scope that leaves out everything not in *base_uris*."""

@@ -96,7 +96,7 @@ def _put(path: str, body: dict[str, Any], search_scope: Scope, register_scope: S
     """Replace all annotations of the dataset *path*, or set the one whose name is the end of *path*."""
     condition = condition_on("annotations")
     scopes = [search_scope, register_scope]
-    if "value" not in body and ("annotations" in body or metadata.is_registered(path)):
+    if "value" not in body and ("annotations" in body or metadata.is_registered(path, register_scope)):
         if "annotations" not in body:
             raise invalid("annotations", "missing from the body")
         needed = scopes if condition else [register_scope]

@@ -6,7 +6,7 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as NoConnectionError
 from werkzeug.exceptions import HTTPException, default_exceptions
@@ -41,6 +41,11 @@ class JSONErrorApi(Api):
         plain = default_exceptions.get(status)
         if "message" not in payload and plain and error.description != plain.description:
             payload["message"] = error.description
+        if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and request.max_content_length is not None:
+            payload["message"] = (
+                f"The body is larger than {request.max_content_length:,} bytes,"
+                " the most that this server takes (MAX_CONTENT_LENGTH)"
+            )
         kept = {
             name: value for name, value in error.get_headers() if name.lower() in ("allow", "retry-after")
         }

@@ -12,13 +12,13 @@ from typing import Any
 from sqlalchemy import Select, bindparam, select
 
 from dservercore import db, plugin_writes, uris
-from dservercore.catalog import audit, journal, summary
+from dservercore.catalog import audit, journal, limits, summary
 from dservercore.catalog import dataset_rows as rows
 from dservercore.catalog.dataset_rows import BY_URI, COLUMNS, OBJECT, as_object
 from dservercore.dataset_info import DATASET_SORT_FIELDS, checked, checked_uuid
 from dservercore.date_utils import timestamp_to_datetime, utcnow
 from dservercore.db import sql_db
-from dservercore.errors import AuthorizationError, UnknownURIError, ValidationError, invalid
+from dservercore.errors import UnknownURIError, ValidationError, invalid
 from dservercore.models import Dataset, DatasetTag
 from dservercore.scope import Actor, Scope
 
@@ -54,7 +54,7 @@ def find(scope: Scope, uri: str) -> dict[str, Any]:
         return as_object(row)
     scope.require(uris.parent(uri))
     if row is not None:
-        raise AuthorizationError("The dataset belongs to a base URI without permission")
+        raise scope.refusal()
     raise UnknownURIError(f"No dataset is registered as {uri}")
 
 
@@ -202,6 +202,7 @@ def acceptable(
     if isinstance(info.get("base_uri"), str):
         scope.require(info["base_uri"])  # first, so that nobody else learns what is wrong with the document
     document = checked(info)
+    limits.check_description(document)
     document["uploaded_by"] = actor.username
     document["uploaded_at"] = uploaded_at or utcnow()
     return document
@@ -254,7 +255,7 @@ def delete_dataset(scope: Scope, uri: str, *, actor: Actor | None = None) -> boo
         journal.adopt_pending([uri])  # what an earlier try has left to do
         return False
     if registered.counted.base_uri_id not in scope.base_uris.values():
-        raise AuthorizationError("No register permission on the base URI of the dataset")
+        raise scope.refusal()
     remove([registered])
     record_deletion(registered, actor)
     return True

@@ -9,12 +9,12 @@ import orjson
 from sqlalchemy import select
 
 from dservercore import plugin_host, plugin_writes, uris
-from dservercore.catalog import datasets, journal, summary
+from dservercore.catalog import datasets, journal, limits, summary
 from dservercore.catalog.dataset_rows import Registered, find_registered, hold_registered, write_tags
 from dservercore.catalog.documents import document_of
 from dservercore.dataset_info import check_json, check_text, checked_annotations, checked_name, checked_tags
 from dservercore.db import sql_db
-from dservercore.errors import AuthorizationError, UnknownURIError
+from dservercore.errors import UnknownURIError
 from dservercore.models import Dataset
 from dservercore.plugin_api import RetrieveABC
 from dservercore.scope import Scope
@@ -28,9 +28,12 @@ Check = Callable[[Any], None]
 # Names in paths
 
 
-def is_registered(uri: str) -> bool:
-    """Return whether a dataset is registered under *uri*."""
-    return find_registered(uri) is not None
+def is_registered(uri: str, scope: Scope | None = None) -> bool:
+    """Return whether a dataset is registered under *uri*, in a base URI of *scope* if there is one."""
+    registered = find_registered(uri)
+    if registered is None or scope is None:
+        return registered is not None
+    return registered.counted.base_uri_id in scope.base_uris.values()
 
 
 def split_name(path: str) -> tuple[str, str]:
@@ -98,6 +101,7 @@ def replace_readme(scopes: Iterable[Scope], uri: str, readme: str, check: Check 
     :raises ValidationError: 422 for text that cannot be stored
     """
     check_text(readme, "readme")
+    limits.check_description({"readme": readme})
     _begin_edit(scopes, uri, "readme", check)
     _store(uri, "readme", readme)
     return readme
@@ -108,15 +112,19 @@ def replace_tags(
 ) -> list[str]:
     """Replace the tags. Errors as for README; 422 for a name that dtool would not accept."""
     wanted = checked_tags(tags)
+    limits.check_description({"tags": wanted})
     return _store_tags(uri, _begin_edit(scopes, uri, "tags", check), wanted)
 
 
 def add_tag(scopes: Iterable[Scope], uri: str, tag: str, check: Check | None = None) -> list[str]:
     """Add a tag, if it is not there. Errors as for :func:`replace_tags`."""
-    checked_name(tag, "tag")
     registered = _begin_edit(scopes, uri, "tags", check)
-    tags = registered.counted.tags
-    return _store_tags(uri, registered, list(tags if tag in tags else (*tags, tag)), ("add_tag", tag))
+    checked_name(tag, "tag")  # where a name begins depends on what is registered: not for everybody's eyes
+    tags = list(registered.counted.tags)
+    if tag not in tags:
+        tags.append(tag)
+        limits.check_description({"tags": tags})
+    return _store_tags(uri, registered, tags, ("add_tag", tag))
 
 
 def remove_tag(scopes: Iterable[Scope], uri: str, tag: str, check: Check | None = None) -> list[str]:
@@ -131,6 +139,7 @@ def replace_annotations(
 ) -> dict[str, Any]:
     """Replace all annotations. Errors as for README; 422 naming an annotation that is not acceptable."""
     wanted = checked_annotations(annotations)
+    limits.check_description({"annotations": wanted})
     _begin_edit(scopes, uri, "annotations", check)
     _store(uri, "annotations", wanted)
     return wanted
@@ -140,9 +149,11 @@ def set_annotation(
     scopes: Iterable[Scope], uri: str, name: str, value: Any, check: Check | None = None
 ) -> dict[str, Any]:
     """Set one annotation. Errors as for :func:`replace_annotations`."""
-    check_json(value, checked_name(name, "name"))
     _begin_edit(scopes, uri, "annotations", check)
-    return _store_annotation(uri, {**_annotations(uri), name: value}, "set_annotation", name, value)
+    check_json(value, checked_name(name, "name"))
+    annotations = {**_annotations(uri), name: value}
+    limits.check_description({"annotations": annotations})
+    return _store_annotation(uri, annotations, "set_annotation", name, value)
 
 
 def delete_annotation(
@@ -171,7 +182,7 @@ def _permitted(scopes: Iterable[Scope], uri: str, registered: Registered | None)
         if registered is None:
             scope.require(uris.parent(uri))
         elif registered.counted.base_uri_id not in scope.base_uris.values():
-            raise AuthorizationError(f"No {scope.grant} permission on the base URI of the dataset")
+            raise scope.refusal()
     if registered is None:
         raise UnknownURIError(f"No dataset is registered as {uri}")
     return registered

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dservercore import plugin_host
-from dservercore.catalog import datasets
+from dservercore.catalog import datasets, limits
 from dservercore.dataset_info import dataset_object
 from dservercore.errors import invalid
 from dservercore.scope import Scope
@@ -38,7 +38,9 @@ def search(
 
     :param query: ``free_text`` and filters; an empty list filters nothing, except that ``base_uris: []`` finds nothing
     :raises ValidationError: 422 for what the search plugin cannot do
+    :raises UnavailableError: if it cannot be done now, or not in the time that a search may take
     """
+    limits.check_query(query)
     permitted = narrowed(scope, query)
     if not permitted.base_uris:
         if pagination_parameters is not None:

@@ -22,7 +22,10 @@ class MongoPlugin(Editing):
     :ivar connection: connects when it is first used
     :ivar shares_collection: whether search and retrieve plugin are both ours, and have the same collection: then there
         is one document for both, which the search plugin writes
+    :ivar longest_seconds: how long an operation may take that is expected to take longer than others
     """
+
+    longest_seconds = 0.0
 
     def __init__(self, prefix: str, prepare: Callable[[Collection[Document]], None]) -> None:
         self.connection = Connection(prefix, prepare)
@@ -41,7 +44,7 @@ class MongoPlugin(Editing):
 
         :raises ConfigurationError: if a setting is missing or wrong
         """
-        self.connection.configure(app.config)
+        self.connection.configure(app.config, self.longest_seconds)
         self.shares_collection = have_one_collection(app)
 
     def require_available(self) -> None:

@@ -52,8 +52,8 @@ CLIENT_OPTIONS: dict[str, Any] = {
 
 PING_SECONDS = 3.0
 
-#: A search that takes longer is cut off by the server.
-SEARCH_MILLISECONDS = 6_000
+#: What is waited for the answer to a search beyond the time that the server is given for it.
+ON_TOP_OF_A_SEARCH_SECONDS = 2.0
 
 # Error codes of the server, https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml
 _NOT_AUTHORISED = {13, 18, 8000}
@@ -78,6 +78,7 @@ class Connection:
         self.prefix = prefix
         self._prepare = prepare
         self._settings: Mapping[str, str] = {}
+        self._options: Mapping[str, Any] = CLIENT_OPTIONS
         self._lock = threading.RLock()
         self._client: MongoClient[Document] | None = None
         self._process: int | None = None
@@ -95,9 +96,10 @@ class Connection:
         """The names of the settings that must not be shown."""
         return [f"{self.prefix}_{name}" for name in DEFAULTS]
 
-    def configure(self, config: Mapping[str, Any]) -> None:
+    def configure(self, config: Mapping[str, Any], longest_seconds: float = 0.0) -> None:
         """Take the settings from the configuration of an application, without connecting to anything.
 
+        :param longest_seconds: how long an operation may take that is expected to take longer than others
         :raises MissingSettingError: if one is missing
         :raises ConfigurationError: if the address is none
         """
@@ -119,6 +121,11 @@ class Connection:
             ) from None
         self.close()
         self._settings = {name: config[f"{self.prefix}_{name}"] for name in DEFAULTS}
+        patience = int(1000 * (longest_seconds + ON_TOP_OF_A_SEARCH_SECONDS))
+        self._options = {
+            **CLIENT_OPTIONS,
+            "socketTimeoutMS": max(CLIENT_OPTIONS["socketTimeoutMS"], patience),
+        }
         if address.startswith("mongodb://"):
             self._check()
 
@@ -157,7 +164,7 @@ class Connection:
     def _connect(self) -> MongoClient[Document]:
         address = self._settings["URI"]
         given = {option.lower() for option in _options_of(address)}
-        options = {name: value for name, value in CLIENT_OPTIONS.items() if name.lower() not in given}
+        options = {name: value for name, value in self._options.items() if name.lower() not in given}
         return MongoClient(address, connect=False, uuidRepresentation="standard", tz_aware=False, **options)
 
     @property

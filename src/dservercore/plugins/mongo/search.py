@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bson import ObjectId
 from pymongo import ReturnDocument
-from pymongo.errors import PyMongoError
+from pymongo.errors import ExecutionTimeout, PyMongoError
 
 from dservercore import text_query
 from dservercore.errors import UnavailableError, UnknownURIError
@@ -16,16 +16,15 @@ from dservercore.plugin_api import SearchABC
 from dservercore.plugins.index_document import annotation_columns, readme_columns, tag_words
 from dservercore.plugins.mongo import documents, index, manifests, prepare
 from dservercore.plugins.mongo.base import MongoPlugin
-from dservercore.plugins.mongo.connection import (
-    SEARCH_MILLISECONDS,
-    Document,
-)
+from dservercore.plugins.mongo.connection import Document
 from dservercore.plugins.mongo.edits import Update, also_setting
 from dservercore.plugins.mongo.query import Filter, filters_of, relevance_of, words_of
 from dservercore.plugins.mongo.writing import write
 from dservercore.plugins.search_order import search_order
+from dservercore.plugins.time_limit import TimeLimit, search_seconds
 
 if TYPE_CHECKING:
+    from flask import Flask
     from flask_smorest.pagination import PaginationParameters
     from pymongo.collection import Collection
 
@@ -54,11 +53,20 @@ class MongoSearch(MongoPlugin, SearchABC):
     def __init__(self) -> None:
         super().__init__("SEARCH_MONGO", prepare.for_search)
 
+    def init_app(self, app: Flask, *args: Any, **kwargs: Any) -> None:
+        """Take the settings; nothing is connected to yet.
+
+        :raises ConfigurationError: if a setting is missing or wrong
+        """
+        self.search_seconds = self.longest_seconds = search_seconds(app.config)
+        super().init_app(app, *args, **kwargs)
+
     # -- Readiness
 
     def ready(self) -> str | None:
         """Return None if everything can be found, else what is wrong."""
         try:
+            self.connection.ping()
             with self.connection.open() as collection:
                 unindexed = prepare.remaining(collection)
                 if unindexed:  # another program may have written them since the start
@@ -162,17 +170,39 @@ class MongoSearch(MongoPlugin, SearchABC):
             if pagination_parameters is not None:
                 pagination_parameters.item_count = 0
             return []
+        limit = TimeLimit(self.search_seconds)
+        # One that hangs is known in PING_SECONDS, and not only when the time for the search is over.
+        self.connection.ping()
         with self.connection.open() as collection:
-            matching = {"$and": [*filters_of(query), *words_of(collection, words)]}
-            offset, limit = 0, 0
-            if pagination_parameters is not None:
-                pagination_parameters.item_count = collection.count_documents(
-                    matching, maxTimeMS=SEARCH_MILLISECONDS
-                )
-                offset, limit = pagination_parameters.first_item, pagination_parameters.page_size
-                if offset >= pagination_parameters.item_count:
-                    return []
-            return _page(collection, matching, words, order, offset, limit)
+            try:
+                return _found(collection, query, words, order, pagination_parameters, limit)
+            except ExecutionTimeout:
+                raise limit.exceeded() from None
+
+
+def _found(
+    collection: Collection[Document],
+    query: Mapping[str, Any],
+    words: text_query.Query,
+    order: Mapping[str, int],
+    pagination_parameters: PaginationParameters | None,
+    limit: TimeLimit,
+) -> list[dict[str, Any]]:
+    """Return the dataset objects of the page, and set ``item_count`` on the pagination."""
+    matching = {"$and": [*filters_of(query), *words_of(collection, words)]}
+    if pagination_parameters is None:
+        return _page(collection, matching, words, order, 0, 0, limit)
+    pagination_parameters.item_count = collection.count_documents(
+        matching, maxTimeMS=_milliseconds_left(limit)
+    )
+    offset, size = pagination_parameters.first_item, pagination_parameters.page_size
+    if offset >= pagination_parameters.item_count:
+        return []
+    return _page(collection, matching, words, order, offset, size, limit)
+
+
+def _milliseconds_left(limit: TimeLimit) -> int:
+    return max(1, int(1000 * limit.seconds_left()))
 
 
 def _reindex(collection: Collection[Document], document: Document) -> bool:
@@ -201,11 +231,12 @@ def _page(
     words: text_query.Query,
     order: Mapping[str, int],
     offset: int,
-    limit: int,
+    size: int,
+    limit: TimeLimit,
 ) -> list[dict[str, Any]]:
     """Return the dataset objects of one page. Where *order* leaves datasets equal, their URI decides.
 
-    :param limit: 0: all from *offset* on
+    :param size: 0: all from *offset* on
     """
     sort = {
         _SORT_KEYS.get(field, field): direction
@@ -217,9 +248,9 @@ def _page(
             _OBJECT,
             sort=list(sort.items()),
             skip=offset,
-            limit=limit,
+            limit=size,
             allow_disk_use=True,
-            max_time_ms=SEARCH_MILLISECONDS,
+            max_time_ms=_milliseconds_left(limit),
         )
         return [documents.dataset_object(document) for document in found]
     pipeline: list[dict[str, Any]] = [
@@ -227,9 +258,9 @@ def _page(
         {"$project": {**_OBJECT, "relevance": relevance_of(collection, words)}},
         {"$sort": sort},
         {"$skip": offset},
-        *([{"$limit": limit}] if limit else []),
+        *([{"$limit": size}] if size else []),
     ]
     return [
         documents.dataset_object(document)
-        for document in collection.aggregate(pipeline, allowDiskUse=True, maxTimeMS=SEARCH_MILLISECONDS)
+        for document in collection.aggregate(pipeline, allowDiskUse=True, maxTimeMS=_milliseconds_left(limit))
     ]

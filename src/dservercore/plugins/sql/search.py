@@ -20,6 +20,8 @@ from dservercore.plugins.index_document import (
 )
 from dservercore.plugins.search_order import search_order
 from dservercore.plugins.sql import fts5
+from dservercore.plugins.sql.cut_off import cut_off
+from dservercore.plugins.time_limit import TimeLimit, search_seconds
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -56,6 +58,7 @@ class SqlSearch(SearchABC):
                 " name another plugin in DSERVER_SEARCH_PLUGIN."
             )
         fts5.require_fts5()
+        self.search_seconds = search_seconds(app.config)
 
     def ready(self) -> str | None:
         """Return None if the index is there."""
@@ -122,21 +125,25 @@ class SqlSearch(SearchABC):
         """Return one page of the dataset objects that match, times in seconds since the epoch, UTC.
 
         :raises ValidationError: 422, if ``free_text`` is too long or a sort field unknown
+        :raises UnavailableError: if it takes too long
         """
         match = _match(query)
-        count = fts5.count(match) if match else None
-        if pagination_parameters is not None:
-            pagination_parameters.item_count = count.matching if count else 0
-        if match is None or count is None or not count.matching:
-            return []
-        order = search_order(sort_parameters, match.has_words)
-        if pagination_parameters is None:
-            return fts5.page(match, count, order, offset=0, limit=None)
-        if pagination_parameters.first_item >= count.matching:
-            return []
-        return fts5.page(
-            match, count, order, pagination_parameters.first_item, pagination_parameters.page_size
-        )
+        order = search_order(sort_parameters, has_words=match is not None and match.has_words)
+        limit = TimeLimit(self.search_seconds)
+        with cut_off(limit):
+            count = fts5.count(match) if match else None
+            if pagination_parameters is not None:
+                pagination_parameters.item_count = count.matching if count else 0
+            if match is None or count is None or not count.matching:
+                return []
+            limit.seconds_left()
+            if pagination_parameters is None:
+                return fts5.page(match, count, order, offset=0, limit=None)
+            if pagination_parameters.first_item >= count.matching:
+                return []
+            return fts5.page(
+                match, count, order, pagination_parameters.first_item, pagination_parameters.page_size
+            )
 
 
 def _match(query: Mapping[str, Any]) -> fts5.Match | None:

@@ -1,0 +1,453 @@
+"""Tokens of attackers: nothing is accepted that the server's own key has not signed for a user and for now."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+from jwt.algorithms import RSAAlgorithm
+
+from dservercore import guards, sql_db
+from dservercore.catalog import users
+from dservercore.keys import generate_key_pair
+from live_server import LiveServer
+from world import ADMIN, CHAMPION
+from worlds import World, world
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory, key_pair: tuple[Path, Path]) -> Iterator[World]:
+    with world(tmp_path_factory.mktemp("tokens"), key_pair, SECRET_KEY="for tests alone") as here:
+        yield here
+
+
+@pytest.fixture(scope="module")
+def private(key_pair: tuple[Path, Path]) -> str:
+    return key_pair[0].read_text()
+
+
+@pytest.fixture(scope="module")
+def stolen(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """A key pair of the attacker's own."""
+    private, public = generate_key_pair(tmp_path_factory.mktemp("stolen"))
+    return private.read_text(), public.read_text()
+
+
+def encoded(part: Any) -> str:
+    text = part if isinstance(part, bytes) else json.dumps(part).encode()
+    return base64.urlsafe_b64encode(text).rstrip(b"=").decode()
+
+
+def signed(key: str, claims: Any, **header: Any) -> str:
+    """Return a token that *key* signs with RS256, whatever its header and claims are."""
+    content = f"{encoded({'alg': 'RS256', 'typ': 'JWT', **header})}.{encoded(claims)}"
+    algorithm = RSAAlgorithm(RSAAlgorithm.SHA256)
+    return f"{content}.{encoded(algorithm.sign(content.encode(), load_pem_private_key(key.encode(), None)))}"
+
+
+def status(here: World, token: str, path: str = "/me") -> int:
+    answer = here.client.get(path, headers={"Authorization": f"Bearer {token}"})
+    assert answer.mimetype == "application/json"
+    assert answer.status_code < 500, answer.text
+    return answer.status_code
+
+
+ME = {"sub": ADMIN}
+
+
+class TestAlgorithms:
+    @pytest.mark.parametrize(
+        "name", ["none", "None", "NONE", "nOnE", " none", "none ", "", None, False, 0, [], ["none"], {}]
+    )
+    @pytest.mark.parametrize("signature", ["", "AA", None])
+    def test_none(self, here: World, private: str, name: Any, signature: str | None) -> None:
+        """Without a signature, with any, and with that of a good token."""
+        good = signed(private, ME).rpartition(".")[2]
+        token = f"{encoded({'alg': name, 'typ': 'JWT'})}.{encoded(ME)}."
+        assert status(here, token + (good if signature is None else signature)) == 422
+
+    @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
+    @pytest.mark.parametrize("form", ["PEM", "stripped", "one line", "DER", "SSH", "empty", "secret", "null"])
+    def test_a_public_key_as_a_shared_secret(
+        self, here: World, key_pair: tuple[Path, Path], algorithm: str, form: str
+    ) -> None:
+        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+        pem = here.app.config["JWT_PUBLIC_KEY"]
+        key = load_pem_public_key(pem.encode())
+        secret = {
+            "PEM": pem.encode(),
+            "stripped": pem.strip().encode(),
+            "one line": "".join(pem.splitlines()[1:-1]).encode(),
+            "DER": key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+            "SSH": key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH),
+            "empty": b"",
+            "secret": b"for tests alone",
+            "null": b"\0",
+        }[form]
+        content = f"{encoded({'alg': algorithm, 'typ': 'JWT'})}.{encoded(ME)}"
+        digest = {"HS256": hashlib.sha256, "HS384": hashlib.sha384, "HS512": hashlib.sha512}[algorithm]
+        assert status(here, f"{content}.{encoded(hmac.digest(secret, content.encode(), digest))}") == 422
+
+    @pytest.mark.parametrize(
+        "algorithm", ["RS384", "RS512", "PS256", "PS384", "PS512", "rs256", "RS256 ", "ES256", "EdDSA"]
+    )
+    def test_others(self, here: World, private: str, algorithm: str) -> None:
+        """Whatever the name in the header: what it is signed with is RS256, or what the library makes of the name."""
+        assert status(here, signed(private, ME, alg=algorithm)) == 422
+        if algorithm in ("RS384", "RS512", "PS256", "PS384", "PS512"):
+            assert status(here, jwt.encode(ME, private, algorithm)) == 422
+
+
+class TestKeysThatTheTokenBringsAlong:
+    def test_in_the_header(self, here: World, stolen: tuple[str, str]) -> None:
+        private, public = stolen
+        jwk = json.loads(RSAAlgorithm.to_jwk(load_pem_public_key(public.encode())))
+        certificate = "".join(public.splitlines()[1:-1])
+        for header in ({"jwk": jwk}, {"jwk": {**jwk, "kid": "1"}, "kid": "1"}, {"x5c": [certificate]}, {}):
+            assert status(here, signed(private, ME, **header)) == 422
+
+    @pytest.mark.parametrize("header", ["jku", "x5u", "kid", "iss"])
+    def test_at_an_address(self, here: World, private: str, stolen: tuple[str, str], header: str) -> None:
+        """Nobody fetches anything."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.settimeout(0.3)
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}/keys.json"
+            assert status(here, signed(stolen[0], ME, **{header: url})) == 422
+            assert status(here, signed(private, ME, **{header: url})) == 200
+            with pytest.raises(TimeoutError):
+                listener.accept()
+
+    @pytest.mark.parametrize(
+        "kid", ["/dev/null", "../../../dev/null", "' OR 1=1 --", "\0", "é", "x" * 10_000]
+    )
+    def test_by_name(self, here: World, stolen: tuple[str, str], kid: str) -> None:
+        assert status(here, signed(stolen[0], ME, kid=kid)) == 422
+        content = f"{encoded({'alg': 'HS256', 'kid': kid})}.{encoded(ME)}"
+        assert status(here, f"{content}.{encoded(hmac.digest(b'', content.encode(), hashlib.sha256))}") == 422
+
+    @pytest.mark.parametrize(
+        "header",
+        [
+            {"crit": ["exp"]},
+            {"crit": ["b64"], "b64": False},
+            {"crit": ["urn:unknown"], "urn:unknown": True},
+            {"crit": []},
+            {"crit": "exp"},
+            {"b64": False},
+        ],
+    )
+    def test_what_the_server_would_have_to_understand(
+        self, here: World, private: str, header: dict[str, Any]
+    ) -> None:
+        """RFC 7515, 4.1.11: whoever does not understand what is critical must refuse the token."""
+        assert status(here, signed(private, ME, **header)) == 422
+
+
+class TestTampering:
+    def test_every_byte_of_the_signature_counts(self, here: World, private: str) -> None:
+        head, _, signature = signed(private, ME).rpartition(".")
+        raw = base64.urlsafe_b64decode(signature + "==")
+        for position in range(0, len(raw), 16):
+            changed = bytearray(raw)
+            changed[position] ^= 1
+            assert status(here, f"{head}.{encoded(bytes(changed))}") == 422
+        for other in (
+            "",
+            signature[:-4],
+            signature + "AAAA",
+            signature * 2,
+            encoded(b"\0" * len(raw)),
+            encoded(b""),
+        ):
+            assert status(here, f"{head}.{other}") == 422
+
+    def test_the_parts_belong_together(self, here: World, private: str) -> None:
+        mine, hers = signed(private, {"sub": CHAMPION}).split("."), signed(private, ME, kid="x").split(".")
+        for chosen in range(1, 7):
+            parts = [(hers if chosen >> place & 1 else mine)[place] for place in range(3)]
+            assert status(here, ".".join(parts)) == 422
+
+    @pytest.mark.parametrize(
+        "payload", [b"", b"null", b"[]", b'"ada"', b"1", b"{", b'{"sub": "ada"', b"\xff", b"{}{}"]
+    )
+    def test_claims_that_are_none(self, here: World, private: str, payload: bytes) -> None:
+        assert status(here, signed(private, payload)) == 422
+
+    def test_a_claim_given_twice_is_that_of_the_one_who_signed(self, here: World, private: str) -> None:
+        """The last one counts, as it does for whatever made the token in this language."""
+        token = signed(private, b'{"sub": "ada", "sub": "carl"}')
+        answer = here.client.get("/me", headers={"Authorization": f"Bearer {token}"})
+        assert answer.json["username"] == CHAMPION
+
+
+class TestTime:
+    @pytest.mark.parametrize(
+        ("claims", "expected"),
+        [
+            ({"exp": -1}, 401),
+            ({"exp": 0}, 401),
+            ({"exp": time.time() - 1}, 401),
+            ({"exp": time.time() + 3600}, 200),
+            ({"exp": "9999999999"}, 200),
+            ({"exp": 10**15}, 200),
+            ({"exp": "tomorrow"}, 422),
+            ({"exp": None}, 422),
+            ({"exp": []}, 422),
+            ({"exp": {}}, 422),
+            ({"exp": 10**400}, 200),
+            ({"exp": float("inf")}, 422),
+            ({"exp": float("nan")}, 422),
+            ({"nbf": time.time() + 3600}, 422),
+            ({"nbf": 10**400}, 422),
+            ({"nbf": float("inf")}, 422),
+            ({"nbf": "soon"}, 422),
+            ({"nbf": time.time() - 1}, 200),
+            ({"iat": time.time() + 3600}, 422),
+            ({"iat": float("inf")}, 422),
+            ({"iat": "now"}, 422),
+            ({"iat": time.time() - 1}, 200),
+        ],
+    )
+    def test_claims_about_it(self, here: World, private: str, claims: dict[str, Any], expected: int) -> None:
+        token = signed(private, {**ME, **claims})
+        assert (status(here, token), status(here, token)) == (expected, expected)
+
+
+class TestSubjects:
+    @pytest.mark.parametrize("subject", [1, 0, 1.5, True, None, [ADMIN], [], {ADMIN: 1}, {}])
+    def test_that_are_no_text(self, here: World, private: str, subject: Any) -> None:
+        assert status(here, signed(private, {"sub": subject})) == 422
+
+    @pytest.mark.parametrize(
+        "subject",
+        [
+            "",
+            " ",
+            " ada",
+            "ada ",
+            "ada\t",
+            "ada\n",
+            "ada\0",
+            "\0ada",
+            "ada\0nobody",
+            "ADA",
+            "Ada",
+            "аda",  # a Cyrillic a
+            "ａｄａ",
+            "ada\u200b",
+            "a\u0301da",
+            "\ud800",
+            "ada\udfff",
+            "ada%00",
+            "ad%",
+            "a_a",
+            "%",
+            "*",
+            "ada' OR '1'='1",
+            "x" * 100_000,
+            "é" * 10_000,
+        ],
+    )
+    def test_that_are_somebody_else(self, here: World, private: str, subject: str) -> None:
+        assert status(here, signed(private, {"sub": subject})) == 401
+
+    def test_tokens_of_another_kind(self, here: World, private: str) -> None:
+        assert status(here, signed(private, {**ME, "type": "access"})) == 200
+        assert status(here, signed(private, {**ME, "type": "refresh"})) == 422
+
+
+class TestPlaces:
+    """A token counts in one header, once."""
+
+    @pytest.mark.parametrize(
+        "where",
+        [
+            {"query_string": "access_token={}"},
+            {"query_string": "jwt={}"},
+            {"query_string": "Authorization=Bearer {}"},
+            {"headers": {"X-Authorization": "Bearer {}"}},
+            {"headers": {"Proxy-Authorization": "Bearer {}"}},
+            {"headers": {"X-Access-Token": "{}"}},
+            {"headers": {"Cookie": "access_token_cookie={}; Authorization=Bearer {}; session={}"}},
+            {"data": '{{"access_token": "{}", "token": "{}"}}', "content_type": "application/json"},
+            {"data": "access_token={}", "content_type": "application/x-www-form-urlencoded"},
+        ],
+    )
+    def test_elsewhere(self, here: World, private: str, where: dict[str, Any]) -> None:
+        token = signed(private, ME)
+
+        def filled(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {name: filled(part) for name, part in value.items()}
+            return value.format(token, token, token) if "{}" in value else value
+
+        for method in ("GET", "PATCH"):
+            answer = here.client.open("/me", method=method, **filled(where))
+            assert answer.status_code == 401
+
+    @pytest.mark.parametrize(
+        "header",
+        [
+            "Bearer Bearer {}",
+            "Bearer {},Bearer {}",
+            "Bearer {}, Bearer {}",
+            "Bearer {} {}",
+            "Bearer {}.",
+            "Bearer .{}",
+            "Bearer {}.x",
+            'Bearer "{}"',
+            "Bearer token={}",
+            "{}",
+            "bearer {}",
+            "BEARER {}",
+            "Bearer:{}",
+            "Bearer{}",
+            "\tBearer {}",
+            "JWT {}",
+        ],
+    )
+    def test_in_another_form(self, here: World, private: str, header: str) -> None:
+        token = signed(private, ME)
+        value = header.format(token, token)
+        if value.startswith("\t"):  # of no meaning in HTTP, and taken off by every server
+            value = value.replace("\t", "\t ").strip() + " x"
+        assert here.client.get("/me", headers={"Authorization": value}).status_code in (401, 422)
+
+    def test_beside_a_password_that_is_meant_for_a_proxy(self, here: World, private: str) -> None:
+        for token, expected in ((signed(private, ME), 200), ("x", 422)):
+            header = f"Basic eDp5, Bearer {token}"
+            assert here.client.get("/me", headers={"Authorization": header}).status_code == expected
+
+
+def over_a_socket(live: LiveServer, *headers: str) -> int:
+    host, port = live.address.removeprefix("http://").split(":")
+    request = "\r\n".join(["GET /me HTTP/1.1", "Host: x", "Connection: close", *headers, "", ""])
+    answer = b""
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        try:
+            connection.sendall(request.encode("latin-1"))
+            while received := connection.recv(65536):
+                answer += received
+        except (ConnectionResetError, BrokenPipeError):
+            pass
+    return int(answer.split()[1]) if answer else 0
+
+
+class TestSeveralWorkers:
+    @pytest.fixture(scope="class")
+    def live(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+        live = LiveServer(tmp_path_factory.mktemp("workers"), workers=3, threads=2)
+        with live.app.app_context():
+            users.add_user(ADMIN, is_admin=True)
+            sql_db.session.commit()
+        live.start()
+        yield live
+        live.stop()
+
+    @staticmethod
+    def add(live: LiveServer, username: str) -> None:
+        with live.app.app_context():
+            users.add_user(username)
+            sql_db.session.commit()
+
+    def test_a_deleted_user_is_out_everywhere_at_once(self, live: LiveServer) -> None:
+        self.add(live, "leaving")
+        for _ in range(30):  # so that every worker has seen the token
+            assert live.request("GET", "/me", "leaving").status_code == 200
+        assert live.request("DELETE", "/users/leaving", ADMIN).status_code == 200
+        assert [live.request("GET", "/me", "leaving").status_code for _ in range(30)] == [401] * 30
+
+    def test_a_token_ends_everywhere_when_it_says_so(self, live: LiveServer) -> None:
+        self.add(live, "late")
+        end = int(time.time()) + 4
+        private = live.app.config["JWT_PRIVATE_KEY"]
+        header = f"Authorization: Bearer {signed(private, {'sub': 'late', 'exp': end})}"
+        seen = []
+        while time.time() < end - 0.5:
+            seen.append(over_a_socket(live, header))
+        assert seen
+        assert set(seen) == {200}
+        time.sleep(end - time.time() + 0.01)
+        assert {over_a_socket(live, header) for _ in range(30)} == {401}
+
+    def test_headers_that_are_twice_there_or_huge(self, live: LiveServer) -> None:
+        self.add(live, "twice")
+        token = signed(live.app.config["JWT_PRIVATE_KEY"], {"sub": "twice"})
+        assert over_a_socket(live, f"Authorization: Bearer {token}") == 200
+        for headers in (
+            [f"Authorization: Bearer {token}"] * 2,
+            [f"Authorization: Bearer {token}", "Authorization: Bearer x"],
+            [f"Authorization: Bearer {token}x"],
+            ["Authorization: Bearer " + "A" * 100_000],
+            [f"Authorization: Bearer {token}.{'A' * 100_000}"],
+            ["Authorization: Bearer " + "A." * 4_000],
+            [f"Authorization_: Bearer {token}"],
+            [f"authorization : Bearer {token}"],
+        ):
+            assert 400 <= over_a_socket(live, *headers) < 500
+        assert "Traceback" not in live.log.read_text()
+
+
+class TestWhatIsRemembered:
+    @pytest.fixture(autouse=True)
+    def tokens(self, here: World) -> dict[str, Any]:
+        with here.app.app_context():
+            tokens = guards._verified_tokens()
+        tokens.clear()
+        return tokens
+
+    def test_many_tokens_take_no_more_room_than_some(
+        self, here: World, private: str, tokens: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(guards, "MAX_REMEMBERED_TOKENS", 10)
+        for number in range(35):
+            assert status(here, signed(private, {**ME, "jti": str(number)})) == 200
+            assert len(tokens) <= 10
+
+    def test_long_tokens_are_verified_each_time(
+        self, here: World, private: str, tokens: dict[str, Any]
+    ) -> None:
+        long = signed(private, {**ME, "groups": ["x" * 100] * 1_000})
+        assert status(here, long) == status(here, long) == 200
+        assert not tokens
+        short = signed(private, {**ME, "groups": ["x" * 100] * 10})
+        assert status(here, short) == 200
+        assert len(tokens) == 1
+
+    def test_what_was_refused_is_not_remembered(
+        self, here: World, private: str, stolen: tuple[str, str], tokens: dict[str, Any]
+    ) -> None:
+        for token in (signed(stolen[0], ME), signed(private, {**ME, "exp": 1}), "x"):
+            assert status(here, token) in (401, 422)
+        assert not tokens
+
+    def test_the_claims_of_one_are_never_those_of_another(
+        self, here: World, private: str, tokens: dict[str, Any]
+    ) -> None:
+        bearers = {name: signed(private, {"sub": name}) for name in (ADMIN, CHAMPION)}
+        wrong: list[Any] = []
+
+        def ask(name: str) -> None:
+            client = here.app.test_client()
+            for _ in range(50):
+                answer = client.get("/me", headers={"Authorization": f"Bearer {bearers[name]}"})
+                wrong.extend([answer.json] * (answer.json.get("username") != name))
+
+        threads = [threading.Thread(target=ask, args=(name,)) for name in bearers for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert wrong == []
