@@ -260,3 +260,139 @@ class TestWhatOneUserDidWhileAnotherWrote:
             live.stop()
         assert wanted == sorted(f"tag{number}" for number in range(48))
         assert sorted(dtoolcore.DataSet.from_uri(str(directory)).list_tags()) == wanted
+
+
+class TestNeighbours:
+    """A permission on one place is none on another whose name begins alike, or that a path leads to from it."""
+
+    @pytest.mark.parametrize(
+        "uri",
+        [
+            "file://{granted}b/beans",
+            "file://{granted}/../grantedb/beans",
+            "file://{granted}b",
+            "file://{granted}%62/beans",
+            "file://{granted}/%2e%2e/grantedb/beans",
+            "file://{granted}\\b/beans",
+            "file://{granted} b/beans",
+            "file://localhost{granted}b/beans",
+            "file:/{granted}b/beans",
+            "file:{granted}b/beans",
+            "FILE://{granted}b/beans",
+            "symlink://{granted}b/beans",
+            "file://{granted}/x/../../grantedb/beans",
+            "file://{granted}/./../grantedb/beans",
+            "file://{granted}//beans",
+            "file://{granted};b/beans",
+        ],
+    )
+    def test_is_not_written_to(self, here: World, base: Path, uri: str) -> None:
+        granted, neighbour = base / "granted", base / "grantedb"
+        granted.mkdir()
+        neighbour.mkdir()
+        dataset = freeze(neighbour, "beans")
+        freeze(granted, "beans")
+        base_uri = f"file://{granted}"
+        register(here, base_uri, info_of(granted / "beans", base_uri))
+        before, rows = files_below(base), here.contents()
+        uri = uri.format(granted=granted)
+        for path in (quote(uri, safe=""), quote(uri, safe="/:"), quote(uri, safe="%/:\\;")):
+            for place in (base_uri, uri.rpartition("/")[0]):
+                answer = here.send("PUT", f"/uris/{path}", json=info_of(dataset, place, uri=uri))
+                assert 400 <= answer.status_code < 500
+            for method, edit, body in EDITS:
+                answer = here.send(method, edit.format(path), json=body)
+                assert 400 <= answer.status_code < 500, (method, edit, path)
+            assert 400 <= here.send("DELETE", f"/uris/{path}").status_code < 500
+        assert files_below(base) == before
+        assert here.contents() == rows
+
+    @pytest.mark.parametrize(
+        "base_uri",
+        [
+            "s3://red-evil",
+            "s3://red.evil.example",
+            "s3://red@evil",
+            "s3://evil@red",
+            "s3://red:80",
+            "s3://re",
+            "s3://RED",
+            "s3://red/sub",
+            "s3://red%2Fsub",
+            "s3://red\\",
+            "s3://red ",
+            "S4://red",
+            "s3:/red/",
+            "s3://red//",
+            "//red",
+            "red",
+        ],
+    )
+    def test_is_not_searched_or_registered_in(self, here: World, base_uri: str) -> None:
+        with here.app.app_context():
+            base_uris.put_base_uri("s3://red", [CHAMPION], [CHAMPION])
+            sql_db.session.commit()
+        info = dataset_info(base_uri, uri=f"{base_uri}/x")
+        rows = here.contents()
+        for path in (quote(info["uri"], safe=""), quote(info["uri"], safe="/:@")):
+            for method in ("PUT", "DELETE", "GET"):
+                answer = here.send(method, f"/uris/{path}", json=info if method == "PUT" else None)
+                assert 400 <= answer.status_code < 500
+        assert here.send("POST", "/uris", json={"base_uris": [base_uri]}).json == []
+        assert here.contents() == rows
+
+
+class TestOtherHosts:
+    """Nobody makes the server call a number that is in a URI."""
+
+    @pytest.fixture
+    def listener(self) -> Iterator[socket.socket]:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.settimeout(0.5)
+            yield listener
+            with pytest.raises(TimeoutError):
+                listener.accept()
+
+    @pytest.mark.parametrize(
+        "base_uri",
+        [
+            "http://{}",
+            "https://{}/a",
+            "ftp://{}",
+            "s3://{}",
+            "azure://{}",
+            "file://{}/a",
+            "irods://root:x@{}",
+            "gopher://{}",
+            "ssh://{}",
+            "smb://{}/share",
+            "symlink://{}/a",
+            "http+unix://{}",
+            "data://{}",
+        ],
+    )
+    def test_registering_and_editing_call_nobody(
+        self, here: World, listener: socket.socket, base_uri: str
+    ) -> None:
+        """An administrator may register what no storage broker is installed for: it is recorded, and no more."""
+        base_uri = base_uri.format(f"127.0.0.1:{listener.getsockname()[1]}")
+        uri = register(here, base_uri, dataset_info(base_uri, tags=["kept"], readme=f"{base_uri}/readme"))
+        edit_everything(here, uri, "false")
+        for path in ("/uris/{}", "/readmes/{}", "/manifests/{}", "/tags/{}", "/annotations/{}"):
+            assert here.send("GET", path.format(quote(uri, safe=""))).status_code == 200
+        assert here.send("DELETE", f"/uris/{quote(uri, safe='')}").status_code == 200
+
+    def test_nor_does_anything_else_that_a_user_can_say(self, here: World, listener: socket.socket) -> None:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/x"
+        info = dataset_info(url.rpartition("/")[0], uri=url)
+        headers = dict.fromkeys(
+            ("X-Forwarded-Host", "X-Original-URL", "X-Rewrite-URL", "Referer", "Origin", "Forwarded"), url
+        )
+        for path in (quote(url, safe=""), url, url.replace("://", "/"), url.replace("://", ":/")):
+            assert here.send("PUT", f"/uris/{path}", json=info, headers=headers).status_code == 403
+            for resource in ("uris", "readmes", "manifests", "tags", "annotations"):
+                assert here.send("GET", f"/{resource}/{path}", headers=headers).status_code == 403
+            for method, edit, body in EDITS:
+                assert here.send(method, edit.format(path), json=body, headers=headers).status_code == 403
+        for query in ({"base_uris": [url]}, {"free_text": url}, {"tags": [url]}):
+            assert here.send("POST", "/uris", json=query, headers=headers).json == []

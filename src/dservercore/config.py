@@ -190,13 +190,13 @@ SETTINGS = [
     Setting("DSERVER_MAX_TAGS", 10_000, "Most tags that a dataset may have; more get a 422.", _parse_number),
     Setting(
         "DSERVER_MAX_README_LENGTH",
-        16 * 2**20,
+        4 * 2**20,
         "Longest README in characters; a longer one gets a 422.",
         _parse_number,
     ),
     Setting(
         "DSERVER_MAX_ANNOTATIONS_LENGTH",
-        16 * 2**20,
+        4 * 2**20,
         "Most that the annotations of a dataset may take together, in bytes of JSON; more get a 422.",
         _parse_number,
     ),

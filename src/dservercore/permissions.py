@@ -13,6 +13,7 @@ from dservercore.scope import Actor, Grant, OperatorScope, Scope
 
 _user, _base_uri = User.__table__, BaseURI.__table__
 _ACTOR_COLUMNS = (_user.c.username, _user.c.is_admin, _user.c.id, _user.c.display_name)
+# Some databases take names for the same that differ in case, or in spaces at the end: that is looked at here.
 _ACTOR = select(*_ACTOR_COLUMNS).where(_user.c.username == bindparam("username"))
 
 
@@ -36,7 +37,7 @@ def identify(username: str) -> Actor:
     :raises AuthenticationError: if there is none
     """
     row = sql_db.session.execute(_ACTOR, {"username": username}).first()
-    if row is None:
+    if row is None or row.username != username:
         raise AuthenticationError(f"User {username!r} is not registered")
     return Actor(*row)
 
@@ -47,7 +48,7 @@ def identify_with_scope(username: str, grant: Grant) -> tuple[Actor, Scope]:
     :raises AuthenticationError: if there is no such user
     """
     rows = sql_db.session.execute(_ACTOR_WITH_GRANTS[grant], {"username": username}).all()
-    if not rows:
+    if not rows or rows[0].username != username:
         raise AuthenticationError(f"User {username!r} is not registered")
     return Actor(*rows[0][:4]), Scope(grant, {uri: key for *_, uri, key in rows if uri is not None})
 

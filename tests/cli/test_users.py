@@ -72,7 +72,14 @@ def test_a_name_may_have_any_characters(flask: CommandLine, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"), [("x" * 65, "1 to 64 characters"), ("", "1 to 64 characters"), ("a\tb", "control")]
+    ("name", "reason"),
+    [
+        ("x" * 65, "1 to 64 characters"),
+        ("", "1 to 64 characters"),
+        ("a\tb", "control"),
+        ("ada ", "space"),
+        ("\u00a0ada", "space"),
+    ],
 )
 def test_a_name_that_cannot_be_one_is_refused(flask: CommandLine, name: str, reason: str) -> None:
     assert reason in flask.fail("user", "add", name)

@@ -207,11 +207,13 @@ def _keep_an_administrator(username: str, actor: Actor | None) -> None:
 
 
 def checked_username(username: str) -> str:
-    """Return a user name of 1 to 64 characters without control characters."""
+    """Return a user name of 1 to 64 characters without control characters, and without spaces round it."""
     if not 1 <= len(username) <= USERNAME_LENGTH:
         raise invalid("username", f"must have 1 to {USERNAME_LENGTH} characters")
     if _CONTROL.search(username):
         raise invalid("username", "contains a control character")
+    if username != username.strip():  # which nobody would see, and some databases do not count
+        raise invalid("username", "must not begin or end with a space")
     return username
 
 
