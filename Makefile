@@ -15,7 +15,7 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python3
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help python venv demo test soak check format docs build clean
+.PHONY: help python venv demo test kills soak check format docs build clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -43,6 +43,9 @@ demo: python  ## Serve a demo with real datasets (PORT=5000; kept in .demo, remo
 
 test: $(VENV)/installed-dev  ## Run the tests (ARGS="-k search -x" is handed to pytest)
 	@$(RUN) pytest $(ARGS)
+
+kills: $(VENV)/installed-dev  ## Kill servers under a stream of writes (KILLS=50 for each pair of stores, SEED=1)
+	@KILLS=$(or $(KILLS),50) SEED=$(or $(SEED),1) $(RUN) pytest tests/test_kills.py $(ARGS)
 
 soak: $(VENV)/installed-dev  ## Race clients against each other for long (SECONDS=30 for each test)
 	@SOAK_SECONDS='$(SECONDS)' $(RUN) pytest -n 0 $(ARGS) tests/test_concurrency.py

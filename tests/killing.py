@@ -22,6 +22,8 @@ GREEN = "s3://green"
 
 CLIENTS = 4
 
+ENOUGH = 15  # writes between two kills
+
 #: What describes a dataset in these tests: README, tags and annotations, each a word that is used once.
 State = tuple[str, str, str] | None  # None: not registered
 
@@ -142,7 +144,8 @@ class Stream:
         return sum(client.acknowledged for client in self.clients)
 
     def write_and_kill(self, seconds: float, seed: int) -> None:
-        """Have the clients write for some time, and kill the server under them."""
+        """Have the clients write for some time, and until some writes were acknowledged; kill the server then."""
+        enough = self.acknowledged + ENOUGH
         stop = threading.Event()
         failed: list[BaseException] = []
 
@@ -156,6 +159,8 @@ class Stream:
         for thread in threads:
             thread.start()
         time.sleep(seconds)
+        while self.acknowledged < enough and not failed:
+            time.sleep(0.01)
         stop.set()
         self.live.kill()
         for thread in threads:

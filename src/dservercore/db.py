@@ -18,7 +18,7 @@ from flask_jwt_extended import JWTManager
 from flask_marshmallow import Marshmallow
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import Connection, CursorResult, Engine, Table, event, make_url
+from sqlalchemy import Connection, CursorResult, Engine, Pool, Table, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
@@ -37,7 +37,7 @@ UNFINISHED = "unfinished"
 
 
 @event.listens_for(Engine, "connect")
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
+def _prepare_sqlite(connection: Any, record: Any) -> None:
     """Make a new SQLite connection durable, concurrent and strict about foreign keys.
 
     WAL lets readers go on while one writes; ``synchronous=FULL`` makes an answered write survive a power cut.
@@ -53,7 +53,16 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.execute("PRAGMA cache_size = -65536")  # KiB when negative: 64 MiB
+    file = cursor.execute("PRAGMA database_list").fetchone()[2]
+    record.info["is_read_only"] = bool(file) and not os.access(file, os.W_OK)
     cursor.close()
+
+
+@event.listens_for(Pool, "checkin")
+def _forget_if_read_only(connection: Any, record: Any) -> None:
+    """Do not keep a connection to an SQLite file that may not be written: it stays read-only when the file is not."""
+    if isinstance(connection, sqlite3.Connection) and record.info.get("is_read_only"):
+        record.invalidate()
 
 
 @event.listens_for(Engine, "before_cursor_execute")

@@ -131,6 +131,13 @@ def delete(former: Former) -> None:
     _tell(plugins().extensions, lambda extension: _forget(extension, former))
 
 
+def bury(former: Former) -> None:
+    """Hide a dataset from the plugins that cannot delete, and so keep a document for each UUID that a URI has had."""
+    for plugin in plugins():
+        if not _has_own(plugin, "delete_dataset"):
+            plugin.register_dataset(former.tombstone())
+
+
 def delete_from_sql(former: Former) -> None:
     """Remove a dataset's document from the plugins that keep it in the SQL database, beside the dataset's row."""
     for plugin in _stores():

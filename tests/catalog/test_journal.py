@@ -24,7 +24,7 @@ from werkzeug.test import TestResponse
 from dservercore import create_app, sql_db
 from dservercore.catalog import base_uris, journal, users
 from dservercore.catalog.checking import check
-from dservercore.models import JournalPiece
+from dservercore.models import JournalEntry, JournalPiece
 from dservercore.permissions import operator_scope
 from mongod import Mongod, mongo_plugins
 from world import ADMIN, CHAMPION, RED, dataset_info
@@ -417,3 +417,21 @@ def test_a_dataset_is_written_again_after_a_process_has_died(place: Place, info:
     place.settle()
     assert place.send("GET", f"/tags/{info['uri']}").json == {"tags": info["tags"]}
     assert place.send("GET", f"/uris?tags=lost&uuids={info['uuid']}").json == []
+
+
+def test_a_dataset_that_is_registered_again_while_its_deletion_is_finished_stays(
+    place: Place, info: dict[str, Any]
+) -> None:
+    """Between the two transactions of a deletion, another process may register the dataset anew."""
+    assert place.die_during(("DELETE", f"/uris/{info['uri']}", None), "before search 1")
+    with place.app.app_context():
+        assert journal.pending() == [("deletion", info["uri"])]
+        entry = sql_db.session.execute(sqlalchemy.select(JournalEntry.__table__)).one()
+    again = {**info, "readme": "again"}
+    assert place.send("PUT", f"/uris/{info['uri']}", again).status_code == 201
+    with place.app.app_context():  # as if it had been entered after the registration had looked for entries
+        sql_db.session.execute(JournalEntry.__table__.insert(), dict(entry._mapping))
+        sql_db.session.commit()
+    place.settle()
+    assert place.send("GET", f"/readmes/{info['uri']}").json == {"readme": "again"}
+    assert len(place.send("GET", f"/uris?free_text=again&uuids={info['uuid']}").json) == 1

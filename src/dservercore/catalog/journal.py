@@ -133,13 +133,13 @@ def begin_change(changes: Sequence[Change]) -> None:
     by_uri = {change.uri: change for change in changes}
     for _ in range(_ATTEMPTS):
         entries = enter(list(by_uri.values()))
-        held = _lock(list(entries.values()))
+        held = {row.id for row in _lock(list(entries.values()))}
         if len(held) == len(entries):
-            _own().left |= entries
             return
-        strike_entries(
-            [row.id for row in held]
-        )  # a process that begins to serve has settled the others just now
+        # A process that begins to serve has settled the others just now.
+        strike_entries(list(held))
+        for uri in entries:
+            del _own().left[uri]
     raise UnavailableError("Others keep changing the same datasets: try again")
 
 
@@ -151,7 +151,9 @@ def _enter_beside(changes: Sequence[Change]) -> dict[str, str]:
     _settle(wanted)
     contents = {change.uri: _contents(change) for change in changes}
     with db.connection_beside() as connection:
-        return {uri: _insert(connection, CHANGE, uri, content) for uri, content in contents.items()}
+        entries = {uri: _insert(connection, CHANGE, uri, content) for uri, content in contents.items()}
+    _own().left |= entries
+    return entries
 
 
 def _enter_before(changes: Sequence[Change]) -> dict[str, str]:
@@ -167,6 +169,7 @@ def _enter_before(changes: Sequence[Change]) -> dict[str, str]:
     connection = session.connection()
     entries = {c.uri: _insert(connection, CHANGE, c.uri, _contents(c)) for c in changes}
     session.commit()
+    _own().left |= entries
     begin_write(is_asked=True)
     return entries
 
@@ -398,7 +401,7 @@ def _settle_entries(entries: Sequence[Any]) -> None:
         for entry in entries:
             contents = json.loads(unpack(b"".join([entry.content, *_pieces_of(entry.id)])))
             if entry.kind == DELETION:
-                plugin_writes.delete(Former.from_json(contents["former"]))
+                _finish_deletion(Former.from_json(contents["former"]))
             else:
                 _undo(entry.uri, contents)
     strike_entries([entry.id for entry in entries])
@@ -406,6 +409,16 @@ def _settle_entries(entries: Sequence[Any]) -> None:
 
 def _pieces_of(key: str) -> Sequence[bytes]:
     return sql_db.session.execute(_PIECES, {"key": key}).scalars().all()
+
+
+def _finish_deletion(former: Former) -> None:
+    registered = dataset_rows.find_registered(former.uri)
+    if registered is None:
+        plugin_writes.delete(former)
+    elif (
+        registered.former.uuid != former.uuid
+    ):  # registered anew since, and so replaced where it is kept by its URI
+        plugin_writes.bury(former)
 
 
 def _undo(uri: str, contents: dict[str, Any]) -> None:
