@@ -63,7 +63,7 @@ def unique(name: str) -> str:
 
 class TestTheSameDataset:
     def test_of_first_registrations_one_is_the_first_and_one_the_last(self, live):
-        for _ in rounds(3):
+        for _ in rounds(2):
             info = dataset_info()
 
             def register(n, info=info):
@@ -178,14 +178,14 @@ class TestIfMatch:
 
 class TestTheSameUser:
     def test_of_first_registrations_one_is_the_first(self, live):
-        for _ in rounds(3):
+        for _ in rounds(2):
             name = unique("u")
             statuses = by_many(lambda n, name=name: send(live, "PUT", f"/users/{name}", ADMIN, json={}))
             assert Counter(statuses) == {201: 1, 200: CLIENTS - 1}
 
     @pytest.mark.parametrize("kind", ["search", "register"])
     def test_of_grants_of_the_same_one_is_the_first(self, live, kind):
-        for _ in rounds(3):
+        for _ in rounds(2):
             name = unique("u")
             send(live, "PUT", f"/users/{name}", ADMIN, json={})
             path = f"/users/{name}/{kind}/{RED}"
@@ -213,7 +213,7 @@ class TestTheSameUser:
             assert user["display_name"] == name
 
     def test_who_is_deleted_while_permissions_are_granted_has_none(self, live):
-        for _ in rounds(3):
+        for _ in rounds(2):
             name = unique("u")
             send(live, "PUT", f"/users/{name}", ADMIN, json={})
             lists = {f"users_with_{kind}_permissions": [CHAMPION, name] for kind in GRANTS}
@@ -233,7 +233,7 @@ class TestTheSameUser:
 
     @pytest.mark.parametrize(("method", "body"), [("DELETE", None), ("PATCH", {"is_admin": False})])
     def test_two_administrators_who_remove_each_other_leave_one(self, live, method, body):
-        for _ in rounds(3):
+        for _ in rounds(2):
             pair = [unique("admin"), unique("admin")]
             for name in pair:
                 send(live, "PUT", f"/users/{name}", ADMIN, json={"is_admin": True})
@@ -254,7 +254,7 @@ class TestTheSameBaseURI:
     LISTS = {"users_with_search_permissions": [CHAMPION], "users_with_register_permissions": [CHAMPION]}
 
     def test_of_first_registrations_one_is_the_first(self, live):
-        for _ in rounds(3):
+        for _ in rounds(2):
             path = f"/base-uris/s3://{unique('b')}"
             statuses = by_many(lambda n, path=path: send(live, "PUT", path, ADMIN, json=self.LISTS))
             assert Counter(statuses) == {201: 1, 200: CLIENTS - 1}
@@ -265,7 +265,7 @@ class TestTheSameBaseURI:
     @pytest.mark.parametrize("query", ["", "?with_datasets=true"])
     def test_deleted_while_datasets_are_registered_and_permissions_change(self, live, query):
         """Either it is there with what was registered in it, or it is gone with all of it."""
-        for _ in rounds(3):
+        for _ in rounds(2):
             base = f"s3://{unique('b')}"
             send(live, "PUT", f"/base-uris/{base}", ADMIN, json=self.LISTS)
             infos = [dataset_info(base) for _ in range(4)]
@@ -358,7 +358,7 @@ class TestTheSameTags:
             assert set(at_once(*doomed)) == {200}
 
 
-STORED = 100
+STORED = 50
 
 
 @pytest.fixture(scope="module")
@@ -399,9 +399,9 @@ class TestTheCommandLine:
                     }
                 return statuses
 
-            made = by_many(work, 3)
+            made = by_many(work, 2)
             printed, complaints = indexing.communicate(timeout=120)
         assert indexing.returncode == 0, printed + complaints
-        assert made == [{200, 201}] * 3
+        assert made == [{200, 201}] * 2
         assert get(live, "/me/summary")["datasets_per_base_uri"][base] == STORED
         assert send(live, "DELETE", f"/base-uris/{base}?with_datasets=true", ADMIN) == 200

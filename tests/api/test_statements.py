@@ -18,6 +18,12 @@ def manifest_of(number_of_items):
     return {"dtoolcore_version": "3.19.0", "hash_function": "md5sum_hexdigest", "items": items}
 
 
+@pytest.fixture(autouse=True)
+def _has_served(champion):
+    """The first request that a process answers looks into the journal, too."""
+    champion.get("/me")
+
+
 @pytest.fixture
 def grow(app, people):
     """``grow()`` adds users, base URIs that the reader may search, and datasets."""

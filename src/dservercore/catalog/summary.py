@@ -74,8 +74,7 @@ def count_change(before: Counted | None, after: Counted | None) -> None:
     changed = sorted(key for key in datasets if datasets[key] or sizes[key])
     if changed:
         _add([_row(key, datasets[key], sizes[key]) for key in changed])
-    if before and any(datasets[key] < 0 for key in changed):
-        _drop_empty(before.base_uri_id)
+    _drop_empty([key for key in changed if datasets[key] < 0])
 
 
 def _row(key: tuple[str, str, int], datasets: int, size: int) -> dict[str, Any]:
@@ -98,12 +97,18 @@ def _add(rows: list[dict[str, Any]]) -> None:
     sql_db.session.execute(upsert, rows)
 
 
-def _drop_empty(base_uri_id: int) -> None:
-    sql_db.session.execute(_DELETE_EMPTY, {"of_base_uri": base_uri_id})
+def _drop_empty(keys: list[tuple[str, str, int]]) -> None:
+    # By their keys, so that no row is looked at, and on MariaDB locked, that others are changing.
+    if keys:
+        names = ("of_kind", "of_value", "of_base_uri")
+        sql_db.session.execute(_DELETE_EMPTY, [dict(zip(names, key, strict=True)) for key in keys])
 
 
 _DELETE_EMPTY = delete(_counts).where(
-    _counts.c.base_uri_id == bindparam("of_base_uri"), _counts.c.datasets == 0
+    _counts.c.kind == bindparam("of_kind"),
+    _counts.c.value == bindparam("of_value"),
+    _counts.c.base_uri_id == bindparam("of_base_uri"),
+    _counts.c.datasets == 0,
 )
 
 
