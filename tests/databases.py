@@ -87,6 +87,17 @@ class Snapshot:
                 sql_db.session.rollback()
                 sql_db.create_all()
                 self._restore()
+                self._count_on()
+
+    def _count_on(self) -> None:
+        """Let new rows get ids behind those that were put back; PostgreSQL alone does not see to that itself."""
+        if sql_db.engine.dialect.name == "postgresql":
+            for table, rows in self._rows.items():
+                if rows and "id" in table.c:
+                    sequence = f"pg_get_serial_sequence('\"{table.name}\"', 'id')"
+                    last = max(row["id"] for row in rows)
+                    sql_db.session.execute(sqlalchemy.text(f"SELECT setval({sequence}, {last})"))
+            sql_db.session.commit()
 
     def _restore(self) -> None:
         for table in reversed(self._rows):

@@ -88,7 +88,7 @@ class TestVersions:
     def test_the_server_and_each_plugin_under_the_key_that_clients_look_for(self, anonymous, stores):
         answer = anonymous.get("/config/versions")
         assert answer.status_code == 200
-        ours, kind = version("dservercore"), "mongo" if stores else "sql"
+        ours, kind = version("dservercore"), stores.get("DSERVER_SEARCH_PLUGIN", "sql")
         assert answer.json == {
             "versions": {
                 "dservercore": ours,

@@ -94,10 +94,15 @@ def find_registered(uri: str) -> Registered | None:
 
 def hold_registered(uri: str) -> Registered | None:
     """Return the same of a dataset that nobody else changes until this transaction ends."""
-    if db.locks_rows():
-        key = sql_db.session.execute(_BASE_URI_ID_OF, {"uri": uri}).scalar()
-        sql_db.session.execute(_HOLD_BASE_URI, {"key": key})
-    return find_registered(uri)
+    held = None
+    while True:
+        if db.locks_rows():
+            held = sql_db.session.execute(_BASE_URI_ID_OF, {"uri": uri}).scalar()
+            sql_db.session.execute(_HOLD_BASE_URI, {"key": held})
+        registered = find_registered(uri)
+        # One that was registered in between is not held yet.
+        if registered is None or not db.locks_rows() or registered.counted.base_uri_id == held:
+            return registered
 
 
 # Writing
