@@ -8,24 +8,21 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from dservercore.date_utils import datetime_to_timestamp
 from dservercore.db import begin_write, sql_db
 from dservercore.errors import ConfigurationError, UnknownURIError
 from dservercore.models import SEARCH_INDEX
 from dservercore.packing import pack, unpack
 from dservercore.plugins.index_document import BASE_URI, EVERY, FORM, NONE
+from dservercore.plugins.sql.columns import FIELDS, WEIGHTS, Columns, dataset_object, sorted_by
 from dservercore.text_query import Query, Term, stem
 
-#: The columns of the index, and how much a word found there counts for relevance.
-WEIGHTS = {"name": 12, "tags": 9, "lead": 7, "readme": 1, "annotations": 1, "rest": 0.5, "facets": 0}
 
-
-def require_fts5() -> None:
+def require_supported() -> None:
     """Pass if the SQLite that Python was built with has FTS5.
 
     :raises ConfigurationError: if not
@@ -65,9 +62,6 @@ _TAKE_OUT = (
 )
 _REMEMBER = "INSERT OR REPLACE INTO search_document (dataset_id, tokens) VALUES (:id, :tokens)"
 _FORGET = "DELETE FROM search_document WHERE dataset_id = :id"
-
-#: From the dataset's row (``base_uri_id``, ``creator_username``, ``uploaded_by``, ``uuid``) to tokens by column.
-Columns = Callable[[Mapping[str, Any]], Mapping[str, str]]
 
 
 def store(uri: str, columns: Columns) -> None:
@@ -124,6 +118,12 @@ def _unpacked(tokens: bytes) -> dict[str, str]:
 
 
 # -- Asking ----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def within(_seconds: float | None) -> Iterator[None]:
+    """Do nothing: SQLite has no limit for the time of a statement."""
+    yield
 
 
 @dataclass(frozen=True)
@@ -213,22 +213,6 @@ def count(match: Match) -> Count:
     return Count(row.matching, row.outside or 0, row.datasets or 0)
 
 
-# The dataset object of the REST API.
-_FIELDS = {
-    "base_uri": "b.base_uri",
-    "uri": "d.uri",
-    "uuid": "d.uuid",
-    "name": "d.name",
-    "creator_username": "d.creator_username",
-    "created_at": "d.created_at",
-    "frozen_at": "d.frozen_at",
-    "number_of_items": "d.number_of_items",
-    "size_in_bytes": "d.size_in_bytes",
-    "uploaded_by": "d.uploaded_by",
-    "uploaded_at": "d.uploaded_at",
-}
-_TIMES = ("created_at", "frozen_at", "uploaded_at")
-
 # bm25() is the lower the better.
 _RELEVANCE = f"-bm25({SEARCH_INDEX}, {', '.join(map(str, WEIGHTS.values()))}) AS relevance"
 
@@ -248,11 +232,11 @@ def page(
     else:
         ids = _ids_by_sorting(order)
     statement = f"""
-SELECT {", ".join(_FIELDS.values())} FROM ({ids} LIMIT :limit OFFSET :offset) page
+SELECT {", ".join(FIELDS.values())} FROM ({ids} LIMIT :limit OFFSET :offset) page
 CROSS JOIN dataset d ON d.id = page.id CROSS JOIN base_uri b ON b.id = d.base_uri_id ORDER BY {_by(order)}
 """
     rows = _execute(statement, **match.values(), offset=offset, limit=-1 if limit is None else limit)
-    return [_dataset_object(row) for row in rows]
+    return [dataset_object(row) for row in rows]
 
 
 def _ids_by_relevance(order: Mapping[str, int]) -> str:
@@ -303,14 +287,4 @@ def _pays_to_walk(match: Match, count: Count, order: Mapping[str, int], needed: 
 
 
 def _by(order: Mapping[str, int]) -> str:
-    columns = {**_FIELDS, "relevance": "relevance"}
-    terms = [f"{columns[field]} {'ASC' if direction > 0 else 'DESC'}" for field, direction in order.items()]
-    return ", ".join(terms if "uri" in order else [*terms, "d.uri"])
-
-
-def _dataset_object(row: Iterable[Any]) -> dict[str, Any]:
-    dataset = dict(zip(_FIELDS, row, strict=True))
-    for field in _TIMES:
-        if dataset[field] is not None:
-            dataset[field] = datetime_to_timestamp(datetime.fromisoformat(dataset[field]))
-    return dataset
+    return sorted_by(order, {**FIELDS, "relevance": "relevance"})

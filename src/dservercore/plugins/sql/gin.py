@@ -1,0 +1,269 @@
+"""The search index in PostgreSQL.
+
+``search_index`` has a row for each dataset. ``words`` are its tokens, each once and without positions, in a GIN index:
+those of PostgreSQL's own parser would be split and stemmed by other rules than the query language has, and be cut off
+after some thousand positions. ``texts`` are the columns, one a line, in which phrases are looked for. Both are stored
+apart from the row, so that counting and sorting thousands of matches reads few pages.
+
+A ``tsvector`` has room for 1 MB. Tokens beyond are in ``search_index_part``; the few datasets that have some have a
+facet of their own, by which they are named in the question. How much words count is in ``search_index_weights``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from dservercore.db import sql_db
+from dservercore.errors import UnavailableError, UnknownURIError
+from dservercore.models import SEARCH_INDEX
+from dservercore.plugins.sql import ranking, tsquery
+from dservercore.plugins.sql.columns import FIELDS, TIMES, WEIGHTS, Columns, dataset_object, sorted_by
+from dservercore.text_query import BREAK, Query
+
+#: Bytes of tokens that a row has room for.
+PART_BYTES = 1_000_000
+
+_CANCELED = "57014"
+
+
+def require_supported() -> None:
+    """Pass: every PostgreSQL that is still maintained has what it takes."""
+
+
+def is_there() -> bool:
+    """Return whether the database has the index."""
+    return _execute("SELECT to_regclass(:name)", name=SEARCH_INDEX).scalar() is not None
+
+
+def _execute(statement: str, **values: Any) -> Any:
+    return sql_db.session.connection().execute(text(statement), values)
+
+
+# -- Writing ---------------------------------------------------------------------------------------------------------
+
+_ROW = (
+    "SELECT d.id, d.base_uri_id, d.creator_username, d.uploaded_by, d.uuid FROM dataset d WHERE d.uri = :uri"
+)
+# Both rows: what somebody else has changed while this waited is in what it gets.
+_ROW_TO_CHANGE = f"""
+SELECT d.id, d.base_uri_id, d.creator_username, d.uploaded_by, d.uuid, s.texts
+FROM dataset d JOIN {SEARCH_INDEX} s ON s.dataset_id = d.id WHERE d.uri = :uri FOR NO KEY UPDATE OF d, s
+"""
+_PUT_IN = f"""
+WITH weighed AS (
+  INSERT INTO {SEARCH_INDEX}_weights (dataset_id, weights) VALUES (:id, :weights)
+  ON CONFLICT (dataset_id) DO UPDATE SET weights = excluded.weights
+), parts AS (
+  DELETE FROM {SEARCH_INDEX}_part WHERE dataset_id = :id
+)
+INSERT INTO {SEARCH_INDEX} (dataset_id, base_uri_id, uri, texts, words)
+VALUES (:id, :base_uri_id, :uri, :texts, array_to_tsvector(string_to_array(:words, ' ')))
+ON CONFLICT (dataset_id) DO UPDATE
+SET base_uri_id = excluded.base_uri_id, uri = excluded.uri, texts = excluded.texts, words = excluded.words
+"""
+_PUT_PART = f"""
+INSERT INTO {SEARCH_INDEX}_part (dataset_id, number, words)
+VALUES (:id, :number, array_to_tsvector(string_to_array(:words, ' ')))
+"""
+_TAKE_OUT = f"""
+WITH gone AS (SELECT id FROM dataset WHERE uri = :uri),
+     weights AS (DELETE FROM {SEARCH_INDEX}_weights WHERE dataset_id IN (SELECT id FROM gone)),
+     parts AS (DELETE FROM {SEARCH_INDEX}_part WHERE dataset_id IN (SELECT id FROM gone))
+DELETE FROM {SEARCH_INDEX} WHERE dataset_id IN (SELECT id FROM gone)
+"""
+
+
+def store(uri: str, columns: Columns) -> None:
+    """Put a dataset into the index, in place of what is there of it.
+
+    :raises UnknownURIError: if the dataset has no row
+    """
+    row = _execute(_ROW, uri=uri).first()
+    if row is None:
+        raise UnknownURIError(f"No dataset is registered as {uri}")
+    _put_in(row, uri, columns(row._mapping))
+
+
+def change(uri: str, changed_columns: Columns) -> None:
+    """Replace some of the columns.
+
+    :raises UnknownURIError: if the dataset is not in the index
+    """
+    row = _execute(_ROW_TO_CHANGE, uri=uri).first()
+    if row is None:
+        raise UnknownURIError(f"No dataset is registered as {uri}")
+    _put_in(row, uri, {**_columns(row.texts), **changed_columns(row._mapping)})
+
+
+def remove(uri: str) -> None:
+    """Take a dataset out of the index, if it is there, while its row still exists."""
+    _execute(_TAKE_OUT, uri=uri)
+
+
+def _put_in(row: Any, uri: str, columns: Mapping[str, str]) -> None:
+    tokens = dict.fromkeys(" ".join(columns[name] for name in WEIGHTS if name != "lead").split())
+    tokens.pop(BREAK, None)
+    words, *parts = _parts(tokens)
+    _execute(
+        _PUT_IN,
+        id=row.id,
+        base_uri_id=row.base_uri_id,
+        uri=uri,
+        texts=_texts(columns),
+        words=f"{words} {tsquery.PARTED}{row.id}" if parts else words,
+        weights=ranking.weights(columns),
+    )
+    for number, part in enumerate(parts):
+        _execute(_PUT_PART, id=row.id, number=number, words=part)
+
+
+def _parts(tokens: Iterable[str]) -> Iterator[str]:
+    """Yield the tokens, separated by spaces, in as few pieces as have room in a row each."""
+    whole = " ".join(tokens)
+    step = PART_BYTES if whole.isascii() else PART_BYTES // 4
+    start = 0
+    while len(whole) - start > step:
+        end = whole.rindex(" ", start, start + step)
+        yield whole[start:end]
+        start = end + 1
+    yield whole[start:]
+
+
+def _texts(columns: Mapping[str, str]) -> str:
+    return "\n".join(f" {columns[name]} " for name in WEIGHTS)
+
+
+def _columns(texts: str) -> dict[str, str]:
+    return {name: column[1:-1] for name, column in zip(WEIGHTS, texts.split("\n"), strict=True)}
+
+
+# -- Asking ----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def within(seconds: float | None) -> Iterator[None]:
+    """Limit the time of each statement of the searches that are made inside.
+
+    :param seconds: None: they may take as long as they do
+    :raises UnavailableError: if one takes longer
+    """
+    connection = sql_db.session.connection()
+    # What is set goes back with the savepoint, and the transaction goes on even where a search was cut off. To compile
+    # a statement, or to start processes for it, takes longer than what would be won. Lists of matches stay in memory.
+    limit = f"SET LOCAL statement_timeout = {max(1, round(seconds * 1000))}; " if seconds else ""
+    connection.exec_driver_sql(
+        f"SAVEPOINT search; {limit}SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0;"
+        " SET LOCAL work_mem = '64MB'"
+    )
+    try:
+        yield
+    except OperationalError as error:
+        if _CANCELED in (getattr(error.orig, "sqlstate", None), getattr(error.orig, "pgcode", None)):
+            raise UnavailableError(
+                f"The search took longer than {seconds:g} seconds; narrow it by another word, a tag, a creator or"
+                " fewer base URIs"
+            ) from error
+        raise
+    finally:
+        if not connection.invalidated:
+            connection.exec_driver_sql("ROLLBACK TO SAVEPOINT search; RELEASE SAVEPOINT search")
+
+
+_BASE_URIS = "SELECT id FROM base_uri WHERE base_uri = ANY (:base_uris) ORDER BY id"
+_PARTED = f"""
+SELECT word, array_agg(DISTINCT p.dataset_id) FROM unnest(CAST(:words AS text[])) AS asked (word)
+JOIN {SEARCH_INDEX}_part p ON p.words @@ CAST(word AS tsquery) GROUP BY word
+"""
+
+
+def match(query: Query, facets: Sequence[Sequence[str]], base_uris: Iterable[str]) -> tsquery.Match | None:
+    """Return what to look for: datasets in *base_uris* that answer *query* and have a facet of each group.
+
+    :param query: empty: whatever the words
+    :param facets: groups of facet tokens, alternatives within a group
+    """
+    possible = [base_uri for base_uri in base_uris if _is_text(base_uri)]
+    ids = _execute(_BASE_URIS, base_uris=possible).scalars().all()
+    if not ids:
+        return None
+    terms = [*query.none_of, *(term for any_of in query.all_of for term in any_of.terms)]
+    words = list(dict.fromkeys(word for term in terms for word in tsquery.words_of(term)))
+    parted = dict(_execute(_PARTED, words=words).all()) if words else {}
+    return tsquery.match(query, facets, ids, parted)
+
+
+def _is_text(value: str) -> bool:
+    return "\x00" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many match."""
+
+    matching: int
+
+
+def count(match: tsquery.Match | None) -> Count:
+    """Return the number of datasets that match."""
+    if match is None:
+        return Count(0)
+    statement = f"SELECT count(*) FROM {SEARCH_INDEX} s WHERE {match.where()}"
+    return Count(_execute(statement, wanted=match.wanted, **match.values).scalar())
+
+
+# By code point, whatever language the database sorts by.
+_SORTED = {
+    field: column if field in TIMES else f'{column} COLLATE "C"'
+    for field, column in FIELDS.items()
+    if field not in ("number_of_items", "size_in_bytes")
+}
+
+
+def page(
+    match: tsquery.Match, _count: Count, order: Mapping[str, int], offset: int, limit: int | None
+) -> list[dict[str, Any]]:
+    """Return the dataset objects of one page. Where *order* leaves datasets equal, their URI decides.
+
+    :param order: ``{field of a dataset object or "relevance": 1 or -1}``
+    :param limit: None: all from *offset* on
+    """
+    relevance, joined = "", ""
+    values: dict[str, bytes] = {}
+    if "relevance" in order:
+        expression, values = ranking.relevance(match.terms, _number_having)
+        relevance, joined = (
+            f", {expression} AS relevance",
+            f"JOIN {SEARCH_INDEX}_weights w USING (dataset_id)",
+        )
+    if order.keys() - {"uri", "relevance"}:
+        joined += " JOIN dataset d ON d.id = s.dataset_id JOIN base_uri b ON b.id = d.base_uri_id"
+    inner = sorted_by(order, {**_SORTED, "uri": "s.uri", "relevance": "relevance"})
+    statement = f"""
+WITH page AS (
+  SELECT s.dataset_id AS id{relevance} FROM {SEARCH_INDEX} s {joined} WHERE {match.where()}
+  ORDER BY {inner} LIMIT :limit OFFSET :offset
+)
+SELECT {", ".join(FIELDS.values())} FROM page JOIN dataset d ON d.id = page.id
+JOIN base_uri b ON b.id = d.base_uri_id ORDER BY {sorted_by(order, {**_SORTED, "relevance": "page.relevance"})}
+"""
+    rows = _execute(statement, wanted=match.wanted, offset=offset, limit=limit, **match.values, **values)
+    return [dataset_object(row) for row in rows]
+
+
+def _number_having(words: Sequence[str]) -> tuple[int, list[int]]:
+    """Return about how many datasets there are, and how many of them have each word."""
+    columns = [
+        f"(SELECT count(*) FROM {SEARCH_INDEX} WHERE words @@ CAST(:w{n} AS tsquery))"
+        for n in range(len(words))
+    ]
+    row = _execute(
+        f"SELECT (SELECT max(dataset_id) FROM {SEARCH_INDEX}), {', '.join(columns)}",
+        **{f"w{n}": word for n, word in enumerate(words)},
+    ).one()
+    return row[0] or 0, list(row[1:])
