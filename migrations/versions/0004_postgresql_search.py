@@ -11,11 +11,11 @@ depends_on = None
 
 
 def upgrade() -> None:
-    if op.get_bind().dialect.name != "postgresql":
+    if op.get_context().dialect.name != "postgresql":
         return
     op.execute(
         """
-        CREATE TABLE search_index (
+        CREATE TABLE IF NOT EXISTS search_index (
           dataset_id integer PRIMARY KEY REFERENCES dataset (id) ON DELETE CASCADE,
           base_uri_id integer NOT NULL,
           uri text COLLATE "C" NOT NULL,
@@ -26,11 +26,12 @@ def upgrade() -> None:
     )
     op.execute("ALTER TABLE search_index ALTER COLUMN uri SET STORAGE PLAIN")
     op.execute(
-        "CREATE INDEX ix_search_index_words ON search_index USING gin (words) WITH (gin_pending_list_limit = 512)"
+        "CREATE INDEX IF NOT EXISTS ix_search_index_words ON search_index USING gin (words)"
+        " WITH (gin_pending_list_limit = 512)"
     )
     op.execute(
         """
-        CREATE TABLE search_index_part (
+        CREATE TABLE IF NOT EXISTS search_index_part (
           dataset_id integer REFERENCES dataset (id) ON DELETE CASCADE,
           number integer,
           words tsvector NOT NULL,
@@ -38,10 +39,10 @@ def upgrade() -> None:
         )
         """
     )
-    op.execute("CREATE INDEX ix_search_index_part_words ON search_index_part USING gin (words)")
+    op.execute("CREATE INDEX IF NOT EXISTS ix_search_index_part_words ON search_index_part USING gin (words)")
     op.execute(
         """
-        CREATE TABLE search_index_weights (
+        CREATE TABLE IF NOT EXISTS search_index_weights (
           dataset_id integer PRIMARY KEY REFERENCES dataset (id) ON DELETE CASCADE,
           weights bytea NOT NULL
         )
@@ -51,5 +52,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    if op.get_bind().dialect.name == "postgresql":
-        op.execute("DROP TABLE search_index, search_index_part, search_index_weights")
+    if op.get_context().dialect.name == "postgresql":
+        op.execute("DROP TABLE IF EXISTS search_index, search_index_part, search_index_weights")

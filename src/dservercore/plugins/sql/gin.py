@@ -107,7 +107,9 @@ def remove(uri: str) -> None:
 
 
 def _put_in(row: Any, uri: str, columns: Mapping[str, str]) -> None:
-    tokens = dict.fromkeys(" ".join(columns[name] for name in WEIGHTS if name != "lead").split())
+    # The facets first: they are asked for in the row itself. The lead is in the README.
+    tokens = dict.fromkeys(columns["facets"].split())
+    tokens |= dict.fromkeys(" ".join(columns[name] for name in WEIGHTS if name != "lead").split())
     tokens.pop(BREAK, None)
     words, *parts = _parts(tokens)
     _execute(

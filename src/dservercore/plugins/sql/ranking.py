@@ -84,7 +84,7 @@ def relevance(terms: Sequence[Term], number_having: NumberHaving) -> tuple[str, 
             digests.append(f"get_byte(w.weights, position(:{name} IN w.weights) + {_DIGEST - 1})")
         # A word that begins so weighs as little as any: looking for it would take too long.
         share = f"least({', '.join(digests)})" if digests else "get_byte(w.weights, 3)"
-        shares.append(f"{rarity!r} * {share}")
+        shares.append(f"CAST({rarity!r} AS float8) * {share}")
     return " + ".join(shares), values
 
 

@@ -26,8 +26,8 @@ _ALTERNATIVES = 40
 class Match:
     """What to look for, and how its parts are called in SQL, where ``s`` is the row in the index.
 
-    A list of datasets in a condition is said to be TRUE or FALSE, so that PostgreSQL makes it once and looks it up: as a
-    join it would be made for each dataset anew, where it is thought to be short.
+    A list of datasets in a condition is said to be TRUE or FALSE, so that PostgreSQL makes it once and looks it up: as
+    a join it would be made for each dataset anew, where it is thought to be short.
     """
 
     terms: tuple[Term, ...]  # what can be more or less relevant
