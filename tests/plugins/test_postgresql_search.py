@@ -197,7 +197,7 @@ def test_a_search_that_takes_too_long_is_cut_off(four: Any) -> None:
 
 
 def test_a_search_leaves_the_transaction_as_it_was(four: Any) -> None:
-    settings = ("jit", "work_mem", "max_parallel_workers_per_gather", "statement_timeout")
+    settings = ("jit", "work_mem", "max_parallel_workers_per_gather", "enable_seqscan", "statement_timeout")
     before = [rows(f"SHOW {name}") for name in settings]
     four.search.set_readme(f"file:///green/{UUID}", "changed")
     four.find("word")
@@ -228,7 +228,6 @@ def test_the_index_can_answer(hundred: Any, monkeypatch: pytest.MonkeyPatch, wor
 
     def explain(statement: Any, values: Any) -> Any:
         if "FROM search_index s" in str(statement):
-            session.connection().exec_driver_sql("SET LOCAL enable_seqscan = off")
             plans.append("\n".join(original(text(f"EXPLAIN {statement}"), values).scalars()))
         return original(statement, values)
 

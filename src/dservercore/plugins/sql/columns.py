@@ -33,14 +33,6 @@ FIELDS = {
 TIMES = ("created_at", "frozen_at", "uploaded_at")
 
 
-class Count(Protocol):
-    """How many datasets match; an index may add what helps it to find a page of them fast."""
-
-    @property
-    def matching(self) -> int:
-        """The number of datasets."""
-
-
 class Index(Protocol):
     """A module that keeps the index in one kind of database. What it takes for a match is its own affair."""
 
@@ -65,13 +57,14 @@ class Index(Protocol):
     def match(self, query: Query, facets: Sequence[Sequence[str]], base_uris: Iterable[str]) -> Any:
         """Return what to look for."""
 
-    def count(self, match: Any) -> Any:
-        """Return the :class:`Count` of what matches."""
+    def find(
+        self, match: Any, order: Mapping[str, int], offset: int, limit: int | None
+    ) -> tuple[int, list[dict[str, Any]]]:
+        """Return how many datasets match, and the dataset objects of one page. Equals are sorted by URI.
 
-    def page(
-        self, match: Any, count: Any, order: Mapping[str, int], offset: int, limit: int | None
-    ) -> list[dict[str, Any]]:
-        """Return the dataset objects of one page."""
+        :param order: ``{field of a dataset object or "relevance": 1 or -1}``
+        :param limit: None: all from *offset* on
+        """
 
 
 def sorted_by(order: Mapping[str, int], columns: Mapping[str, str]) -> str:

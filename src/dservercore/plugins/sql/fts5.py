@@ -207,8 +207,20 @@ class Count:
     datasets: int  # about how many there are altogether
 
 
-def count(match: Match) -> Count:
-    """Return the number of datasets that match."""
+def find(
+    match: Match, order: Mapping[str, int], offset: int, limit: int | None
+) -> tuple[int, list[dict[str, Any]]]:
+    """Return how many datasets match, and the dataset objects of one page. Equals are sorted by URI.
+
+    :param order: ``{field of a dataset object or "relevance": 1 or -1}``
+    :param limit: None: all from *offset* on
+    """
+    counted = _count(match)
+    found = _page(match, counted, order, offset, limit) if offset < counted.matching else []
+    return counted.matching, found
+
+
+def _count(match: Match) -> Count:
     row = _execute(_COUNT, **match.values()).one()
     return Count(row.matching, row.outside or 0, row.datasets or 0)
 
@@ -217,14 +229,9 @@ def count(match: Match) -> Count:
 _RELEVANCE = f"-bm25({SEARCH_INDEX}, {', '.join(map(str, WEIGHTS.values()))}) AS relevance"
 
 
-def page(
+def _page(
     match: Match, count: Count, order: Mapping[str, int], offset: int, limit: int | None
 ) -> list[dict[str, Any]]:
-    """Return the dataset objects of one page. Where *order* leaves datasets equal, their URI decides.
-
-    :param order: ``{field of a dataset object or "relevance": 1 or -1}``
-    :param limit: None: all from *offset* on
-    """
     if list(order) == ["relevance"] and limit is not None:
         ids = _ids_by_relevance(order)
     elif limit is not None and _pays_to_walk(match, count, order, offset + limit):

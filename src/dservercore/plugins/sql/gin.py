@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import text
@@ -158,10 +157,11 @@ def within(seconds: float | None) -> Iterator[None]:
     connection = sql_db.session.connection()
     # What is set goes back with the savepoint, and the transaction goes on even where a search was cut off. To compile
     # a statement, or to start processes for it, takes longer than what would be won. Lists of matches stay in memory.
+    # PostgreSQL does not know how long it takes to read what is stored apart from a row: it must not go through all.
     limit = f"SET LOCAL statement_timeout = {max(1, round(seconds * 1000))}; " if seconds else ""
     connection.exec_driver_sql(
         f"SAVEPOINT search; {limit}SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0;"
-        " SET LOCAL work_mem = '64MB'"
+        " SET LOCAL work_mem = '64MB'; SET LOCAL enable_seqscan = off"
     )
     try:
         yield
@@ -204,21 +204,6 @@ def _is_text(value: str) -> bool:
     return "\x00" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
-@dataclass(frozen=True)
-class Count:
-    """How many match."""
-
-    matching: int
-
-
-def count(match: tsquery.Match | None) -> Count:
-    """Return the number of datasets that match."""
-    if match is None:
-        return Count(0)
-    statement = f"SELECT count(*) FROM {SEARCH_INDEX} s WHERE {match.where()}"
-    return Count(_execute(statement, wanted=match.wanted, **match.values).scalar())
-
-
 # By code point, whatever language the database sorts by.
 _SORTED = {
     field: column if field in TIMES else f'{column} COLLATE "C"'
@@ -227,35 +212,47 @@ _SORTED = {
 }
 
 
-def page(
-    match: tsquery.Match, _count: Count, order: Mapping[str, int], offset: int, limit: int | None
-) -> list[dict[str, Any]]:
-    """Return the dataset objects of one page. Where *order* leaves datasets equal, their URI decides.
+def find(
+    match: tsquery.Match | None, order: Mapping[str, int], offset: int, limit: int | None
+) -> tuple[int, list[dict[str, Any]]]:
+    """Return how many datasets match, and the dataset objects of one page. Equals are sorted by URI.
 
     :param order: ``{field of a dataset object or "relevance": 1 or -1}``
     :param limit: None: all from *offset* on
     """
+    if match is None:
+        return 0, []
     relevance, joined = "", ""
-    values: dict[str, bytes] = {}
+    values: dict[str, Any] = {"wanted": match.wanted, **match.values}
     if "relevance" in order:
-        expression, values = ranking.relevance(match.terms, _number_having)
+        expression, words = ranking.relevance(match.terms, _number_having)
+        values |= words
         relevance, joined = (
             f", {expression} AS relevance",
             f"JOIN {SEARCH_INDEX}_weights w USING (dataset_id)",
         )
     if order.keys() - {"uri", "relevance"}:
-        joined += " JOIN dataset d ON d.id = s.dataset_id JOIN base_uri b ON b.id = d.base_uri_id"
-    inner = sorted_by(order, {**_SORTED, "uri": "s.uri", "relevance": "relevance"})
+        joined += " JOIN dataset d ON d.id = m.dataset_id JOIN base_uri b ON b.id = d.base_uri_id"
+    inner = sorted_by(order, {**_SORTED, "uri": "m.uri", "relevance": "relevance"})
     statement = f"""
-WITH page AS (
-  SELECT s.dataset_id AS id{relevance} FROM {SEARCH_INDEX} s {joined} WHERE {match.where()}
-  ORDER BY {inner} LIMIT :limit OFFSET :offset
-)
-SELECT {", ".join(FIELDS.values())} FROM page JOIN dataset d ON d.id = page.id
-JOIN base_uri b ON b.id = d.base_uri_id ORDER BY {sorted_by(order, {**_SORTED, "relevance": "page.relevance"})}
+WITH matching AS MATERIALIZED (SELECT s.dataset_id, s.uri FROM {SEARCH_INDEX} s WHERE {match.where()}),
+page AS (SELECT m.dataset_id AS id{relevance} FROM matching m {joined} ORDER BY {inner} LIMIT :limit OFFSET :offset)
+SELECT (SELECT count(*) FROM matching), {", ".join(FIELDS.values())}
+FROM page JOIN dataset d ON d.id = page.id JOIN base_uri b ON b.id = d.base_uri_id
+ORDER BY {sorted_by(order, {**_SORTED, "relevance": "page.relevance"})}
 """
-    rows = _execute(statement, wanted=match.wanted, offset=offset, limit=limit, **match.values, **values)
-    return [dataset_object(row) for row in rows]
+    # No table is larger than a bigint says, and no page begins behind it.
+    offset = min(offset, 2**62)
+    rows = _execute(statement, offset=offset, limit=limit, **values).all()
+    if rows:
+        return rows[0][0], [dataset_object(row[1:]) for row in rows]
+    return (_count(match) if offset else 0), []
+
+
+def _count(match: tsquery.Match) -> int:
+    statement = f"SELECT count(*) FROM {SEARCH_INDEX} s WHERE {match.where()}"
+    number: int = _execute(statement, wanted=match.wanted, **match.values).scalar()
+    return number
 
 
 def _number_having(words: Sequence[str]) -> tuple[int, list[int]]:

@@ -122,14 +122,11 @@ class SqlSearch(SearchABC):
         index = _index()
         with index.within(current_app.config.get("DSERVER_SEARCH_TIMEOUT")):
             match = index.match(words, _facets(query), base_uris)
-            count = index.count(match)
-            offset, limit = 0, None
-            if pagination_parameters is not None:
-                pagination_parameters.item_count = count.matching
-                offset, limit = pagination_parameters.first_item, pagination_parameters.page_size
-            if offset >= count.matching:
-                return []
-            return index.page(match, count, order, offset, limit)
+            if pagination_parameters is None:
+                return index.find(match, order, offset=0, limit=None)[1]
+            offset, limit = pagination_parameters.first_item, pagination_parameters.page_size
+            pagination_parameters.item_count, found = index.find(match, order, offset, limit)
+            return found
 
 
 def _index() -> Index:

@@ -18,8 +18,9 @@ from dservercore.text_query import AnyOf, Query, Term, stem
 #: The facet of a dataset that has tokens in parts of its own (see gin.py) is this and its id.
 PARTED = "=d"
 
-# More alternatives than this cost more in a tsquery, where each is tried for each dataset, than as a list.
-_ALTERNATIVES = 40
+# More alternatives than this cost more in a tsquery, where each is tried for each dataset, than as a list, or than
+# looking at the row.
+_ALTERNATIVES, _BASE_URIS = 40, 8
 
 
 @dataclass
@@ -96,7 +97,7 @@ def _facets(found: Match, groups: Iterable[Sequence[str]]) -> list[str]:
 
 
 def _base_uris(found: Match, ids: Sequence[int]) -> list[str]:
-    if len(ids) <= _ALTERNATIVES:
+    if len(ids) <= _BASE_URIS:
         return [any_of_many([quoted(f"{BASE_URI}{id_}") for id_ in ids])]
     found.conditions.append(f"s.base_uri_id = ANY (CAST({found.value(list(ids))} AS int[]))")
     return []
