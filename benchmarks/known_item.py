@@ -27,6 +27,7 @@ from typing import Any
 import yaml
 from flask import Flask
 from flask_smorest.pagination import PaginationParameters
+from sqlalchemy import make_url
 
 from dservercore import SortParameters, create_app, sql_db
 from dservercore.catalog import base_uris, datasets, search
@@ -144,16 +145,17 @@ def _reciprocal_rank(found: Sequence[str], uri: str) -> float:
     return 1 / (found.index(uri) + 1) if uri in found else 0.0
 
 
-def serve(descriptions: Sequence[Description], database: Path, plugin: str = "sql", **settings: str) -> Flask:
+def serve(descriptions: Sequence[Description], database: str, plugin: str = "sql", **settings: str) -> Flask:
     """Return an application in which the descriptions are registered.
 
+    :param database: address of the SQL database, empty
     :param settings: further settings, such as those of the plugin
     """
     app = create_app(
         {
             "SECRET_KEY": "benchmark",
             "DISABLE_JWT_AUTHORISATION": True,
-            "SQLALCHEMY_DATABASE_URI": f"sqlite:///{database}",
+            "SQLALCHEMY_DATABASE_URI": database,
             "DSERVER_SEARCH_PLUGIN": plugin,
             "DSERVER_RETRIEVE_PLUGIN": "sql",
             **settings,
@@ -188,6 +190,12 @@ def main() -> int:
     )
     parser.add_argument("--plugin", default="sql", help=PLUGIN_HELP)
     parser.add_argument(
+        "--database",
+        metavar="ADDRESS",
+        help="SQL database, which must be empty, such as postgresql+psycopg2://user@host/name (default: an SQLite"
+        " database that is deleted afterwards)",
+    )
+    parser.add_argument(
         "--seeds",
         type=int,
         nargs="+",
@@ -202,7 +210,8 @@ def main() -> int:
     scores = {}
     with tempfile.TemporaryDirectory() as folder:
         settings = {name: value for name, value in os.environ.items() if name.startswith("SEARCH_MONGO_")}
-        app = serve(descriptions, Path(folder, "known-item.db"), arguments.plugin, **settings)
+        database = arguments.database or f"sqlite:///{Path(folder, 'known-item.db')}"
+        app = serve(descriptions, database, arguments.plugin, **settings)
         with app.app_context():
             for seed in arguments.seeds:
                 questions = list(ask(descriptions, seed))
@@ -213,7 +222,14 @@ def main() -> int:
     mean = sum(scores.values()) / len(scores)
     print(f"mean of {len(scores)} seeds          MRR@10 {mean:.4f}   (required: {REQUIRED})")
     if arguments.json:
-        figures = {"plugin": arguments.plugin, "mrr_at_10": scores, "mean": mean, "required": REQUIRED}
+        database = make_url(arguments.database or "sqlite://").get_backend_name()
+        figures = {
+            "plugin": arguments.plugin,
+            "database": database,
+            "mrr_at_10": scores,
+            "mean": mean,
+            "required": REQUIRED,
+        }
         arguments.json.write_text(json.dumps(figures, indent=2))
     return 0 if mean >= REQUIRED else 1
 

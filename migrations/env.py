@@ -23,7 +23,7 @@ database = current_app.extensions["migrate"].db
 
 
 def is_ours(_object: object, name: str | None, kind: str, _reflected: bool, _compare_to: object) -> bool:
-    """Leave out the full-text index and the tables that SQLite makes for it: no model describes them."""
+    """Leave out the tables of the search index, which are of one kind of database: no model describes them."""
     return not (kind == "table" and name and name.startswith(SEARCH_INDEX))
 
 

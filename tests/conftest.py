@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_jwt_extended import create_access_token
+from sqlalchemy.exc import OperationalError
 
 from dservercore import create_app, sql_db
 from dservercore.catalog import base_uris, datasets, users
@@ -21,6 +23,7 @@ from dservercore.permissions import operator_scope
 from dservercore.scope import OPERATOR
 from fuzzing import load_profile
 from mongod import Mongod, executable, mongo_plugins
+from postgresql import new_database
 from world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, dataset_info
 
 pytest_plugins = ["ci_skips"]
@@ -48,6 +51,17 @@ def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
     server.start()
     yield server
     server.kill()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The address of an empty database on a PostgreSQL server."""
+    with ExitStack() as stack:
+        try:
+            address = stack.enter_context(new_database())
+        except OperationalError as error:
+            pytest.skip(f"No PostgreSQL server: {error.orig}")
+        yield address
 
 
 @pytest.fixture

@@ -312,3 +312,35 @@ CREATE_SEARCH_INDEX = DDL(
 DROP_SEARCH_INDEX = DDL(f"DROP TABLE IF EXISTS {SEARCH_INDEX}")
 event.listen(SearchDocument.__table__, "after_create", CREATE_SEARCH_INDEX.execute_if(dialect="sqlite"))
 event.listen(SearchDocument.__table__, "before_drop", DROP_SEARCH_INDEX.execute_if(dialect="sqlite"))
+
+# The same on PostgreSQL: ``plugins/sql/gin.py`` says what is where. Rows stay narrow, because what is long is stored
+# apart from them, and a URI (PLAIN) never is, by which most results are sorted. The list of entries that are still to
+# be sorted into the index is kept short, for each search goes through it.
+CREATE_POSTGRESQL_SEARCH = f"""
+CREATE TABLE {SEARCH_INDEX} (
+  dataset_id integer PRIMARY KEY REFERENCES dataset (id) ON DELETE CASCADE,
+  base_uri_id integer NOT NULL,
+  uri text COLLATE "C" NOT NULL,
+  texts text NOT NULL,
+  words tsvector NOT NULL
+) WITH (toast_tuple_target = 128);
+ALTER TABLE {SEARCH_INDEX} ALTER COLUMN uri SET STORAGE PLAIN;
+CREATE INDEX ix_{SEARCH_INDEX}_words ON {SEARCH_INDEX} USING gin (words) WITH (gin_pending_list_limit = 512);
+CREATE TABLE {SEARCH_INDEX}_part (
+  dataset_id integer REFERENCES dataset (id) ON DELETE CASCADE,
+  number integer,
+  words tsvector NOT NULL,
+  PRIMARY KEY (dataset_id, number)
+);
+CREATE INDEX ix_{SEARCH_INDEX}_part_words ON {SEARCH_INDEX}_part USING gin (words);
+CREATE TABLE {SEARCH_INDEX}_weights (
+  dataset_id integer PRIMARY KEY REFERENCES dataset (id) ON DELETE CASCADE,
+  weights bytea NOT NULL
+);
+ALTER TABLE {SEARCH_INDEX}_weights ALTER COLUMN weights SET STORAGE PLAIN
+"""
+DROP_POSTGRESQL_SEARCH = f"DROP TABLE IF EXISTS {SEARCH_INDEX}, {SEARCH_INDEX}_part, {SEARCH_INDEX}_weights"
+event.listen(
+    Dataset.__table__, "after_create", DDL(CREATE_POSTGRESQL_SEARCH).execute_if(dialect="postgresql")
+)
+event.listen(Dataset.__table__, "before_drop", DDL(DROP_POSTGRESQL_SEARCH).execute_if(dialect="postgresql"))

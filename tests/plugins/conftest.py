@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from dservercore.plugins.sql.retrieve import SqlRetrieve
 from dservercore.plugins.sql.search import SqlSearch
 from dservercore.sort import SortParameters
 from mongod import Mongod, mongo_plugins
+from postgresql import new_schema
 
 RED, BLUE, GREEN = "s3://red", "s3://blue", "file:///green"
 UUID = "8ecd8e05-558a-48e2-b563-0c9ea273e71e"
@@ -164,7 +166,7 @@ def manifest(*relpaths: str) -> dict[str, Any]:
     }
 
 
-BACKENDS = ["sqlite", "mongo"]
+BACKENDS = ["sqlite", "postgresql", "mongo"]
 
 
 @pytest.fixture(scope="session", params=BACKENDS)
@@ -180,8 +182,12 @@ def new_shelf(backend: str, request: pytest.FixtureRequest) -> Callable[[Path], 
     def make_shelf(folder: Path) -> Iterator[Shelf]:
         app = Flask("shelf")
         app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{folder / 'shelf.db'}"
+        databases = ExitStack()
+        if backend == "postgresql":
+            address = databases.enter_context(new_schema(request.getfixturevalue("postgresql")))
+            app.config["SQLALCHEMY_DATABASE_URI"] = address
         sql_db.init_app(app)
-        with app.app_context():
+        with databases, app.app_context():
             sql_db.create_all()
             if backend == "mongo":
                 mongod: Mongod = request.getfixturevalue("mongod")

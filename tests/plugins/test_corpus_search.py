@@ -12,6 +12,7 @@ import re
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,9 @@ from typing import Any
 
 import pytest
 import Stemmer
+
+from dservercore.db import sql_db
+from postgresql import new_schema
 
 REPOSITORY = Path(__file__).parents[2]
 CORPUS = REPOSITORY.parent / "shared" / "corpus" / "open-data-registry.jsonl.gz"
@@ -468,6 +472,13 @@ def test_the_dataset_one_has_in_mind_is_among_the_first(
     questions = list(known_item.ask(descriptions, known_item.DEFAULT_SEED))
     assert len(questions) > 500
     settings = request.getfixturevalue("mongo_settings") if backend == "mongo" else {}
-    app = known_item.serve(descriptions, tmp_path / "known-item.db", **settings)
+    databases = ExitStack()
+    request.addfinalizer(databases.close)
+    address = f"sqlite:///{tmp_path / 'known-item.db'}"
+    if backend == "postgresql":
+        address = databases.enter_context(new_schema(request.getfixturevalue("postgresql")))
+    app = known_item.serve(descriptions, address, **settings)
     with app.app_context():
         assert known_item.mean_reciprocal_rank(known_item.first_ten, questions) >= 0.86
+        sql_db.session.remove()
+        sql_db.engine.dispose()

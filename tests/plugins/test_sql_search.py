@@ -140,13 +140,21 @@ def rebuild_index() -> None:
 
 
 @pytest.mark.usefixtures("backend")
-@pytest.mark.parametrize("database", ["postgresql://localhost/x", "mysql://u:secret@localhost/x"])
+@pytest.mark.parametrize(
+    "database",
+    [
+        "mariadb://u:secret@localhost/x",
+        "mysql+pymysql://u:secret@localhost/x",
+        "oracle://u:secret@localhost/x",
+    ],
+)
 def test_other_databases_are_refused_in_one_line(database: str) -> None:
     app = Flask("refused")
     app.config["SQLALCHEMY_DATABASE_URI"] = database
     with pytest.raises(ConfigurationError, match="DSERVER_SEARCH_PLUGIN") as refused:
         SqlSearch().init_app(app)
     assert "\n" not in refused.value.message
+    assert "mongo" in refused.value.message
     assert "secret" not in refused.value.message
 
 

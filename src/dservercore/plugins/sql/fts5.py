@@ -8,24 +8,23 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from dservercore.date_utils import datetime_to_timestamp
 from dservercore.db import begin_write, sql_db
 from dservercore.errors import ConfigurationError, UnknownURIError
 from dservercore.models import SEARCH_INDEX
 from dservercore.packing import pack, unpack
 from dservercore.plugins.index_document import BASE_URI, EVERY, FORM, NONE
+from dservercore.plugins.sql.columns import FIELDS, WEIGHTS, Columns, dataset_object, sorted_by
+from dservercore.plugins.sql.cut_off import cut_off
+from dservercore.plugins.time_limit import TimeLimit
 from dservercore.text_query import Query, Term, stem
 
-#: The columns of the index, and how much a word found there counts for relevance.
-WEIGHTS = {"name": 12, "tags": 9, "lead": 7, "readme": 1, "annotations": 1, "rest": 0.5, "facets": 0}
 
-
-def require_fts5() -> None:
+def require_supported() -> None:
     """Pass if the SQLite that Python was built with has FTS5.
 
     :raises ConfigurationError: if not
@@ -65,9 +64,6 @@ _TAKE_OUT = (
 )
 _REMEMBER = "INSERT OR REPLACE INTO search_document (dataset_id, tokens) VALUES (:id, :tokens)"
 _FORGET = "DELETE FROM search_document WHERE dataset_id = :id"
-
-#: From the dataset's row (``base_uri_id``, ``creator_username``, ``uploaded_by``, ``uuid``) to tokens by column.
-Columns = Callable[[Mapping[str, Any]], Mapping[str, str]]
 
 
 def store(uri: str, columns: Columns) -> None:
@@ -140,10 +136,10 @@ def stored() -> Iterator[tuple[str, str]]:
     yield from _execute(_STORED)
 
 
-def columns_of(uri: str) -> dict[str, str] | None:
-    """Return what the index has of a dataset, tokens by column; None if it is not there."""
+def contains(uri: str) -> bool:
+    """Return whether the index has a dataset."""
     row = _execute(_ROW, uri=uri).first()
-    return None if row is None or row.tokens is None else _unpacked(row.tokens)
+    return row is not None and row.tokens is not None
 
 
 def holds(uri: str, columns: Columns) -> bool:
@@ -190,6 +186,11 @@ def rebuild() -> None:
 
 
 # -- Asking ----------------------------------------------------------------------------------------------------------
+
+
+def within(limit: TimeLimit) -> AbstractContextManager[None]:
+    """Limit the time of the searches that are made inside."""
+    return cut_off(limit)
 
 
 @dataclass(frozen=True)
@@ -273,40 +274,31 @@ class Count:
     datasets: int  # about how many there are altogether
 
 
-def count(match: Match) -> Count:
-    """Return the number of datasets that match."""
+def find(
+    match: Match, order: Mapping[str, int], offset: int, limit: int | None
+) -> tuple[int, list[dict[str, Any]]]:
+    """Return how many datasets match, and the dataset objects of one page. Equals are sorted by URI.
+
+    :param order: ``{field of a dataset object or "relevance": 1 or -1}``
+    :param limit: None: all from *offset* on
+    """
+    counted = _count(match)
+    found = _page(match, counted, order, offset, limit) if offset < counted.matching else []
+    return counted.matching, found
+
+
+def _count(match: Match) -> Count:
     row = _execute(_COUNT, **match.values()).one()
     return Count(row.matching, row.outside or 0, row.datasets or 0)
 
-
-# The dataset object of the REST API.
-_FIELDS = {
-    "base_uri": "b.base_uri",
-    "uri": "d.uri",
-    "uuid": "d.uuid",
-    "name": "d.name",
-    "creator_username": "d.creator_username",
-    "created_at": "d.created_at",
-    "frozen_at": "d.frozen_at",
-    "number_of_items": "d.number_of_items",
-    "size_in_bytes": "d.size_in_bytes",
-    "uploaded_by": "d.uploaded_by",
-    "uploaded_at": "d.uploaded_at",
-}
-_TIMES = ("created_at", "frozen_at", "uploaded_at")
 
 # bm25() is the lower the better.
 _RELEVANCE = f"-bm25({SEARCH_INDEX}, {', '.join(map(str, WEIGHTS.values()))}) AS relevance"
 
 
-def page(
+def _page(
     match: Match, count: Count, order: Mapping[str, int], offset: int, limit: int | None
 ) -> list[dict[str, Any]]:
-    """Return the dataset objects of one page. Where *order* leaves datasets equal, their URI decides.
-
-    :param order: ``{field of a dataset object or "relevance": 1 or -1}``
-    :param limit: None: all from *offset* on
-    """
     if list(order) == ["relevance"] and limit is not None:
         ids = _ids_by_relevance(order)
     elif limit is not None and _pays_to_walk(match, count, order, offset + limit):
@@ -314,11 +306,11 @@ def page(
     else:
         ids = _ids_by_sorting(order)
     statement = f"""
-SELECT {", ".join(_FIELDS.values())} FROM ({ids} LIMIT :limit OFFSET :offset) page
+SELECT {", ".join(FIELDS.values())} FROM ({ids} LIMIT :limit OFFSET :offset) page
 CROSS JOIN dataset d ON d.id = page.id CROSS JOIN base_uri b ON b.id = d.base_uri_id ORDER BY {_by(order)}
 """
     rows = _execute(statement, **match.values(), offset=offset, limit=-1 if limit is None else limit)
-    return [_dataset_object(row) for row in rows]
+    return [dataset_object(row) for row in rows]
 
 
 def _ids_by_relevance(order: Mapping[str, int]) -> str:
@@ -369,14 +361,4 @@ def _pays_to_walk(match: Match, count: Count, order: Mapping[str, int], needed: 
 
 
 def _by(order: Mapping[str, int]) -> str:
-    columns = {**_FIELDS, "relevance": "relevance"}
-    terms = [f"{columns[field]} {'ASC' if direction > 0 else 'DESC'}" for field, direction in order.items()]
-    return ", ".join(terms if "uri" in order else [*terms, "d.uri"])
-
-
-def _dataset_object(row: Iterable[Any]) -> dict[str, Any]:
-    dataset = dict(zip(_FIELDS, row, strict=True))
-    for field in _TIMES:
-        if dataset[field] is not None:
-            dataset[field] = datetime_to_timestamp(datetime.fromisoformat(dataset[field]))
-    return dataset
+    return sorted_by(order, {**FIELDS, "relevance": "relevance"})

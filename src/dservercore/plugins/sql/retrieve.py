@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Select, Update, bindparam, delete, select, update
@@ -58,7 +59,7 @@ class SqlRetrieve(RetrieveABC):
         """
         document = {
             "dataset_id": _required(_ID, dataset_info["uri"]),
-            "readme": storable_text("readme", dataset_info["readme"]),
+            "readme": _to_store(storable_text("readme", dataset_info["readme"])),
             "annotations": json_text("annotations", dataset_info["annotations"]),
             "manifest": pack(manifest_json(dataset_info["manifest"])),
         }
@@ -79,8 +80,7 @@ class SqlRetrieve(RetrieveABC):
 
         :raises UnknownURIError: if the dataset is not stored
         """
-        readme: str = _required(_README, uri)
-        return readme
+        return _as_registered(_required(_README, uri))
 
     def get_annotations(self, uri: str) -> dict[str, Any]:
         """Return the annotations by name.
@@ -95,10 +95,7 @@ class SqlRetrieve(RetrieveABC):
 
         :raises UnknownURIError: if the dataset is not registered
         """
-        tags = sql_db.session.connection().execute(_TAGS, {"uri": uri}).scalars().all()
-        if not tags:
-            raise UnknownURIError(f"No dataset is registered as {uri}")
-        return [tag for tag in tags if tag is not None]
+        return [tag for tag in _values(_TAGS, uri) if tag is not None]
 
     def get_manifest(self, uri: str) -> dict[str, Any]:
         """Return the manifest: ``items``, ``hash_function`` and ``dtoolcore_version``.
@@ -120,7 +117,7 @@ class SqlRetrieve(RetrieveABC):
         :raises UnknownURIError: if the dataset is not stored
         :raises ValidationError: if it cannot be stored
         """
-        _change(_SET_README, uri, storable_text("readme", readme))
+        _change(_SET_README, uri, _to_store(storable_text("readme", readme)))
 
     def set_annotations(self, uri: str, annotations: Mapping[str, Any]) -> None:
         """Replace the annotations.
@@ -134,11 +131,40 @@ class SqlRetrieve(RetrieveABC):
         """Do nothing: the server has written the rows that :meth:`get_tags` reads."""
 
 
+# PostgreSQL has no NUL in a text, and a README may: there it is written as two characters, of which the first is hardly
+# ever used (DATA LINK ESCAPE), and is doubled where it is.
+_NUL, _ESCAPE = "\x00", "\x10"
+_ESCAPED = {_ESCAPE: _ESCAPE + _ESCAPE, _NUL: _ESCAPE + "0"}
+_UNESCAPED = {escaped: character for character, escaped in _ESCAPED.items()}
+
+
+def _to_store(readme: str) -> str:
+    if not _has_escapes() or (_NUL not in readme and _ESCAPE not in readme):
+        return readme
+    return re.sub(f"[{_ESCAPE}{_NUL}]", lambda character: _ESCAPED[character[0]], readme)
+
+
+def _as_registered(readme: str) -> str:
+    if _ESCAPE not in readme or not _has_escapes():
+        return readme
+    return re.sub(f"{_ESCAPE}.", lambda escaped: _UNESCAPED.get(escaped[0], escaped[0]), readme)
+
+
+def _has_escapes() -> bool:
+    return sql_db.session.get_bind().dialect.name == "postgresql"
+
+
 def _required(statement: Select[Any], uri: str) -> Any:
-    found = sql_db.session.connection().execute(statement, {"uri": uri}).scalar()
-    if found is None:
+    return _values(statement, uri)[0]
+
+
+def _values(statement: Select[Any], uri: str) -> Sequence[Any]:
+    values: Sequence[Any] = []
+    if _NUL not in uri:  # which PostgreSQL does not even take
+        values = sql_db.session.connection().execute(statement, {"uri": uri}).scalars().all()
+    if not values:
         raise UnknownURIError(f"No dataset is registered as {uri}")
-    return found
+    return values
 
 
 def _change(statement: Update, uri: str, value: str) -> None:

@@ -1,13 +1,15 @@
-"""Search in the SQL database itself. On SQLite for now, with FTS5."""
+"""Search in the SQL database itself: on SQLite with FTS5, on PostgreSQL with GIN indexes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from flask import current_app
 from sqlalchemy import make_url
 
 from dservercore import text_query
+from dservercore.db import sql_db
 from dservercore.errors import ConfigurationError
 from dservercore.plugin_api import SearchABC
 from dservercore.plugins.index_document import (
@@ -19,15 +21,18 @@ from dservercore.plugins.index_document import (
     tag_columns,
 )
 from dservercore.plugins.search_order import search_order
-from dservercore.plugins.sql import fts5
-from dservercore.plugins.sql.cut_off import cut_off
+from dservercore.plugins.sql import fts5, gin
 from dservercore.plugins.time_limit import TimeLimit, search_seconds
 
 if TYPE_CHECKING:
     from flask import Flask
     from flask_smorest.pagination import PaginationParameters
 
+    from dservercore.plugins.sql.columns import Index
     from dservercore.sort import SortParameters
+
+#: What keeps the index, by the name of the database.
+_INDEXES: dict[str, Index] = {"sqlite": fts5, "postgresql": gin}
 
 _ANY_OF_FILTERS: dict[str, Facet] = {
     "creator_usernames": "creator",
@@ -52,69 +57,68 @@ class SqlSearch(SearchABC):
         :raises ConfigurationError: if it is not
         """
         database = make_url(app.config["SQLALCHEMY_DATABASE_URI"]).get_backend_name()
-        if database != "sqlite":
+        if database not in _INDEXES:
             raise ConfigurationError(
-                f"The sql search plugin works on SQLite, and SQLALCHEMY_DATABASE_URI is {database}:"
-                " name another plugin in DSERVER_SEARCH_PLUGIN."
+                "DSERVER_SEARCH_PLUGIN: the sql search plugin works on SQLite and PostgreSQL alone, and"
+                f" SQLALCHEMY_DATABASE_URI is {database}; DSERVER_SEARCH_PLUGIN=mongo works with it"
             )
-        fts5.require_fts5()
-        self.search_seconds = search_seconds(app.config)
+        _INDEXES[database].require_supported()
 
     def ready(self) -> str | None:
         """Return None if the index is there."""
-        return None if fts5.is_there() else "the search index is missing"
+        return None if _index().is_there() else "the search index is missing"
 
     def register_dataset(self, dataset_info: dict[str, Any]) -> None:
         """Put a dataset into the index, or replace what is there of it.
 
         :raises UnknownURIError: if the dataset has no row
         """
-        fts5.store(dataset_info["uri"], lambda row: index_document(dataset_info, row))
+        _index().store(dataset_info["uri"], lambda row: index_document(dataset_info, row))
 
     def delete_dataset(self, uri: str) -> None:
         """Take a dataset out of the index; no error if it is not there."""
-        fts5.remove(uri)
+        _index().remove(uri)
 
     def list_stored(self) -> Iterator[tuple[str, str]]:
         """Yield URI and UUID of each registered dataset that is in the index."""
-        return fts5.stored()
+        return _index().stored()
 
     def is_stored(self, uri: str) -> bool:
         """Return whether a dataset is in the index."""
-        return fts5.columns_of(uri) is not None
+        return _index().contains(uri)
 
     def holds(self, dataset_info: dict[str, Any]) -> bool:
         """Return whether the index has a dataset as :meth:`register_dataset` would put it there."""
-        return fts5.holds(dataset_info["uri"], lambda row: index_document(dataset_info, row))
+        return _index().holds(dataset_info["uri"], lambda row: index_document(dataset_info, row))
 
     def faults(self) -> list[str]:
         """Return what is wrong with the index as a whole."""
-        return fts5.faults()
+        return _index().faults()
 
     def mend_faults(self) -> None:
         """Make the index anew from what is known to be in it."""
-        fts5.rebuild()
+        _index().rebuild()
 
     def set_tags(self, uri: str, tags: Iterable[str]) -> None:
         """Replace what is in the index of a dataset's tags.
 
         :raises UnknownURIError: if the dataset is not in the index
         """
-        fts5.change(uri, lambda row: tag_columns(tags, row))
+        _index().change(uri, lambda row: tag_columns(tags, row))
 
     def set_annotations(self, uri: str, annotations: Mapping[str, Any]) -> None:
         """Replace what is in the index of a dataset's annotations.
 
         :raises UnknownURIError: if the dataset is not in the index
         """
-        fts5.change(uri, lambda _row: annotation_columns(annotations))
+        _index().change(uri, lambda _row: annotation_columns(annotations))
 
     def set_readme(self, uri: str, readme: str) -> None:
         """Replace what is in the index of a dataset's README.
 
         :raises UnknownURIError: if the dataset is not in the index
         """
-        fts5.change(uri, lambda _row: readme_columns(readme))
+        _index().change(uri, lambda _row: readme_columns(readme))
 
     def search(
         self,
@@ -125,36 +129,30 @@ class SqlSearch(SearchABC):
         """Return one page of the dataset objects that match, times in seconds since the epoch, UTC.
 
         :raises ValidationError: 422, if ``free_text`` is too long or a sort field unknown
-        :raises UnavailableError: if it takes too long
+        :raises UnavailableError: if it takes longer than ``DSERVER_SEARCH_TIMEOUT``
         """
-        match = _match(query)
-        order = search_order(sort_parameters, has_words=match is not None and match.has_words)
-        limit = TimeLimit(self.search_seconds)
-        with cut_off(limit):
-            count = fts5.count(match) if match else None
+        words = text_query.Query()
+        if query.get("free_text") is not None:
+            words = text_query.parse(query["free_text"])
+        order = search_order(sort_parameters, has_words=bool(words.all_of))
+        base_uris = query.get("base_uris")
+        if not base_uris or (query.get("free_text") is not None and not words):
             if pagination_parameters is not None:
-                pagination_parameters.item_count = count.matching if count else 0
-            if match is None or count is None or not count.matching:
-                return []
-            limit.seconds_left()
+                pagination_parameters.item_count = 0
+            return []
+        index = _index()
+        with index.within(TimeLimit(search_seconds(current_app.config))):
+            match = index.match(words, _facets(query), base_uris)
             if pagination_parameters is None:
-                return fts5.page(match, count, order, offset=0, limit=None)
-            if pagination_parameters.first_item >= count.matching:
-                return []
-            return fts5.page(
-                match, count, order, pagination_parameters.first_item, pagination_parameters.page_size
-            )
+                return index.find(match, order, offset=0, limit=None)[1]
+            offset, limit = pagination_parameters.first_item, pagination_parameters.page_size
+            pagination_parameters.item_count, found = index.find(match, order, offset, limit)
+            return found
 
 
-def _match(query: Mapping[str, Any]) -> fts5.Match | None:
-    """Return what to look for, or None where that is nothing: no base URI, or a text without words."""
-    words = text_query.Query()
-    if query.get("free_text") is not None:
-        words = text_query.parse(query["free_text"])
-        if not words:
-            return None
-    base_uris = query.get("base_uris")
-    return fts5.match(words, _facets(query), base_uris) if base_uris else None
+def _index() -> Index:
+    """Return what keeps the index in the database of the current application."""
+    return _INDEXES[sql_db.session.get_bind().dialect.name]
 
 
 def _facets(query: Mapping[str, Any]) -> list[list[str]]:

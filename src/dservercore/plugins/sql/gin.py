@@ -1,0 +1,319 @@
+"""The search index in PostgreSQL.
+
+``search_index`` has a row for each dataset. ``words`` are its tokens, each once and without positions, in a GIN index:
+those of PostgreSQL's own parser would be split and stemmed by other rules than the query language has, and be cut off
+after some thousand positions. ``texts`` are the columns, one a line, in which phrases are looked for. Both are stored
+apart from the row, so that counting and sorting thousands of matches reads few pages.
+
+A ``tsvector`` has room for 1 MB. Tokens beyond are in ``search_index_part``; the few datasets that have some have a
+facet of their own, by which they are named in the question. How much words count is in ``search_index_weights``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from dservercore.db import sql_db
+from dservercore.errors import UnknownURIError
+from dservercore.models import SEARCH_INDEX
+from dservercore.plugins.sql import ranking, tsquery
+from dservercore.plugins.sql.columns import FIELDS, TIMES, WEIGHTS, Columns, dataset_object, sorted_by
+from dservercore.plugins.time_limit import TimeLimit
+from dservercore.text_query import BREAK, Query
+
+#: Bytes of tokens that a row has room for.
+PART_BYTES = 1_000_000
+
+_CANCELED = "57014"
+
+
+def require_supported() -> None:
+    """Pass: every PostgreSQL that is still maintained has what it takes."""
+
+
+def is_there() -> bool:
+    """Return whether the database has the index."""
+    return _execute("SELECT to_regclass(:name)", name=SEARCH_INDEX).scalar() is not None
+
+
+def _execute(statement: str, **values: Any) -> Any:
+    return sql_db.session.connection().execute(text(statement), values)
+
+
+# -- Writing ---------------------------------------------------------------------------------------------------------
+
+_ROW = (
+    "SELECT d.id, d.base_uri_id, d.creator_username, d.uploaded_by, d.uuid FROM dataset d WHERE d.uri = :uri"
+)
+# Both rows: what somebody else has changed while this waited is in what it gets.
+_ROW_TO_CHANGE = f"""
+SELECT d.id, d.base_uri_id, d.creator_username, d.uploaded_by, d.uuid, s.texts
+FROM dataset d JOIN {SEARCH_INDEX} s ON s.dataset_id = d.id WHERE d.uri = :uri FOR NO KEY UPDATE OF d, s
+"""
+_PUT_IN = f"""
+WITH weighed AS (
+  INSERT INTO {SEARCH_INDEX}_weights (dataset_id, weights) VALUES (:id, :weights)
+  ON CONFLICT (dataset_id) DO UPDATE SET weights = excluded.weights
+), parts AS (
+  DELETE FROM {SEARCH_INDEX}_part WHERE dataset_id = :id
+)
+INSERT INTO {SEARCH_INDEX} (dataset_id, base_uri_id, uri, texts, words)
+VALUES (:id, :base_uri_id, :uri, :texts, array_to_tsvector(string_to_array(:words, ' ')))
+ON CONFLICT (dataset_id) DO UPDATE
+SET base_uri_id = excluded.base_uri_id, uri = excluded.uri, texts = excluded.texts, words = excluded.words
+"""
+_PUT_PART = f"""
+INSERT INTO {SEARCH_INDEX}_part (dataset_id, number, words)
+VALUES (:id, :number, array_to_tsvector(string_to_array(:words, ' ')))
+"""
+_TAKE_OUT = f"""
+WITH gone AS (SELECT id FROM dataset WHERE uri = :uri),
+     weights AS (DELETE FROM {SEARCH_INDEX}_weights WHERE dataset_id IN (SELECT id FROM gone)),
+     parts AS (DELETE FROM {SEARCH_INDEX}_part WHERE dataset_id IN (SELECT id FROM gone))
+DELETE FROM {SEARCH_INDEX} WHERE dataset_id IN (SELECT id FROM gone)
+"""
+
+
+def store(uri: str, columns: Columns) -> None:
+    """Put a dataset into the index, in place of what is there of it.
+
+    :raises UnknownURIError: if the dataset has no row
+    """
+    row = _execute(_ROW, uri=uri).first()
+    if row is None:
+        raise UnknownURIError(f"No dataset is registered as {uri}")
+    _put_in(row, uri, columns(row._mapping))
+
+
+def change(uri: str, changed_columns: Columns) -> None:
+    """Replace some of the columns.
+
+    :raises UnknownURIError: if the dataset is not in the index
+    """
+    row = _execute(_ROW_TO_CHANGE, uri=uri).first()
+    if row is None:
+        raise UnknownURIError(f"No dataset is registered as {uri}")
+    _put_in(row, uri, {**_columns(row.texts), **changed_columns(row._mapping)})
+
+
+def remove(uri: str) -> None:
+    """Take a dataset out of the index, if it is there, while its row still exists."""
+    _execute(_TAKE_OUT, uri=uri)
+
+
+def _put_in(row: Any, uri: str, columns: Mapping[str, str]) -> None:
+    words, parts = _words(row.id, columns)
+    _execute(
+        _PUT_IN,
+        id=row.id,
+        base_uri_id=row.base_uri_id,
+        uri=uri,
+        texts=_texts(columns),
+        words=words,
+        weights=ranking.weights(columns),
+    )
+    for number, part in enumerate(parts):
+        _execute(_PUT_PART, id=row.id, number=number, words=part)
+
+
+def _words(dataset_id: int, columns: Mapping[str, str]) -> tuple[str, list[str]]:
+    """Return the tokens for the row of a dataset, and those that are stored in parts beside it."""
+    # The facets first: they are asked for in the row itself. The lead is in the README.
+    tokens = dict.fromkeys(columns["facets"].split())
+    tokens |= dict.fromkeys(" ".join(columns[name] for name in WEIGHTS if name != "lead").split())
+    tokens.pop(BREAK, None)
+    words, *parts = _parts(tokens)
+    return (f"{words} {tsquery.PARTED}{dataset_id}" if parts else words), parts
+
+
+def _parts(tokens: Iterable[str]) -> Iterator[str]:
+    """Yield the tokens, separated by spaces, in as few pieces as have room in a row each."""
+    whole = " ".join(tokens)
+    step = PART_BYTES if whole.isascii() else PART_BYTES // 4
+    start = 0
+    while len(whole) - start > step:
+        end = whole.rindex(" ", start, start + step)
+        yield whole[start:end]
+        start = end + 1
+    yield whole[start:]
+
+
+def _texts(columns: Mapping[str, str]) -> str:
+    return "\n".join(f" {columns[name]} " for name in WEIGHTS)
+
+
+def _columns(texts: str) -> dict[str, str]:
+    return {name: column[1:-1] for name, column in zip(WEIGHTS, texts.split("\n"), strict=True)}
+
+
+# -- Checking --------------------------------------------------------------------------------------------------------
+
+_STORED = f"SELECT d.uri, d.uuid FROM {SEARCH_INDEX} s JOIN dataset d ON d.id = s.dataset_id"
+_HELD = f"""
+SELECT s.texts, s.base_uri_id = :base_uri_id AND s.uri = :uri AND w.weights = :weights
+  AND s.words = array_to_tsvector(string_to_array(:words, ' '))
+  AND (SELECT count(*) FROM {SEARCH_INDEX}_part p WHERE p.dataset_id = :id) = :parts AS agrees
+FROM {SEARCH_INDEX} s LEFT JOIN {SEARCH_INDEX}_weights w USING (dataset_id) WHERE s.dataset_id = :id
+"""
+_ALL = f"""
+SELECT d.id, d.base_uri_id, d.uri, s.texts FROM {SEARCH_INDEX} s JOIN dataset d ON d.id = s.dataset_id
+"""
+
+
+def stored() -> Iterator[tuple[str, str]]:
+    """Yield URI and UUID of each registered dataset that is in the index."""
+    yield from _execute(_STORED)
+
+
+def contains(uri: str) -> bool:
+    """Return whether the index has a dataset."""
+    return _execute(f"{_STORED} WHERE d.uri = :uri", uri=uri).first() is not None
+
+
+def holds(uri: str, columns: Columns) -> bool:
+    """Return whether the index has these columns of a dataset."""
+    row = _execute(_ROW, uri=uri).first()
+    if row is None:
+        return False
+    wanted = columns(row._mapping)
+    words, parts = _words(row.id, wanted)
+    values = {"id": row.id, "base_uri_id": row.base_uri_id, "uri": uri, "weights": ranking.weights(wanted)}
+    held = _execute(_HELD, **values, words=words, parts=len(parts)).first()
+    return held is not None and bool(held.agrees) and held.texts == _texts(wanted)
+
+
+def faults() -> list[str]:
+    """Return what is wrong with the index as a whole: that it is missing. Its rows are tied to the datasets'."""
+    return [] if is_there() else ["is missing: `flask db upgrade` makes it"]
+
+
+def rebuild() -> None:
+    """Make the index anew from the texts that it has."""
+    for row in _execute(_ALL).all():
+        _put_in(row, row.uri, _columns(row.texts))
+
+
+# -- Asking ----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def within(limit: TimeLimit) -> Iterator[None]:
+    """Limit the time of each statement of the searches that are made inside.
+
+    :raises UnavailableError: if one takes longer
+    """
+    connection = sql_db.session.connection()
+    # What is set goes back with the savepoint, and the transaction goes on even where a search was cut off. To compile
+    # a statement, or to start processes for it, takes longer than what would be won. Lists of matches stay in memory.
+    # PostgreSQL does not know how long it takes to read what is stored apart from a row: it must not go through all.
+    milliseconds = max(1, round(limit.seconds_left() * 1000))
+    connection.exec_driver_sql(
+        f"SAVEPOINT search; SET LOCAL statement_timeout = {milliseconds}; SET LOCAL jit = off;"
+        " SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL work_mem = '64MB';"
+        " SET LOCAL enable_seqscan = off"
+    )
+    try:
+        yield
+    except OperationalError as error:
+        if _CANCELED in (getattr(error.orig, "sqlstate", None), getattr(error.orig, "pgcode", None)):
+            raise limit.exceeded() from error
+        raise
+    finally:
+        if not connection.invalidated:
+            connection.exec_driver_sql("ROLLBACK TO SAVEPOINT search; RELEASE SAVEPOINT search")
+
+
+_BASE_URIS = "SELECT id FROM base_uri WHERE base_uri = ANY (:base_uris) ORDER BY id"
+_PARTED = f"""
+SELECT word, array_agg(DISTINCT p.dataset_id) FROM unnest(CAST(:words AS text[])) AS asked (word)
+JOIN {SEARCH_INDEX}_part p ON p.words @@ CAST(word AS tsquery) GROUP BY word
+"""
+
+
+def match(query: Query, facets: Sequence[Sequence[str]], base_uris: Iterable[str]) -> tsquery.Match | None:
+    """Return what to look for: datasets in *base_uris* that answer *query* and have a facet of each group.
+
+    :param query: empty: whatever the words
+    :param facets: groups of facet tokens, alternatives within a group
+    """
+    possible = [base_uri for base_uri in base_uris if _is_text(base_uri)]
+    ids = _execute(_BASE_URIS, base_uris=possible).scalars().all()
+    if not ids:
+        return None
+    terms = [*query.none_of, *(term for any_of in query.all_of for term in any_of.terms)]
+    words = list(dict.fromkeys(word for term in terms for word in tsquery.words_of(term)))
+    parted = dict(_execute(_PARTED, words=words).all()) if words else {}
+    return tsquery.match(query, facets, ids, parted)
+
+
+def _is_text(value: str) -> bool:
+    return "\x00" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+# By code point, whatever language the database sorts by.
+_SORTED = {
+    field: column if field in TIMES else f'{column} COLLATE "C"'
+    for field, column in FIELDS.items()
+    if field not in ("number_of_items", "size_in_bytes")
+}
+
+
+def find(
+    match: tsquery.Match | None, order: Mapping[str, int], offset: int, limit: int | None
+) -> tuple[int, list[dict[str, Any]]]:
+    """Return how many datasets match, and the dataset objects of one page. Equals are sorted by URI.
+
+    :param order: ``{field of a dataset object or "relevance": 1 or -1}``
+    :param limit: None: all from *offset* on
+    """
+    if match is None:
+        return 0, []
+    relevance, joined = "", ""
+    values: dict[str, Any] = {"wanted": match.wanted, **match.values}
+    if "relevance" in order:
+        expression, words = ranking.relevance(match.terms, _number_having)
+        values |= words
+        relevance, joined = (
+            f", {expression} AS relevance",
+            f"JOIN {SEARCH_INDEX}_weights w USING (dataset_id)",
+        )
+    if order.keys() - {"uri", "relevance"}:
+        joined += " JOIN dataset d ON d.id = m.dataset_id JOIN base_uri b ON b.id = d.base_uri_id"
+    inner = sorted_by(order, {**_SORTED, "uri": "m.uri", "relevance": "relevance"})
+    statement = f"""
+WITH matching AS MATERIALIZED (SELECT s.dataset_id, s.uri FROM {SEARCH_INDEX} s WHERE {match.where()}),
+page AS (SELECT m.dataset_id AS id{relevance} FROM matching m {joined} ORDER BY {inner} LIMIT :limit OFFSET :offset)
+SELECT (SELECT count(*) FROM matching), {", ".join(FIELDS.values())}
+FROM page JOIN dataset d ON d.id = page.id JOIN base_uri b ON b.id = d.base_uri_id
+ORDER BY {sorted_by(order, {**_SORTED, "relevance": "page.relevance"})}
+"""
+    # No table is larger than a bigint says, and no page begins behind it.
+    offset = min(offset, 2**62)
+    rows = _execute(statement, offset=offset, limit=limit, **values).all()
+    if rows:
+        return rows[0][0], [dataset_object(row[1:]) for row in rows]
+    return (_count(match) if offset else 0), []
+
+
+def _count(match: tsquery.Match) -> int:
+    statement = f"SELECT count(*) FROM {SEARCH_INDEX} s WHERE {match.where()}"
+    number: int = _execute(statement, wanted=match.wanted, **match.values).scalar()
+    return number
+
+
+def _number_having(words: Sequence[str]) -> tuple[int, list[int]]:
+    """Return about how many datasets there are, and how many of them have each word."""
+    columns = [
+        f"(SELECT count(*) FROM {SEARCH_INDEX} WHERE words @@ CAST(:w{n} AS tsquery))"
+        for n in range(len(words))
+    ]
+    row = _execute(
+        f"SELECT (SELECT max(dataset_id) FROM {SEARCH_INDEX}), {', '.join(columns)}",
+        **{f"w{n}": word for n, word in enumerate(words)},
+    ).one()
+    return row[0] or 0, list(row[1:])
