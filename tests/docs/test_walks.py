@@ -128,7 +128,6 @@ WALKS = {
 NOT_WALKED = {
     "run-in-production": "takes root, systemd and nginx",
     "move-to-postgresql": "takes a PostgreSQL or MariaDB server, and a search plugin for it",
-    "move-to-postgresql": "takes a PostgreSQL server",
     "come-from-the-original": "takes an installation of the original: tests/ecosystem/test_original_database.py",
 }
 
