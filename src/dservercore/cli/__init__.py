@@ -1,6 +1,7 @@
 """The ``flask`` commands. Each parses, calls the catalog, commits once, and says what happened."""
 
 from dservercore.cli.adoption import adopt_command
+from dservercore.cli.backup import backup_command, restore_command
 from dservercore.cli.base_uris import (
     add_base_uri,
     base_uri_cli,
@@ -29,6 +30,7 @@ adapt_flask_migrate()
 __all__ = [
     "add_base_uri",
     "adopt_command",
+    "backup_command",
     "base_uri_cli",
     "config_cli",
     "config_show",
@@ -50,6 +52,7 @@ __all__ = [
     "public_key",
     "register",
     "register_user",
+    "restore_command",
     "show",
     "update_user",
     "user_cli",

@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
+from flask import current_app
 from flask.cli import AppGroup
 from sqlalchemy.exc import DBAPIError
 
-from dservercore import db
+from dservercore import db, plugin_host
 from dservercore.errors import ConfigurationError, DserverError
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -83,6 +84,17 @@ def _why_the_database_failed(error: DBAPIError) -> str:
     except ConfigurationError as cause:
         return cause.message
     return f"The database failed: {db.reason(error)}"
+
+
+def require_server() -> None:
+    """Pass if the application is this server, and not another one that has our commands, too."""
+    if plugin_host.DISTRIBUTION not in current_app.extensions:
+        raise Failure("This application is not dservercore: export FLASK_APP=dservercore")
+
+
+def count_of(number: int, what: str) -> str:
+    """Return a number of things in words."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def say(line: str, err: bool = False) -> None:
