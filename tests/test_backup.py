@@ -1,8 +1,9 @@
-"""A running server is backed up under a stream of writes, and restored into an empty place: the answers are the same."""
+"""A server is backed up under a stream of writes, and restored into an empty place: the answers are the same."""
 
 from __future__ import annotations
 
 import itertools
+import json
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ from world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, dataset_info
 NUMBER = 30
 SERVER = "postgresql+psycopg2://postgres@127.0.0.1:5432"
 WRITER = "wilma"
+CROPS = ["beans", "peas", "lentils"]
 
 
 @dataclass
@@ -61,7 +63,8 @@ def places(
 
     def place() -> Place:
         # The search index is outside the database, and the same for all.
-        settings = {**mongo_plugins(mongod.uri, names[0]), "DSERVER_RETRIEVE_PLUGIN": "sql"}
+        settings = mongo_plugins(mongod.uri, names[0])
+        settings |= {"DSERVER_RETRIEVE_PLUGIN": "sql", "RETRIEVE_MONGO_COLLECTION": "unused"}
         settings["SQLALCHEMY_DATABASE_URI"] = f"{SERVER}/{next(unused)}"
         return Place(tmp_path_factory.mktemp("place"), settings)
 
@@ -114,7 +117,7 @@ def fill(live: LiveServer) -> list[dict[str, Any]]:
     infos = [
         dataset_info(
             name=f"harvest-{n}",
-            readme=f"description: {'beans peas lentils'.split()[n % 3]} of row {n}\n",
+            readme=f"description: {CROPS[n % 3]} of row {n}\n",
             tags=[f"row-{n % 7}"],
             creator_username=f"gardener{n % 4}",
             annotations={"row": n, "soil": {"kind": "loam"}},
@@ -237,15 +240,38 @@ def test_what_is_outside_the_database_is_named(backup: Backup) -> None:
 
 
 def test_a_database_with_data_is_replaced_only_on_purpose(
-    backup: Backup, places: Callable[[], Place], tmp_path: Path
+    backup: Backup, places: Callable[[], Place]
 ) -> None:
     place = places()
     assert place.flask("init", "--admin", "zoe").returncode == 0
-    assert "--force" in refused(place, str(backup.file))
-    assert "--without-keys" in refused(place, "--force", "--yes", str(backup.file)) or True
-    names = {user["username"] for user in listed_users(place)}
-    assert names == {"zoe"}
-    assert "--yes" in refused(place, "--force", "--without-keys", str(backup.file))
+    assert "--force replaces" in refused(place, str(backup.file))
+    assert "--yes" in refused(place, "--force", str(backup.file))
+    assert usernames(place) == {"zoe"}
     done = place.flask("restore", "--force", "--yes", "--without-keys", str(backup.file))
     assert done.returncode == 0, done.stderr
-    assert {user["username"] for user in listed_users(place)} == {ADMIN, CHAMPION, READER, NOBODY, WRITER}
+    assert usernames(place) == {ADMIN, CHAMPION, READER, NOBODY, WRITER}
+
+
+def refused(place: Place, *arguments: str) -> str:
+    """Return the one line by which a restore is refused."""
+    done = place.flask("restore", *arguments)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
+    return done.stderr
+
+
+def test_the_programs_of_postgresql_must_be_there(backup: Backup, tmp_path: Path) -> None:
+    if not backup.place.settings:
+        return  # SQLite needs none
+    old = tmp_path / "pg_dump"
+    old.write_text("#!/bin/sh\necho 'pg_dump (PostgreSQL) 9.6.24'\n")
+    old.chmod(0o755)
+    for path, reason in (("/nowhere", "apt install postgresql-client"), (str(tmp_path), "is of version 9")):
+        settings = {**backup.place.settings, "PATH": path}
+        done = flask(backup.place.folder, "backup", str(tmp_path / "b.tar"), **settings)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+        assert reason in done.stderr
+        assert list(tmp_path.iterdir()) == [old]
+
+
+def usernames(place: Place) -> set[str]:
+    return {user["username"] for user in json.loads(place.flask("user", "list").stdout)}

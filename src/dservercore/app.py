@@ -46,7 +46,7 @@ def _create_app(test_config: Mapping[str, Any] | None) -> Flask:
     CORS(app, expose_headers=["X-Pagination", "X-Sort", STORAGE_UPDATED, REQUEST_ID])
     init_request_log(app)
     init_errors(app)
-    init_databases(app)
+    init_databases(app, must_exist=test_config is None and _needs_database())
     ma.init_app(app)
     jwt.init_app(app)
     plugin_host.init_plugins(app, plugins)
@@ -93,6 +93,12 @@ def _is_about_to_serve() -> bool:
     """Return whether the application is made to answer requests: by ``flask run`` or by gunicorn."""
     context = click.get_current_context(silent=True)
     return context.info_name == "run" if context else _under_gunicorn()
+
+
+def _needs_database() -> bool:
+    """Return whether the application is made for something that has no use for a new, empty database."""
+    context = click.get_current_context(silent=True)
+    return _is_about_to_serve() or bool(context and getattr(context.command, "needs_database", False))
 
 
 def _under_gunicorn() -> bool:

@@ -16,7 +16,7 @@ from dservercore import db, plugin_host
 from dservercore.catalog.backup import making, restoring
 from dservercore.catalog.backup.archive import Manifest
 from dservercore.catalog.backup.restoring import Prepared
-from dservercore.cli.console import Command, Failure, count_of, require_server, say
+from dservercore.cli.console import Command, CommandWithoutDatabase, Failure, count_of, require_server, say
 from dservercore.cli.keys import KEY_SETTINGS
 from dservercore.cli.progress import Steps, size_in_words
 
@@ -52,7 +52,7 @@ def backup_command(file: Path, with_keys: bool, force: bool) -> None:
     _say_what_is_elsewhere(manifest)
 
 
-@click.command(name="restore", cls=Command)
+@click.command(name="restore", cls=CommandWithoutDatabase)
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--force", is_flag=True, help="Replace what is in the database, and keys that are others.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask whether to replace it.")

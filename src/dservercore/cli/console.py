@@ -43,7 +43,12 @@ class Interruption(Failure):
 
 
 class Command(click.Command):
-    """A command that ends in one line where the catalog or the database refuses."""
+    """A command that ends in one line where the catalog or the database refuses.
+
+    :cvar needs_database: whether there must be a database already
+    """
+
+    needs_database = True
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Refuse arguments that no database and no JSON can hold."""
@@ -60,10 +65,22 @@ class Command(click.Command):
             return super().invoke(ctx)
 
 
+class CommandWithoutDatabase(Command):
+    """Such a command, for an installation that may have no database yet."""
+
+    needs_database = False
+
+
 class Group(AppGroup):
     """A group of such commands, which run with an application context."""
 
-    command_class = Command
+    command_class: type[Command] = Command
+
+
+class GroupWithoutDatabase(Group):
+    """Such a group, for an installation that may have no database yet."""
+
+    command_class = CommandWithoutDatabase
 
 
 @contextmanager

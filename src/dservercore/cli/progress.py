@@ -88,6 +88,36 @@ class Steps:
         self._progress.reach(done)
 
 
+class Waiting:
+    """Waiting for something that says itself what is left."""
+
+    VAIN_SECONDS = 60.0  # without any change
+
+    def __init__(self, what: str):
+        self._what = what
+        self._left = ""
+        self._changed = time.monotonic()
+        self._due = self._changed + SECONDS
+        self._bar = tqdm(bar_format="{desc} [{elapsed}]", file=sys.stderr, disable=None, leave=False)
+
+    def __enter__(self) -> Waiting:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._bar.close()
+
+    def is_in_vain(self, left: str) -> bool:
+        """Show what is left; return whether that has not changed for long."""
+        now = time.monotonic()
+        if left != self._left:
+            self._left, self._changed = left, now
+        self._bar.set_description_str(f"{self._what}: {left}")
+        if self._bar.disable and now > self._due:
+            self._due = now + SECONDS
+            say(f"{self._what}: {left}", err=True)
+        return now - self._changed > self.VAIN_SECONDS
+
+
 def size_in_words(size: int) -> str:
     """Return a number of bytes as people say it: ``12.3 MB``."""
     amount = float(size)

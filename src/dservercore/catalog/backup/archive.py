@@ -100,7 +100,7 @@ def write(stream: IO[bytes], manifest: Manifest, files: Mapping[str, Path], told
         for name, path in files.items():
             size = path.stat().st_size
             with path.open("rb") as content:
-                tar.addfile(_member(name, size), _Watched(content, size, told))  # type: ignore[arg-type]
+                tar.addfile(_member(name, size), _Watched(content, size, told))
 
 
 def _member(name: str, size: int) -> tarfile.TarInfo:

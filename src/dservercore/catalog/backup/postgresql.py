@@ -140,7 +140,7 @@ def _require_version(program: str, wanted: int) -> None:
     found = re.search(r"\d+", said)
     if not found or int(found[0]) < wanted:
         raise BackupError(
-            f"{program} is of version {found[0] if found else 'unknown'}, and the PostgreSQL server of version {wanted}:"
+            f"{program} is of version {found[0] if found else 'unknown'}, and the PostgreSQL server of {wanted}:"
             f" install client programs of version {wanted} or later"
         )
 
