@@ -113,7 +113,7 @@ class Original:
             try:
                 session.get(f"{address}/config/health", timeout=5)
                 break
-            except requests.ConnectionError:
+            except (requests.ConnectionError, requests.Timeout):
                 assert time.monotonic() < deadline, (self.folder / "original.log").read_text()
                 time.sleep(0.1)
         for info in self.datasets:
