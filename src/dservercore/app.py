@@ -98,14 +98,7 @@ def _is_about_to_serve() -> bool:
 def _needs_database() -> bool:
     """Return whether the application is made for something that has no use for a new, empty database."""
     context = click.get_current_context(silent=True)
-    if context is None or _is_about_to_serve():
-        return _is_about_to_serve()
-    command = context.command
-    if (
-        isinstance(command, click.Group) and context.invoked_subcommand
-    ):  # `flask db` makes it before its commands
-        command = command.commands.get(context.invoked_subcommand, command)
-    return getattr(command, "needs_database", False)
+    return _is_about_to_serve() or bool(context and getattr(context.command, "needs_database", False))
 
 
 def _under_gunicorn() -> bool:

@@ -32,7 +32,6 @@ def adapt_flask_migrate() -> None:
         assert command.callback is not None
         ours = _OURS.get(name, _in_one_line)
         command.callback = _for_us(functools.partial(ours, command.callback), command.callback)
-        command.needs_database = ours is _looked_into
         if ours is _explain:
             command.help = f"{command.help} (dservercore does not need it.)"
 
@@ -71,6 +70,7 @@ def _upgrade(theirs: Callback, **options: Any) -> None:
 
 def _looked_into(theirs: Callback, **options: Any) -> None:
     with errors_in_one_line():
+        db.require_there()
         db.known_revision()  # which says what to do about one that is not known
     _in_one_line(theirs, **options)
 
