@@ -27,7 +27,7 @@ from stores import disagreements
 from world import ADMIN, CHAMPION, RED
 
 #: What the SQL database, and what search and retrieve, are on.
-COMBINATIONS = ["sqlite+sql", "sqlite+mongo", "postgresql+mongo"]
+COMBINATIONS = ["sqlite+sql", "sqlite+mongo", "postgresql+sql", "postgresql+mongo", "mariadb+mongo"]
 
 SERVERS = {
     "postgresql": "postgresql+psycopg2://postgres@127.0.0.1:5432/postgres",

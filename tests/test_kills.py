@@ -21,7 +21,7 @@ from mongod import Mongod, mongo_plugins
 KILLS = int(os.environ.get("KILLS", "3"))
 SERVER = "postgresql+psycopg2://postgres@127.0.0.1:5432"
 
-COMBINATIONS = ["sqlite+sql", "sqlite+mongo", "postgresql+mongo"]
+COMBINATIONS = ["sqlite+sql", "postgresql+sql", "sqlite+mongo", "postgresql+mongo"]
 
 
 @pytest.fixture(params=COMBINATIONS)

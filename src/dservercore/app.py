@@ -55,7 +55,7 @@ def _create_app(test_config: Mapping[str, Any] | None) -> Flask:
     init_security_headers(app, exposed=["X-Pagination", "X-Sort", STORAGE_UPDATED, REQUEST_ID, ETAG])
     init_request_log(app)
     init_errors(app)
-    init_databases(app, serves=not _is_a_command())
+    init_databases(app, serves=not _is_a_command(), must_exist=test_config is None and _needs_database())
     app.teardown_appcontext(forget_unfinished)
     ma.init_app(app)
     init_tokens(app)
@@ -136,6 +136,12 @@ def _is_a_command() -> bool:
     """Return whether the application is made to do one thing, however long that takes."""
     context = click.get_current_context(silent=True)
     return context is not None and context.info_name != "run"
+
+
+def _needs_database() -> bool:
+    """Return whether the application is made for something that has no use for a new, empty database."""
+    context = click.get_current_context(silent=True)
+    return _is_about_to_serve() or bool(context and getattr(context.command, "needs_database", False))
 
 
 def _under_gunicorn() -> bool:

@@ -214,7 +214,7 @@ SETTINGS = [
     ),
     Setting(
         "DSERVER_SEARCH_TIMEOUT",
-        20.0,
+        10.0,
         "Seconds that one search may take; one that would take longer gets a 503.",
         _parse_seconds,
     ),

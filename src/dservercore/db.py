@@ -18,7 +18,19 @@ from flask_jwt_extended import JWTManager
 from flask_marshmallow import Marshmallow
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import Connection, CursorResult, Engine, Pool, Table, event, literal, make_url, select
+from sqlalchemy import (
+    URL,
+    Connection,
+    CursorResult,
+    Engine,
+    Pool,
+    Table,
+    event,
+    inspect,
+    literal,
+    make_url,
+    select,
+)
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 
@@ -33,8 +45,11 @@ migrate = Migrate()
 
 SQLITE_BUSY_SECONDS = 30
 
-#: Stands for the revision of a database of the original server while it is being taken over.
-UNFINISHED = "unfinished"
+#: A table that is there as long as a database of the original server is being taken over.
+UNFINISHED = "unfinished_adoption"
+
+# A table that every database of ours has, and no other.
+_OURS = "summary_count"
 
 
 @event.listens_for(Engine, "connect")
@@ -44,13 +59,15 @@ def _prepare_sqlite(connection: Any, record: Any) -> None:
     WAL lets readers go on while one writes; ``synchronous=FULL`` makes an answered write survive a power cut.
     ``isolation_level`` None leaves transactions to :func:`begin_write`, so that a read holds no lock and
     a write never has to upgrade one (which SQLite may refuse at once, whatever the time-out).
+    A database of somebody else keeps its journal: WAL would be written into its file.
     """
     if not isinstance(connection, sqlite3.Connection):
         return
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {SQLITE_BUSY_SECONDS * 1000}")
-    cursor.execute("PRAGMA journal_mode = WAL")
+    if _is_ours(cursor):
+        cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.execute("PRAGMA cache_size = -65536")  # KiB when negative: 64 MiB
@@ -64,6 +81,12 @@ def _forget_if_read_only(connection: Any, record: Any) -> None:
     """Do not keep a connection to an SQLite file that may not be written: it stays read-only when the file is not."""
     if isinstance(connection, sqlite3.Connection) and record.info.get("is_read_only"):
         record.invalidate()
+
+
+def _is_ours(cursor: sqlite3.Cursor) -> bool:
+    """Return whether a database is one of ours, or is new."""
+    tables = {name for (name,) in cursor.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    return not tables or _OURS in tables
 
 
 @event.listens_for(Engine, "before_cursor_execute")
@@ -264,18 +287,22 @@ def changed_rows(statement: Any, values: Any = None) -> int:
 # Setting up
 
 
-def init_databases(app: Flask, serves: bool = True) -> None:
+def init_databases(app: Flask, serves: bool = True, must_exist: bool = False) -> None:
     """Connect *app* to its SQL database, and to the migrations.
 
     :param serves: whether requests will wait for the database, and so not without an end
-    :raises ConfigurationError: if the address is none, or its driver is not installed
+    :param must_exist: do not let SQLite make a file where there is none
+    :raises ConfigurationError: if the address is none, its driver is not installed, or its file is not there
     """
     address = app.config["SQLALCHEMY_DATABASE_URI"]
     try:
         url = make_url(address)
         url.get_dialect()
-        if url.get_backend_name() == "sqlite" and url.database and not url.database.startswith("file:"):
-            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        file = _file_of(app, url)
+        if must_exist:
+            _require_file(file)
+        if file:
+            file.parent.mkdir(parents=True, exist_ok=True)
         configured = app.config.get("SQLALCHEMY_ENGINE_OPTIONS") or {}
         app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {**connections.engine_options(url, serves), **configured}
         sql_db.init_app(app)
@@ -302,6 +329,26 @@ def init_databases(app: Flask, serves: bool = True) -> None:
     )
 
 
+def _file_of(app: Flask, url: URL) -> Path | None:
+    """Return the file of an SQLite database, where Flask-SQLAlchemy looks for it."""
+    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
+        return None
+    return None if url.database.startswith("file:") else Path(app.instance_path, url.database)
+
+
+def _require_file(file: Path | None) -> None:
+    if file and not file.exists():
+        raise ConfigurationError(f"There is no database {file}: `flask init` or `flask db upgrade` makes one")
+
+
+def require_there() -> None:
+    """Pass if the database is not an SQLite file that is missing, which opening it would make.
+
+    :raises ConfigurationError: if it is
+    """
+    _require_file(_file_of(current_app, sql_db.engine.url))
+
+
 def migrations_directory() -> Path:
     """Return where the migrations are: inside an installed package, at the top of a checkout."""
     package = Path(__file__).parent
@@ -321,6 +368,11 @@ def current_revision() -> str | None:
         raise ConfigurationError(f"The database {address()} cannot be opened: {reason(error)}") from None
 
 
+def is_unfinished() -> bool:
+    """Return whether the database of an original server has been taken over in part."""
+    return inspect(sql_db.engine).has_table(UNFINISHED)
+
+
 def newest_revision() -> str | None:
     """Return the last migration that comes with this version."""
     return ScriptDirectory(str(migrations_directory())).get_current_head()
@@ -338,7 +390,7 @@ def known_revision() -> str | None:
     :raises ConfigurationError: if it cannot be opened, or is at a revision of another program or version
     """
     revision = current_revision()
-    if revision == UNFINISHED:
+    if is_unfinished():
         raise ConfigurationError("The database is not taken over completely: run `flask adopt` again")
     if revision is not None and revision not in known_revisions():
         raise ConfigurationError(

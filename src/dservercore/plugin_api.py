@@ -147,6 +147,12 @@ class RetrieveABC(PluginABC):
     def register_dataset(self, dataset_info: dict[str, Any]) -> Any:
         """Store the document; by default nothing, for a plugin that reads what its search twin stores."""
 
+    def only_read(self) -> None:
+        """Change nothing in the store, not even to prepare it: it is only read from, to move what is in it elsewhere.
+
+        Called once, before anything else is asked of the plugin, on one beside that in use.
+        """
+
     @abstractmethod
     def get_readme(self, uri: str) -> str:
         """Return the README as it was registered."""

@@ -89,19 +89,26 @@ def _choose_retrieve(config: Mapping[str, Any]) -> EntryPoint:
     return _choose(retrieve_entrypoints_iterator(), "retrieve", "DSERVER_RETRIEVE_PLUGIN", config)
 
 
-def make_retrieve_plugin(app: Flask, name: str) -> RetrieveABC:
-    """Return a retrieve plugin beside the one in use, with its settings, ready to be read from.
+def make_retrieve_plugin(app: Flask, name: str | None = None) -> RetrieveABC:
+    """Return a retrieve plugin beside the one in use, with its settings, which only reads what is stored.
 
+    :param name: of its entry point; None: another one of the kind in use
     :raises ConfigurationError: if there is none of that name, or it cannot start
     """
+    if name is None:
+        plugin: RetrieveABC = _create(_choose_retrieve(app.config))
+        _start(app, plugin)
+        plugin.only_read()
+        return plugin
     installed = {entry_point.name for entry_point in retrieve_entrypoints_iterator()}
     if name not in installed:
         raise ConfigurationError(
             f"No retrieve plugin is called {name!r}; installed: {', '.join(sorted(installed))}"
         )
-    plugin: RetrieveABC = _create(_choose_retrieve({"DSERVER_RETRIEVE_PLUGIN": name}))
+    plugin = _create(_choose_retrieve({"DSERVER_RETRIEVE_PLUGIN": name}))
     _add_settings(app, [plugin])
     _start(app, plugin)
+    plugin.only_read()
     return plugin
 
 

@@ -55,7 +55,7 @@ class CheckedClient(FlaskClient):
 
 
 #: The SQL database, and the search and retrieve plugins.
-COMBINATIONS = ["sqlite+sql", "sqlite+mongo", "postgresql+mongo", "mariadb+mongo"]
+COMBINATIONS = ["sqlite+sql", "sqlite+mongo", "postgresql+sql", "postgresql+mongo", "mariadb+mongo"]
 
 
 @pytest.fixture(scope="session", params=COMBINATIONS)

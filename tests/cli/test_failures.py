@@ -40,6 +40,18 @@ def test_a_database_that_cannot_be_opened_is_said_to_be(installation: Installati
     assert said == f"The database {address} cannot be opened: unable to open database file"
 
 
+@pytest.mark.parametrize(
+    "command",
+    [["user", "list"], ["adopt", "--yes"], ["backup", "x.tar"], ["db", "current"], ["run", "--port", "0"]],
+    ids=" ".join,
+)
+def test_a_mistyped_path_leaves_no_empty_database(installation: Installation, command: list[str]) -> None:
+    file = installation.home / "typo" / "app.db"
+    said = installation.fail(*command, SQLALCHEMY_DATABASE_URI=f"sqlite:///{file}")
+    assert f"There is no database {file}: `flask init`" in said
+    assert not file.parent.exists()
+
+
 def test_a_database_that_lacks_a_table_is_a_failure_of_its_own(server: Installation) -> None:
     server.succeed("user", "add", "alice")
     with sqlite3.connect(server.data / "app.db") as connection:

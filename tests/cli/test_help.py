@@ -35,6 +35,9 @@ FOR_PLUGINS = {
 
 def commands() -> Iterator[tuple[list[str], click.Command]]:
     yield ["init"], cli.init_command
+    yield ["adopt"], cli.adopt_command
+    yield ["backup"], cli.backup_command
+    yield ["restore"], cli.restore_command
     for name in GROUPS:
         group = getattr(cli, f"{name}_cli")
         yield [name], group

@@ -55,7 +55,7 @@ def test_an_unknown_revision_ends_in_one_line(installation: Installation) -> Non
 
 def test_the_sql_can_be_printed_instead(installation: Installation) -> None:
     assert "CREATE TABLE" in installation.succeed("db", "upgrade", "--sql")
-    assert "not up to date" in installation.fail("user", "list")
+    assert "There is no database" in installation.fail("user", "list")
 
 
 def test_other_applications_keep_the_commands_of_flask_migrate(installation: Installation) -> None:

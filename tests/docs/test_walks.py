@@ -105,6 +105,20 @@ WALKS = {
         is_served=True,
         not_run={
             'sqlite3 "$DSERVER_DATA_DIR/app.db" ".backup backup/app.db"': "the program may not be installed",
+            'flask backup - | ssh vault "cat > dserver-$(date +%F).tar"': "no other machine here",
+            (
+                "flask backup --with-keys dserver.tar"
+                ' && mongodump --uri "$SEARCH_MONGO_URI" --archive=dserver.mongo'
+            ): "the program may not be installed",
+            (
+                "15 2 * * *  FLASK_APP=dservercore DSERVER_DATA_DIR=/srv/dserver /srv/dserver/venv/bin/flask "
+                "backup --force /srv/backup/dserver-$(date +\\%a).tar"
+            ): "a line of a crontab",
+            (
+                "pg_dump --format=custom --file=dserver.pgdump dserver\n"
+                "pg_restore --clean --if-exists --no-owner --single-transaction --exit-on-error"
+                " --dbname=dserver dserver.pgdump"
+            ): "takes a PostgreSQL server",
         },
     ),
     "use-mongodb": Walk(

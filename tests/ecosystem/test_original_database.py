@@ -16,6 +16,7 @@ import time
 import uuid
 import venv
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,11 @@ import pymongo
 import pytest
 import requests
 import yaml
+from bson import ObjectId
 
 from dservercore.keys import generate_key_pair
 from ecosystem.published import _pip
-from live_server import LiveServer, flask, free_port
+from live_server import LiveServer, environment, flask, free_port
 from mongod import Mongod
 
 CORPUS = Path(__file__).parents[3] / "shared" / "corpus" / "open-data-registry.jsonl.gz"
@@ -88,6 +90,7 @@ class Original:
             self.run("user", "register_permission", "carl", base_uri)
         self.run("user", "search_permission", "carl", "s3://red")
         self.token = self.run("user", "token", "carl", "--last-forever").strip()
+        self.answers: dict[str, Any] = {}
         self.datasets = [document(*entry) for entry in enumerate(descriptions())]
         self._register()
 
@@ -110,14 +113,39 @@ class Original:
             try:
                 session.get(f"{address}/config/health", timeout=5)
                 break
-            except requests.ConnectionError:
+            except (requests.ConnectionError, requests.Timeout):
                 assert time.monotonic() < deadline, (self.folder / "original.log").read_text()
                 time.sleep(0.1)
         for info in self.datasets:
             answer = session.put(f"{address}/uris/{info['uri']}", json=info, timeout=60)
             assert answer.status_code == 201, answer.text
+        for path in questions(self.datasets):
+            answer = session.get(address + path, timeout=60)
+            assert answer.status_code == 200, (path, answer.text)
+            self.answers[path] = answer.json()
         server.terminate()
         server.wait(timeout=30)
+
+
+def questions(infos: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield what carl asks before and after."""
+    yield from ("/me", "/me/summary", "/users/carl", "/users/carl/summary")
+    yield from ("/uris?page_size=100", "/uris?page=2&page_size=7&sort=-name", "/uris?base_uris=s3://red")
+    red = [info for info in infos if info["base_uri"] == "s3://red"]
+    for info in red[:4]:
+        yield f"/uris?uuids={info['uuid']}"
+        yield from (f"/uris?tags={tag}&page_size=100" for tag in info["tags"][:1])
+        yield from (f"/{kind}/{info['uri']}" for kind in ("uris", "readmes", "manifests", "tags"))
+        yield f"/uuids/{info['uuid']}"
+
+
+def is_within(theirs: Any, ours: Any) -> bool:
+    """Return whether an answer says what another one says, and perhaps more of each object."""
+    if isinstance(theirs, dict) and isinstance(ours, dict):
+        return all(key in ours and is_within(value, ours[key]) for key, value in theirs.items())
+    if isinstance(theirs, list) and isinstance(ours, list):
+        return len(theirs) == len(ours) and all(map(is_within, theirs, ours))
+    return bool(theirs == ours)
 
 
 def descriptions() -> list[dict[str, Any]]:
@@ -212,9 +240,9 @@ def adopt(found: Original, *options: str, **plugins: str) -> subprocess.Complete
     return flask(found.folder, "adopt", *options, **{**found.settings, **plugins})
 
 
-def test_nothing_is_changed_before_the_plan_is_confirmed(found: Original) -> None:
-    before = content(found)
-    for command in (["user", "list"], ["db", "upgrade"], ["dataset", "list"]):
+def test_nothing_is_changed_before_the_plan_is_confirmed(found: Original, mongod: Mongod) -> None:
+    before = content(found, mongod)
+    for command in (["user", "list"], ["db", "upgrade"], ["db", "current"], ["dataset", "list"]):
         refused = flask(found.folder, *command, **{**found.settings, **MONGO})
         assert refused.returncode == 1
         assert "`flask adopt` takes it over" in refused.stderr
@@ -222,12 +250,25 @@ def test_nothing_is_changed_before_the_plan_is_confirmed(found: Original) -> Non
     assert shown.returncode == 1
     assert f"2 users, 2 base URIs, {NUMBER} datasets" in shown.stdout
     assert "--yes" in shown.stderr
-    assert content(found) == before
+    assert adopt(found, "--documents-from", "mongo").returncode == 1
+    assert content(found, mongod) == before
 
 
-def content(found: Original) -> list[str]:
-    with contextlib.closing(sqlite3.connect(found.folder / "app.db")) as connection:
-        return list(connection.iterdump())
+def content(found: Original, mongod: Mongod) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """Return everything that the original has left: the bytes of its database, and what is in MongoDB."""
+    files = {path.name: path.read_bytes() for path in found.folder.glob("app.db*")}
+    assert list(files) == ["app.db"]
+    return files, documents(found, mongod)
+
+
+def documents(found: Original, mongod: Mongod) -> dict[str, Any]:
+    """Return the documents and indexes of every collection."""
+    with pymongo.MongoClient(mongod.uri) as client:
+        database = client[found.settings["SEARCH_MONGO_DB"]]
+        return {
+            name: (sorted(database[name].find(), key=repr), database[name].index_information())
+            for name in database.list_collection_names()
+        }
 
 
 @pytest.mark.parametrize(
@@ -236,12 +277,18 @@ def content(found: Original) -> list[str]:
     ids=["documents stay in MongoDB", "documents are copied into SQL"],
 )
 def test_everything_is_there_afterwards(
-    found: Original, options: tuple[str, ...], plugins: dict[str, str]
+    found: Original, mongod: Mongod, options: tuple[str, ...], plugins: dict[str, str]
 ) -> None:
+    before = documents(found, mongod)
     done = adopt(found, "--yes", *options, **plugins)
     assert done.returncode == 0, done.stderr
     assert f"Adopted {NUMBER} datasets" in done.stderr
     assert "without a description" not in done.stderr
+    if options:
+        assert documents(found, mongod) == before
+    else:  # everything can be found when it says so
+        stored, _ = documents(found, mongod)["datasets"]
+        assert all(document["_search"]["version"] for document in stored)
     again = adopt(found, "--yes", **plugins)
     assert again.returncode == 0
     assert "Nothing to do" in again.stderr
@@ -253,6 +300,9 @@ def test_everything_is_there_afterwards(
 
     live = Adopted(found, **plugins)
     live.start()
+    for path, theirs in found.answers.items():
+        ours = live.get(path)
+        assert is_within(theirs, ours), (path, theirs, ours)
     red = [info for info in found.datasets if info["base_uri"] == "s3://red"]
     listed = live.get("/uris?page_size=100")
     assert {d["uri"]: (d["name"], d["frozen_at"]) for d in listed} == {
@@ -288,8 +338,10 @@ def test_everything_is_there_afterwards(
     live.stop()
 
 
-def test_a_database_without_the_documents_is_refused_before_anything_changes(found: Original) -> None:
-    before = content(found)
+def test_a_database_without_the_documents_is_refused_before_anything_changes(
+    found: Original, mongod: Mongod
+) -> None:
+    before = content(found, mongod)
     elsewhere = {**MONGO, "SEARCH_MONGO_DB": "none", "RETRIEVE_MONGO_DB": "none"}
     for options, plugins in (
         ((), elsewhere),
@@ -305,7 +357,79 @@ def test_a_database_without_the_documents_is_refused_before_anything_changes(fou
     )
     assert away.returncode == 1
     assert "cannot be reached" in away.stderr
-    assert content(found) == before
+    assert content(found, mongod) == before
+
+
+def test_of_several_documents_the_newest_is_copied_and_the_source_stays(
+    found: Original, mongod: Mongod
+) -> None:
+    info = found.datasets[0]
+    with pymongo.MongoClient(mongod.uri) as client:
+        collection = client[found.settings["SEARCH_MONGO_DB"]]["datasets"]
+        newest = collection.find_one({"uri": info["uri"]})
+        assert newest
+        for readme, age in (("older", 9), ("oldest", 99)):
+            frozen_at = newest["frozen_at"] - timedelta(days=age)
+            collection.insert_one({**newest, "_id": ObjectId(), "readme": readme, "frozen_at": frozen_at})
+    before = documents(found, mongod)
+    assert adopt(found, "--yes", "--documents-from", "mongo").returncode == 0
+    assert documents(found, mongod) == before
+    shown = flask(found.folder, "dataset", "show", info["uri"], **found.settings)
+    assert info["readme"].splitlines()[0] in shown.stdout
+
+
+def test_one_that_is_written_to_is_not_taken_over(found: Original, mongod: Mongod) -> None:
+    before = content(found, mongod)
+    with contextlib.closing(sqlite3.connect(found.folder / "app.db", isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        done = adopt(found, "--yes", **MONGO)
+        connection.execute("ROLLBACK")
+    assert done.returncode == 1
+    assert "stop the original server" in done.stderr
+    assert content(found, mongod) == before
+
+
+#: How far it has come, as SQL that yields a row from then on.
+MOMENTS = [
+    "SELECT 1 FROM sqlite_master WHERE name = 'unfinished_adoption'",
+    "SELECT 1 FROM sqlite_master WHERE name = 'dataset_tag'",
+    "SELECT 1 FROM alembic_version WHERE version_num = '0001'",
+    "SELECT 1 FROM alembic_version WHERE version_num > '0001'",
+    "SELECT 1 FROM summary_count",
+    "SELECT 1 FROM dataset_document",
+]
+
+
+def test_killed_at_any_moment_it_goes_on_when_run_again(found: Original) -> None:
+    options = ["--yes", "--documents-from", "mongo"]
+    for moment in MOMENTS:
+        with subprocess.Popen(
+            [sys.executable, "-m", "flask", "adopt", *options],
+            env=environment(found.folder, **found.settings),
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            while process.poll() is None and not has_come(found, moment):
+                time.sleep(0.002)
+            process.kill()
+        if process.returncode == 0:  # it was faster
+            break
+        refused = flask(found.folder, "db", "current", **found.settings)
+        assert refused.returncode == 1
+        assert "run `flask adopt` again" in refused.stderr
+    assert adopt(found, *options).returncode == 0
+    live = Adopted(found)
+    live.start()
+    for path, theirs in found.answers.items():
+        assert is_within(theirs, live.get(path)), path
+    live.stop()
+
+
+def has_come(found: Original, moment: str) -> bool:
+    with contextlib.closing(sqlite3.connect(found.folder / "app.db")) as connection:
+        try:
+            return connection.execute(moment).fetchone() is not None
+        except sqlite3.OperationalError:  # the table is not there yet, or is locked
+            return False
 
 
 def test_an_edit_is_not_undone_by_doing_it_again(found: Original) -> None:
@@ -326,7 +450,7 @@ def test_an_edit_is_not_undone_by_doing_it_again(found: Original) -> None:
 def test_a_database_that_is_not_taken_over_completely_is_not_served(found: Original) -> None:
     assert adopt(found, "--yes", **MONGO).returncode == 0
     with contextlib.closing(sqlite3.connect(found.folder / "app.db")) as connection, connection:
-        connection.execute("UPDATE alembic_version SET version_num = 'unfinished'")
+        connection.execute("CREATE TABLE unfinished_adoption (nothing INTEGER)")
         connection.execute("DELETE FROM summary_count")
     for command in (["user", "list"], ["db", "upgrade"]):
         refused = flask(found.folder, *command, **{**found.settings, **MONGO})
@@ -365,6 +489,11 @@ def test_datasets_without_a_document_are_named(found: Original, mongod: Mongod) 
 
 
 def test_what_is_no_database_of_the_original_is_left_alone(tmp_path: Path) -> None:
-    refused = flask(tmp_path, "adopt", "--yes", SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path / 'new.db'}")
+    file = tmp_path / "new.db"
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        connection.execute("CREATE TABLE bill (amount)")
+    before = file.read_bytes()
+    refused = flask(tmp_path, "adopt", "--yes", SQLALCHEMY_DATABASE_URI=f"sqlite:///{file}")
     assert refused.returncode == 1
     assert refused.stderr == "This is no database of the original server: it has no table 'user'\n"
+    assert file.read_bytes() == before

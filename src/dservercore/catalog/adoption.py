@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import column, delete, func, inspect, select, table, update
+from sqlalchemy import Column, Integer, MetaData, Table, column, delete, func, inspect, select, table
+from sqlalchemy.schema import CreateTable, DropTable
 
 from dservercore import db, plugin_host, plugin_writes
 from dservercore.catalog import dataset_rows, summary
@@ -22,6 +23,9 @@ _SAMPLE = 100  # datasets of which one must have a document
 
 _revision = table("alembic_version", column("version_num"))
 
+# Its being there is what it says.
+_unfinished = Table(db.UNFINISHED, MetaData(), Column("nothing", Integer))
+
 Progress = Callable[[], object]
 
 
@@ -32,7 +36,6 @@ class Plan:
     revision: str | None  # None: without migrations, or with none run
     users: int
     base_uris: int
-    datasets: int
     new_tables: list[str]
     new_columns: list[str]
 
@@ -48,7 +51,7 @@ def plan() -> Plan | None:
     if lacking:
         raise ConflictError(f"This is no database of the original server: it has no table {lacking[0]!r}")
     revision = db.current_revision()
-    if revision in db.known_revisions():
+    if revision in db.known_revisions() and not db.is_unfinished():
         return None
     new_columns = []
     for model in (User, BaseURI, Dataset):
@@ -60,7 +63,6 @@ def plan() -> Plan | None:
         revision,
         _number(User.__table__),
         _number(BaseURI.__table__),
-        number_of_datasets(),
         sorted(sql_db.metadata.tables.keys() - tables),
         new_columns,
     )
@@ -75,16 +77,22 @@ def number_of_datasets() -> int:
     return _number(Dataset.__table__)
 
 
-def forget_revision() -> None:
-    """Let the migrations begin at the first one, which leaves tables and rows that are there as they are."""
-    if db.current_revision() is not None:
+def begin() -> None:
+    """Note that the database is being taken over, so that nobody serves it before :func:`end`.
+
+    Then let the migrations begin at the first one, which leaves tables and rows that are there as they are. May be
+    called again, where it was interrupted.
+    """
+    sql_db.session.execute(CreateTable(_unfinished, if_not_exists=True))
+    db.commit()
+    if db.current_revision() not in {None, *db.known_revisions()}:
         sql_db.session.execute(delete(_revision))
         db.commit()
 
 
-def set_revision(revision: str | None) -> None:
-    """Say at which revision the database is: ``db.UNFINISHED`` until everything is done, then the newest."""
-    sql_db.session.execute(update(_revision).values(version_num=revision))
+def end() -> None:
+    """Note that everything is done."""
+    sql_db.session.execute(DropTable(_unfinished))
     db.commit()
 
 

@@ -2,6 +2,7 @@
 
 from dservercore.cli.adoption import adopt_command
 from dservercore.cli.audit import audit_cli, prune
+from dservercore.cli.backup import backup_command, restore_command
 from dservercore.cli.base_uris import (
     add_base_uri,
     base_uri_cli,
@@ -32,6 +33,7 @@ __all__ = [
     "add_base_uri",
     "adopt_command",
     "audit_cli",
+    "backup_command",
     "base_uri_cli",
     "check_datasets",
     "config_cli",
@@ -55,6 +57,7 @@ __all__ = [
     "public_key",
     "register",
     "register_user",
+    "restore_command",
     "show",
     "update_user",
     "user_cli",

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 from flask import current_app
 from flask.cli import with_appcontext
-from tqdm import tqdm
+from sqlalchemy.exc import DBAPIError
 
 from dservercore import db, plugin_host
 from dservercore.catalog import adoption, audit
-from dservercore.cli.console import Command, Failure, say
-from dservercore.cli.migrations import upgrade_database
+from dservercore.cli.console import Command, Failure, Interruption, count_of, require_server, say
+from dservercore.cli.migrations import run_migrations
+from dservercore.cli.progress import Progress, Waiting
+from dservercore.plugin_api import RetrieveABC
 from dservercore.scope import OPERATOR
 
 NAMED = 10  # datasets that a message names
+POLL_SECONDS = 0.5
+
+IN_USE = "Another program is writing to the database: stop the original server, and run `flask adopt` again"
 
 
 @click.command(name="adopt", cls=Command)
@@ -45,52 +52,90 @@ def adopt_command(yes: bool, source: str | None) -> None:
     \b
       flask adopt --documents-from mongo
     """
-    if plugin_host.DISTRIBUTION not in current_app.extensions:
-        raise Failure("This application is not dservercore: export FLASK_APP=dservercore")
-    others = plugin_host.make_retrieve_plugin(current_app, source) if source else None
-    plan = adoption.plan()
-    if plan is None and others is None:
-        say("Nothing to do: this database is ours already", err=True)
-        return
-    if plan is not None:
-        adoption.require_documents(others or plugin_host.plugins().retrieve)
-    _confirm(_described(plan, source), yes)
-    if plan is not None:
-        adoption.forget_revision()
-        upgrade_database()
-        adoption.set_revision(db.UNFINISHED)
-        number = plan.datasets
-    else:
+    require_server()
+    with _interruptible():
+        others = plugin_host.make_retrieve_plugin(current_app, source) if source else None
+        plan = adoption.plan()
+        if plan is None and others is None:
+            say("Nothing to do: this database is ours already", err=True)
+            return
+        if plan is not None:
+            adoption.require_documents(others or plugin_host.make_retrieve_plugin(current_app))
         number = adoption.number_of_datasets()
+        db.close_connections()  # nobody waits for us while we wait for an answer
+        _confirm(_described(plan, number, source), yes)
+        missing = _take_over(plan is not None, number, others)
+        _record(plan, number, missing, source)
+        _wait_for_search()
+    say(f"Adopted {count_of(number, 'dataset')}", err=True)
+    _say_missing(missing, source or "the retrieve plugin")
+
+
+def _take_over(is_theirs: bool, number: int, others: RetrieveABC | None) -> list[str]:
+    """Do what was confirmed; return the datasets without a description.
+
+    :param is_theirs: whether the tables are those of the original, at least in part
+    """
+    if is_theirs:
+        adoption.begin()
+        run_migrations()
     if others is None:
-        with _Bar(number) as told:
+        with Progress("Tags", number, "datasets") as told:
             missing = adoption.complete(told)
         db.commit()
     else:
-        if plan is not None:
+        if is_theirs:
             adoption.count()
             db.commit()
-        with _Bar(number) as told:
+        with Progress("Documents", number, "datasets") as told:
             missing = adoption.copy_documents(others, told)
+    if is_theirs:
+        adoption.end()
+    return missing
+
+
+def _record(plan: adoption.Plan | None, number: int, missing: list[str], source: str | None) -> None:
+    """Leave a record of what was done."""
     details = {"datasets": number, "without description": len(missing), "documents from": source}
     if plan is not None:
         details |= {"users": plan.users, "base URIs": plan.base_uris}
     audit.record(OPERATOR, "database.adopt" if plan is not None else "documents.copy", details=details)
-    if plan is not None:
-        adoption.set_revision(db.newest_revision())
     db.commit()
-    say(f"Adopted {_count(number, 'dataset')}", err=True)
-    _say_missing(missing, source or "the retrieve plugin")
 
 
-def _described(plan: adoption.Plan | None, source: str | None) -> list[str]:
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Say what to do where it ends before it is through."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interruption("Interrupted: run `flask adopt` again to go on") from None
+    except DBAPIError as error:
+        if "locked" not in db.reason(error) and "lock timeout" not in db.reason(error):
+            raise
+        raise Failure(IN_USE) from error
+
+
+def _wait_for_search() -> None:
+    """Wait until everything can be found."""
+    search = plugin_host.plugins().search
+    with Waiting("Search") as waiting:
+        while (left := search.ready()) is not None:
+            if waiting.is_in_vain(left):
+                say(f"Not everything can be found yet: {left}", err=True)
+                say("The server goes on with it, and /config/ready tells when it is through", err=True)
+                return
+            time.sleep(POLL_SECONDS)
+
+
+def _described(plan: adoption.Plan | None, number: int, source: str | None) -> list[str]:
     lines = []
     if plan is not None:
         at = f"at revision {plan.revision}" if plan.revision else "without a revision"
         lines += [
             f"The database {db.address()}, {at}, holds",
-            f"  {_count(plan.users, 'user')}, {_count(plan.base_uris, 'base URI')},"
-            f" {_count(plan.datasets, 'dataset')}, which stay as they are.",
+            f"  {count_of(plan.users, 'user')}, {count_of(plan.base_uris, 'base URI')},"
+            f" {count_of(number, 'dataset')}, which stay as they are.",
         ]
         if plan.new_tables:
             lines.append(f"It gets the tables {', '.join(plan.new_tables)}.")
@@ -115,31 +160,14 @@ def _confirm(plan: list[str], yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise Failure("Nothing was changed: --yes confirms the plan")
+        raise Failure("Nothing was changed: an answer is only taken from a terminal; --yes confirms the plan")
     click.confirm("Go on?", abort=True, err=True)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-class _Bar:
-    """A progress bar on stderr, if that is a terminal."""
-
-    def __init__(self, number: int):
-        self._bar = tqdm(total=number, unit=" datasets", file=sys.stderr, disable=None, leave=False)
-
-    def __enter__(self) -> Callable[[], object]:
-        return self._bar.update
-
-    def __exit__(self, *_error: object) -> None:
-        self._bar.close()
 
 
 def _say_missing(missing: list[str], source: str) -> None:
     if not missing:
         return
-    number = _count(len(missing), "dataset")
+    number = count_of(len(missing), "dataset")
     say(f"{number} without a description in {source}, to be described by `flask base_uri index`:", err=True)
     for uri in missing[:NAMED]:
         say(f"  {uri}", err=True)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from flask import current_app
 
 from dservercore import config, plugin_host
-from dservercore.cli.console import Group, say_json
+from dservercore.cli.console import GroupWithoutDatabase, say_json
 
-config_cli = Group("config", help="Show the configuration, and the versions of server and plugins.")
+config_cli = GroupWithoutDatabase(
+    "config", help="Show the configuration, and the versions of server and plugins."
+)
 
 
 @config_cli.command(name="show")

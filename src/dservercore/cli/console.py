@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
+from flask import current_app
 from flask.cli import AppGroup
 from sqlalchemy.exc import DBAPIError
 
-from dservercore import db
+from dservercore import db, plugin_host
 from dservercore.errors import ConfigurationError, DserverError
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -42,7 +43,12 @@ class Interruption(Failure):
 
 
 class Command(click.Command):
-    """A command that ends in one line where the catalog or the database refuses."""
+    """A command that ends in one line where the catalog or the database refuses.
+
+    :cvar needs_database: whether there must be a database already
+    """
+
+    needs_database = True
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Refuse arguments that no database and no JSON can hold."""
@@ -59,10 +65,22 @@ class Command(click.Command):
             return super().invoke(ctx)
 
 
+class CommandWithoutDatabase(Command):
+    """Such a command, for an installation that may have no database yet."""
+
+    needs_database = False
+
+
 class Group(AppGroup):
     """A group of such commands, which run with an application context."""
 
-    command_class = Command
+    command_class: type[Command] = Command
+
+
+class GroupWithoutDatabase(Group):
+    """Such a group, for an installation that may have no database yet."""
+
+    command_class = CommandWithoutDatabase
 
 
 @contextmanager
@@ -83,6 +101,17 @@ def _why_the_database_failed(error: DBAPIError) -> str:
     except ConfigurationError as cause:
         return cause.message
     return f"The database failed: {db.reason(error)}"
+
+
+def require_server() -> None:
+    """Pass if the application is this server, and not another one that has our commands, too."""
+    if plugin_host.DISTRIBUTION not in current_app.extensions:
+        raise Failure("This application is not dservercore: export FLASK_APP=dservercore")
+
+
+def count_of(number: int, what: str) -> str:
+    """Return a number of things in words."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def say(line: str, err: bool = False) -> None:

@@ -10,9 +10,9 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from dservercore import config, db, plugin_host
+from dservercore import config, db
 from dservercore.catalog import users
-from dservercore.cli.console import Command, Failure, say
+from dservercore.cli.console import CommandWithoutDatabase, require_server, say
 from dservercore.cli.keys import make_key_pair
 from dservercore.cli.migrations import upgrade_database
 from dservercore.db import sql_db
@@ -20,7 +20,7 @@ from dservercore.errors import UnknownUserError
 from dservercore.scope import OPERATOR
 
 
-@click.command(name="init", cls=Command)
+@click.command(name="init", cls=CommandWithoutDatabase)
 @click.option("--admin", metavar="USERNAME", help="Add this user too, as an administrator.")
 @with_appcontext
 def init_command(admin: str | None) -> None:
@@ -33,8 +33,7 @@ def init_command(admin: str | None) -> None:
       flask init --admin alice
       flask run
     """
-    if plugin_host.DISTRIBUTION not in current_app.extensions:
-        raise Failure("This application is not dservercore: export FLASK_APP=dservercore")
+    require_server()
     if admin is not None:
         users.checked_username(admin)
     say(f"Keys:      {_keys()}")

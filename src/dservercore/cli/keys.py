@@ -10,11 +10,11 @@ import click
 from flask import current_app
 
 from dservercore import config, keys
-from dservercore.cli.console import Failure, Group, say
+from dservercore.cli.console import Failure, GroupWithoutDatabase, say
 
 KEY_SETTINGS = ("JWT_PUBLIC_KEY", "JWT_PRIVATE_KEY_FILE", "JWT_PUBLIC_KEY_FILE")
 
-keys_cli = Group("keys", help="Make and show the keys that sign and verify tokens.")
+keys_cli = GroupWithoutDatabase("keys", help="Make and show the keys that sign and verify tokens.")
 
 
 # Without an application, because one that is told to use missing keys does not start.

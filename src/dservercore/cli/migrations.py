@@ -50,7 +50,8 @@ def _in_one_line(theirs: Callback, **options: Any) -> None:
         try:
             theirs(**options)
         except DBAPIError as error:
-            raise Failure(f"The database failed: {db.reason(error)}") from error
+            locked = ": stop the server first" if "locked" in db.reason(error) else ""
+            raise Failure(f"The database failed: {db.reason(error)}{locked}") from error
 
 
 def _explain(_theirs: Callback, **_options: Any) -> None:
@@ -67,14 +68,32 @@ def _upgrade(theirs: Callback, **options: Any) -> None:
         say(f"Database: {_since(before)}", err=True)
 
 
-_OURS: dict[str, Callback] = {"init": _explain, "migrate": _explain, "upgrade": _upgrade}
+def _looked_into(theirs: Callback, **options: Any) -> None:
+    with errors_in_one_line():
+        db.require_there()
+        db.known_revision()  # which says what to do about one that is not known
+    _in_one_line(theirs, **options)
+
+
+_OURS: dict[str, Callback] = {
+    "init": _explain,
+    "migrate": _explain,
+    "upgrade": _upgrade,
+    **dict.fromkeys(("current", "check", "downgrade"), _looked_into),
+}
 
 
 def upgrade_database() -> str:
     """Bring the tables up to date; return in words what that changed."""
     before = db.known_revision()
-    _in_one_line(flask_migrate.upgrade)
+    run_migrations()
     return _since(before)
+
+
+def run_migrations() -> None:
+    """Bring the tables up to date, wherever they are."""
+    _in_one_line(flask_migrate.upgrade)
+    db.close_connections()  # the next one finds a database that is ours
 
 
 def _since(before: str | None) -> str:

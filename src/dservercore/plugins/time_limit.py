@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 def search_seconds(config: Mapping[str, Any]) -> float:
     """Return how long a search may take: ``DSERVER_SEARCH_TIMEOUT``, if *config* has it."""
-    return float(config.get("DSERVER_SEARCH_TIMEOUT", 20.0))
+    return float(config.get("DSERVER_SEARCH_TIMEOUT", 10.0))
 
 
 class TimeLimit:

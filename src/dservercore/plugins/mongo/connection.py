@@ -83,6 +83,7 @@ class Connection:
         self._client: MongoClient[Document] | None = None
         self._process: int | None = None
         self._is_prepared = False
+        self._prepares = True
 
     def settings_from(self, environ: Mapping[str, str]) -> dict[str, str]:
         """Return the settings of the plugin, with defaults."""
@@ -177,6 +178,10 @@ class Connection:
         """The collection, whether or not it is prepared."""
         return self.db[self._settings["COLLECTION"]]
 
+    def leave_as_it_is(self) -> None:
+        """Prepare nothing: the collection is only read from."""
+        self._prepares = False
+
     def close(self) -> None:
         """End the connections of this process; the next use makes new ones."""
         with self._lock:
@@ -193,7 +198,7 @@ class Connection:
         """
         with self._domain_errors():
             collection = self.collection
-            if not self._is_prepared:
+            if self._prepares and not self._is_prepared:
                 with self._lock:  # nobody else has anything to do before it is prepared either
                     if not self._is_prepared:
                         self._prepare(collection)

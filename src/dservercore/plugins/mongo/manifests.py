@@ -57,13 +57,16 @@ def forget(collection: Collection[dict[str, Any]], uri: str, but: Mapping[str, A
     pieces_of(collection).delete_many({"uri": uri, **other})
 
 
-def load(collection: Collection[dict[str, Any]], uri: str) -> bytes:
+def load(
+    collection: Collection[dict[str, Any]], uri: str, selector: Mapping[str, Any] | None = None
+) -> bytes:
     """Return the manifest of a dataset as JSON in UTF-8.
 
+    :param selector: which document has it; None: the one of that URI
     :raises UnknownURIError: if the dataset is not stored
     """
     for _ in range(_ATTEMPTS):
-        document = collection.find_one({"uri": uri}, {"_retrieve": True, "manifest": True})
+        document = collection.find_one(selector or {"uri": uri}, {"_retrieve": True, "manifest": True})
         if document is None:
             raise UnknownURIError(f"No dataset is registered as {uri}")
         if "_retrieve" not in document and "manifest" not in document:

@@ -160,7 +160,7 @@ def resolve_duplicates(collection: Collection[dict[str, Any]]) -> None:
     for group in collection.aggregate(groups, allowDiskUse=True):
         uri = group["_id"]
         documents = list(collection.find({"uri": uri}))
-        documents.sort(key=_age, reverse=True)
+        documents.sort(key=age, reverse=True)
         for older in documents[1:]:
             aside.replace_one({"_id": older["_id"]}, older, upsert=True)
             collection.delete_one({"_id": older["_id"]})
@@ -173,7 +173,8 @@ def resolve_duplicates(collection: Collection[dict[str, Any]]) -> None:
         )
 
 
-def _age(document: Mapping[str, Any]) -> tuple[str, str, str]:
+def age(document: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return what orders the documents of one URI by when they were registered, the last one last."""
     # As text, because documents of old servers lack some of them, and dates compare as they are written.
     times = [document.get("uploaded_at"), document.get("frozen_at")]
     return (*["" if time is None else str(time) for time in times], str(document["_id"]))  # type: ignore[return-value]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dservercore.errors import UnavailableError, UnknownURIError
 from dservercore.packing import parse_manifest
@@ -11,7 +11,11 @@ from dservercore.plugins.mongo import documents, manifests, prepare
 from dservercore.plugins.mongo.base import MongoPlugin
 from dservercore.plugins.mongo.connection import Document
 from dservercore.plugins.mongo.edits import Update
+from dservercore.plugins.mongo.source import Source
 from dservercore.plugins.mongo.writing import write
+
+if TYPE_CHECKING:
+    from pymongo.collection import Collection
 
 
 class MongoRetrieve(MongoPlugin, RetrieveABC):
@@ -25,6 +29,7 @@ class MongoRetrieve(MongoPlugin, RetrieveABC):
 
     def __init__(self) -> None:
         super().__init__("RETRIEVE_MONGO", prepare.for_retrieval)
+        self._source: Source | None = None
 
     # -- Readiness
 
@@ -70,6 +75,14 @@ class MongoRetrieve(MongoPlugin, RetrieveABC):
 
     # -- Reading
 
+    def only_read(self) -> None:
+        """Read from the collection as it is: without an index, and with several documents for a dataset."""
+        self.connection.leave_as_it_is()
+        self._source = Source()
+
+    def _selector(self, collection: Collection[Document], uri: str) -> dict[str, Any]:
+        return self._source.selector(collection, uri) if self._source else {"uri": uri}
+
     def get_readme(self, uri: str) -> str:
         """Return the README as it was registered.
 
@@ -93,11 +106,11 @@ class MongoRetrieve(MongoPlugin, RetrieveABC):
     def get_manifest_json(self, uri: str) -> bytes:
         """Return the manifest as JSON text in UTF-8, to be handed out without being rebuilt. Errors as for README."""
         with self.connection.open() as collection:
-            return manifests.load(collection, uri)
+            return manifests.load(collection, uri, self._selector(collection, uri))
 
     def _read(self, uri: str, field: str) -> Document:
         with self.connection.open() as collection:
-            document = collection.find_one({"uri": uri}, {"_id": False, field: True})
+            document = collection.find_one(self._selector(collection, uri), {"_id": False, field: True})
         if document is None:
             raise UnknownURIError(f"No dataset is registered as {uri}")
         return document

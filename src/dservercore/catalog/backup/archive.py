@@ -1,0 +1,198 @@
+"""The file that holds a backup: a tar archive of the database and the keys, with a manifest before them.
+
+``tar xf`` takes it apart on any machine. The manifest has the size and the checksum of everything that follows it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tarfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import IO, Any
+
+from dservercore import keys
+from dservercore.errors import DserverError
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+DATABASE = {"sqlite": "database.sqlite", "postgresql": "database.pgdump"}
+KEYS = "keys/"
+KEY_FILES = [KEYS + name for name in (keys.PRIVATE_KEY_NAME, keys.PUBLIC_KEY_NAME, keys.SECRET_KEY_NAME)]
+
+_BLOCK = 2**20
+_LARGEST_MANIFEST = 2**20
+
+#: ``told(step, done, total)``, in bytes; total None: not known.
+Progress = Callable[[str, int, int | None], object]
+
+
+class BackupError(DserverError):
+    """A backup cannot be made or restored. The message is for the administrator."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a database holds, at one moment."""
+
+    revision: str | None
+    users: int
+    base_uris: int
+    datasets: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What is in a backup.
+
+    :param format: of the archive
+    :param server: version of the package that made it
+    :param made_at: ISO 8601, UTC; what was acknowledged before is in the backup
+    :param database: ``sqlite`` or ``postgresql``
+    :param revision: of the tables
+    :param search: key of the search plugin in ``/config/versions``; whether its store is in the database
+    :param retrieve: the same of the retrieve plugin
+    :param files: ``{name: {"size": bytes, "sha256": hexadecimal}}``
+    """
+
+    format: int
+    server: str
+    made_at: str
+    database: str
+    revision: str
+    users: int
+    base_uris: int
+    datasets: int
+    search: dict[str, Any]
+    retrieve: dict[str, Any]
+    files: dict[str, dict[str, Any]]
+
+    @property
+    def keys(self) -> list[str]:
+        """The names of the key files in it. Nothing else is ever taken out of an archive."""
+        return [name for name in KEY_FILES if name in self.files]
+
+
+def described(files: Mapping[str, Path], told: Progress) -> dict[str, dict[str, Any]]:
+    """Return size and checksum of each file."""
+    found = {}
+    for name, path in files.items():
+        digest, size, total = hashlib.sha256(), 0, path.stat().st_size
+        with path.open("rb") as stream:
+            while block := stream.read(_BLOCK):
+                digest.update(block)
+                size += len(block)
+                told("Checksums", size, total)
+        found[name] = {"size": size, "sha256": digest.hexdigest()}
+    return found
+
+
+def write(stream: IO[bytes], manifest: Manifest, files: Mapping[str, Path], told: Progress) -> None:
+    """Write the archive; *stream* need not be seekable."""
+    with tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT) as tar:
+        text = json.dumps(asdict(manifest), indent=2).encode()
+        tar.addfile(_member(MANIFEST, len(text)), io.BytesIO(text))
+        for name, path in files.items():
+            size = path.stat().st_size
+            with path.open("rb") as content:
+                tar.addfile(_member(name, size), _Watched(content, size, told))
+
+
+def _member(name: str, size: int) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = size, 0o600
+    return member
+
+
+class _Watched:
+    """A stream that tells how far it has been read."""
+
+    def __init__(self, stream: IO[bytes], total: int, told: Progress):
+        self._stream, self._total, self._told = stream, total, told
+        self._done = 0
+
+    def read(self, size: int = -1) -> bytes:
+        block = self._stream.read(size)
+        self._done += len(block)
+        self._told("Writing", self._done, self._total)
+        return block
+
+
+class Archive:
+    """A backup that is being read."""
+
+    def __init__(self, path: Path, tar: tarfile.TarFile, manifest: Manifest):
+        self.path = path
+        self.manifest = manifest
+        self._tar = tar
+
+    def extract(self, name: str, to: Path, told: Progress) -> Path:
+        """Write what is called *name* to a new file, which only its owner can read; return that.
+
+        :raises BackupError: if it is not what was backed up
+        """
+        wanted = self.manifest.files[name]
+        digest, size = hashlib.sha256(), 0
+        try:
+            source = self._tar.extractfile(name)
+        except KeyError:
+            source = None
+        if source is None:
+            raise BackupError(f"{self.path} is not complete: {name} is missing")
+        with os.fdopen(os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
+            while block := source.read(_BLOCK):
+                digest.update(block)
+                size += len(block)
+                target.write(block)
+                told("Reading", size, wanted["size"])
+            target.flush()
+            os.fsync(target.fileno())
+        if (size, digest.hexdigest()) != (wanted["size"], wanted["sha256"]):
+            raise BackupError(f"{self.path} is damaged: the checksum of {name} is wrong")
+        return to
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Archive]:
+    """Give the backup in a file.
+
+    :raises BackupError: if it is none, is cut off, or was made by a later version
+    """
+    try:
+        with tarfile.open(path, mode="r:") as tar:
+            yield Archive(path, tar, _manifest_of(path, tar))
+    except tarfile.ReadError as error:
+        if "unexpected end" in str(error):
+            raise BackupError(f"{path} is cut off: it is not the whole backup") from error
+        raise _foreign(path) from error
+    except tarfile.TarError as error:
+        raise _foreign(path) from error
+
+
+def _foreign(path: Path) -> BackupError:
+    return BackupError(f"{path} is no backup made by `flask backup`")
+
+
+def _manifest_of(path: Path, tar: tarfile.TarFile) -> Manifest:
+    first = tar.next()
+    if first is None or first.name != MANIFEST or first.size > _LARGEST_MANIFEST or not first.isreg():
+        raise _foreign(path)
+    stream = tar.extractfile(first)
+    try:
+        content = json.loads(stream.read() if stream else b"")
+        if content["format"] > FORMAT:
+            raise BackupError(
+                f"{path} was made by dservercore {content['server']}, a later version: install that to restore it"
+            )
+        manifest = Manifest(**{field.name: content[field.name] for field in fields(Manifest)})
+        sizes = {name: int(file["size"]) for name, file in manifest.files.items() if file["sha256"]}
+        if DATABASE[manifest.database] not in sizes:
+            raise _foreign(path)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _foreign(path) from error
+    return manifest

@@ -1,0 +1,181 @@
+"""The database of a server on PostgreSQL: dumped and restored by PostgreSQL's own programs."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import IO
+
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, func, inspect, select, text
+
+from dservercore.catalog.backup.archive import BackupError, Counts, Progress
+from dservercore.db import close_connections, sql_db
+from dservercore.models import BaseURI, Dataset, User
+
+_LOCK_SECONDS = 10
+_REPORT_SECONDS = 0.5
+
+# A setting that the programs of version 17 write into every script, and that older servers do not know.
+_NEW_SETTING, _NEW_SETTING_SINCE = b"SET transaction_timeout = 0;", 17
+_HEADER_LINES = 60
+
+# What a dump shall not ask of the role that restores it.
+_PORTABLE = ["--no-owner", "--no-privileges", "--no-comments"]
+
+
+def snapshot(to: Path, told: Progress) -> Counts:
+    """Dump the database as it is at this moment to a new file. Nobody has to wait.
+
+    :raises BackupError: if PostgreSQL's programs are missing or too old, or fail
+    """
+    with sql_db.engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
+        _require_version("pg_dump", _server_version(connection))
+        # The counts and the dump are of the same moment.
+        moment = connection.execute(text("SELECT pg_export_snapshot()")).scalar_one()
+        counts = _counts(connection)
+        to.touch(mode=0o600)
+        command = [
+            "pg_dump",
+            "--format=custom",
+            f"--snapshot={moment}",
+            f"--file={to}",
+            *_connection_options(),
+        ]
+        with tempfile.TemporaryFile() as errors, _started(command, errors=errors) as process:
+            while True:
+                try:
+                    process.wait(_REPORT_SECONDS)
+                    break
+                except subprocess.TimeoutExpired:
+                    told("Database", to.stat().st_size, None)
+            _require_success(process, errors, "pg_dump")
+    return counts
+
+
+def there() -> Counts | None:
+    """Return what the database holds; None if the server's tables are not in it."""
+    with sql_db.engine.connect() as connection:
+        tables = set(inspect(connection).get_table_names())
+        if not {model.__tablename__ for model in (User, BaseURI, Dataset)} <= tables:
+            return None
+        return _counts(connection)
+
+
+def put(dump: Path) -> None:
+    """Replace the server's tables by those of a dump, in one transaction.
+
+    :raises BackupError: if that fails; the database is as it was then
+    """
+    with sql_db.engine.connect() as connection:
+        version = _server_version(connection)
+        tables = {*sql_db.metadata.tables, "alembic_version"} & set(inspect(connection).get_table_names())
+    for program in ("pg_restore", "psql"):
+        _require_version(program, version)
+    close_connections()
+    unpack = ["pg_restore", "--file=-", "--clean", "--if-exists", *_PORTABLE, str(dump)]
+    load = ["psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--output=/dev/null", "--file=-"]
+    with tempfile.TemporaryFile() as unpacking_errors, tempfile.TemporaryFile() as errors:
+        unpacking = _started(unpack, errors=unpacking_errors, output=subprocess.PIPE)
+        loading = _started([*load, *_connection_options()], errors=errors, source=subprocess.PIPE)
+        assert unpacking.stdout
+        assert loading.stdin
+        try:
+            loading.stdin.write(_beginning(tables))
+            _pass_on(unpacking.stdout, loading.stdin, version)
+            if unpacking.wait() == 0:
+                loading.stdin.write(b"\nCOMMIT;\n")
+            loading.stdin.close()
+        except BrokenPipeError:  # psql has refused, and says why
+            unpacking.kill()
+            unpacking.wait()
+        if loading.wait():
+            _require_success(loading, errors, "psql")
+        _require_success(unpacking, unpacking_errors, "pg_restore")
+
+
+def _beginning(tables: set[str]) -> bytes:
+    """Return how the transaction begins; it ends by a word of its own, and never because its text was cut off."""
+    lines = ["BEGIN;", f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s';"]
+    # Tables of a later version may hang on those that the dump has.
+    lines += [f'DROP TABLE IF EXISTS "{table}" CASCADE;' for table in sorted(tables)]
+    return "\n".join([*lines, ""]).encode()
+
+
+def _pass_on(source: IO[bytes], target: IO[bytes], version: int) -> None:
+    for _ in range(_HEADER_LINES):
+        line = source.readline()
+        if version >= _NEW_SETTING_SINCE or line.strip() != _NEW_SETTING:
+            target.write(line)
+    shutil.copyfileobj(source, target, 2**20)
+
+
+def _counts(connection: Connection) -> Counts:
+    revision = MigrationContext.configure(connection).get_current_revision()
+    numbers = [
+        connection.execute(select(func.count()).select_from(model.__table__)).scalar_one()
+        for model in (User, BaseURI, Dataset)
+    ]
+    return Counts(revision, *numbers)
+
+
+# -- PostgreSQL's programs -------------------------------------------------------------------------------------------
+
+
+def _server_version(connection: Connection) -> int:
+    return int(connection.execute(text("SHOW server_version_num")).scalar_one()) // 10000
+
+
+def _require_version(program: str, wanted: int) -> None:
+    if shutil.which(program) is None:
+        raise BackupError(
+            f"{program} is not installed: it comes with PostgreSQL's client programs"
+            f" (on Debian and Ubuntu: apt install postgresql-client), version {wanted} or later"
+        )
+    said = subprocess.run([program, "--version"], capture_output=True, text=True).stdout
+    found = re.search(r"\d+", said)
+    if not found or int(found[0]) < wanted:
+        raise BackupError(
+            f"{program} is of version {found[0] if found else 'unknown'}, and the PostgreSQL server of {wanted}:"
+            f" install client programs of version {wanted} or later"
+        )
+
+
+def _arguments() -> dict[str, str]:
+    """Return how the database is connected to, in the words of PostgreSQL's library."""
+    engine = sql_db.engine
+    given = engine.dialect.create_connect_args(engine.url)[1]
+    given = {{"database": "dbname"}.get(name, name): str(value) for name, value in given.items()}
+    return {name: value for name, value in given.items() if name not in ("client_encoding", "context")}
+
+
+def _connection_options() -> list[str]:
+    quoted = {
+        name: re.sub(r"(['\\])", r"\\\1", value) for name, value in _arguments().items() if name != "password"
+    }
+    return ["--no-password", "--dbname=" + " ".join(f"{name}='{value}'" for name, value in quoted.items())]
+
+
+def _started(
+    command: list[str], errors: IO[bytes], output: int = subprocess.DEVNULL, source: int = subprocess.DEVNULL
+) -> subprocess.Popen[bytes]:
+    # Not among the arguments, which every user of the machine can see.
+    secret = {"PGPASSWORD": _arguments()["password"]} if "password" in _arguments() else {}
+    environment = {**os.environ, **secret, "LC_ALL": "C.UTF-8"}
+    return subprocess.Popen(command, stdin=source, stdout=output, stderr=errors, env=environment)
+
+
+def _require_success(process: subprocess.Popen[bytes], errors: IO[bytes], program: str) -> None:
+    if process.returncode == 0:
+        return
+    errors.seek(0)
+    lines = [line for line in errors.read().decode(errors="replace").splitlines() if line.strip()]
+    named = next((line for line in lines if "error:" in line.lower()), lines[-1] if lines else "")
+    reason = re.sub(r"^.*?(?:error|fatal):\s*", "", named, flags=re.IGNORECASE)
+    if "lock timeout" in reason:
+        raise BackupError("The database is in use: stop the server first")
+    raise BackupError(f"{program} failed: {reason or f'status {process.returncode}'}")

@@ -1,0 +1,271 @@
+"""``flask backup`` and ``flask restore`` on SQLite; tests/test_backup.py has them under load, and on PostgreSQL"""
+
+from __future__ import annotations
+
+import io
+import json
+import resource
+import shutil
+import sqlite3
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from dservercore import create_app, sql_db
+
+from .conftest import CommandLine, Installation
+
+
+def application(data: Path) -> Flask:
+    """The server of a data directory, in this process."""
+    return create_app(
+        {
+            "SQLALCHEMY_DATABASE_URI": f"sqlite:///{data / 'app.db'}",
+            "DSERVER_DATA_DIR": str(data),
+            "JWT_PRIVATE_KEY_FILE": str(data / "jwt_key"),
+            "JWT_PUBLIC_KEY_FILE": str(data / "jwt_key.pub"),
+            "SECRET_KEY": "for tests alone",
+        }
+    )
+
+
+@pytest.fixture
+def app(server: Installation) -> Flask:
+    return application(server.data)
+
+
+@pytest.fixture
+def made(flask: CommandLine, app: Flask, tmp_path: Path) -> Path:
+    """A backup, with keys, of a server with a user."""
+    flask.succeed("user", "add", "alice")
+    file = tmp_path / "made" / "dserver.tar"
+    file.parent.mkdir()
+    flask.succeed("backup", "--with-keys", str(file))
+    return file
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Path:
+    """A data directory in which there is nothing yet."""
+    return tmp_path / "empty"
+
+
+def test_a_backup_says_what_is_in_it_and_is_for_its_owner_alone(flask: CommandLine, tmp_path: Path) -> None:
+    flask.succeed("user", "add", "alice")
+    file = tmp_path / "dserver.tar"
+    done = flask("backup", str(file))
+    assert done.exit_code == 0
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"Backed up 1 user, 0 base URIs and 0 datasets to {file} (")
+    assert file.stat().st_mode & 0o777 == 0o600
+    with tarfile.open(file) as tar:
+        assert tar.getnames() == ["manifest.json", "database.sqlite"]
+        tar.extract("database.sqlite", tmp_path, filter="data")
+    with sqlite3.connect(tmp_path / "database.sqlite") as connection:
+        assert connection.execute("SELECT username FROM user").fetchall() == [("alice",)]
+    assert sorted(path.name for path in tmp_path.glob("*.tar*")) == ["dserver.tar"]
+
+
+def test_a_file_is_replaced_only_on_purpose(flask: CommandLine, tmp_path: Path) -> None:
+    file = tmp_path / "dserver.tar"
+    file.write_text("mine")
+    assert "--force replaces it" in flask.fail("backup", str(file))
+    assert file.read_text() == "mine"
+    flask.succeed("backup", "--force", str(file))
+    assert tarfile.is_tarfile(file)
+
+
+def test_where_it_cannot_be_written_is_said(flask: CommandLine, tmp_path: Path) -> None:
+    assert "is a directory" in flask.fail("backup", str(tmp_path))
+    assert f"no directory {tmp_path / 'none'}" in flask.fail("backup", str(tmp_path / "none" / "x.tar"))
+
+
+def test_a_full_disk_leaves_nothing(server: Installation, tmp_path: Path) -> None:
+    target = tmp_path / "full"
+    target.mkdir()
+    for limit in (50_000, (server.data / "app.db").stat().st_size + 100):  # in the copy; in the archive
+        process = server.start(
+            "backup",
+            str(target / "dserver.tar"),
+            preexec_fn=lambda limit=limit: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        )
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert said.startswith(f"Cannot write {target / 'dserver.tar'}: ")
+        assert said.count("\n") == 1
+        assert list(target.iterdir()) == []
+
+
+def test_a_damaged_database_is_no_backup(flask: CommandLine, app: Flask, tmp_path: Path) -> None:
+    database = tmp_path / "home" / "data" / "app.db"
+    with app.app_context():
+        sql_db.engine.dispose()
+    with sqlite3.connect(database) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        root = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'dataset_tag'").fetchone()[
+            0
+        ]
+    with database.open("r+b") as stream:
+        stream.seek((root - 1) * 4096)
+        stream.write(b"\xff" * 4096)
+    assert "is damaged" in flask.fail("backup", str(tmp_path / "dserver.tar"))
+    assert not (tmp_path / "dserver.tar").exists()
+
+
+def test_it_can_go_to_another_program(server: Installation, empty: Path, tmp_path: Path) -> None:
+    file = tmp_path / "piped.tar"
+    with file.open("wb") as stream:
+        process = server.start("backup", "-", stdout=stream)
+        assert process.wait(timeout=60) == 0
+    done = CommandLine(application_with_keys_elsewhere(empty, server.data))("restore", str(file))
+    assert done.exit_code == 0, done.stderr
+    assert sqlite3.connect(empty / "app.db").execute("SELECT count(*) FROM user").fetchone() == (0,)
+
+
+def application_with_keys_elsewhere(data: Path, keys: Path) -> Flask:
+    """The server of a data directory that has no keys, or is not to use them."""
+    app = application(keys)
+    return create_app(
+        {
+            **app.config,
+            "SQLALCHEMY_DATABASE_URI": f"sqlite:///{data / 'app.db'}",
+            "DSERVER_DATA_DIR": str(data),
+        }
+    )
+
+
+@pytest.fixture
+def there(empty: Path, server: Installation) -> CommandLine:
+    """The command line of the empty place."""
+    return CommandLine(application_with_keys_elsewhere(empty, server.data))
+
+
+def test_everything_comes_back(made: Path, there: CommandLine, empty: Path, server: Installation) -> None:
+    done = there("restore", str(made))
+    assert done.exit_code == 0, done.stderr
+    assert done.stderr.startswith("Restored 1 user, 0 base URIs and 0 datasets, as they were at 2")
+    assert [user["username"] for user in there.read("user", "list")] == ["alice"]
+    for name in ("jwt_key", "jwt_key.pub", "secret_key"):
+        assert (empty / name).read_bytes() == (server.data / name).read_bytes()
+    assert (empty / "jwt_key").stat().st_mode & 0o777 == 0o600
+    assert {path.name.partition("-")[0] for path in empty.iterdir()} == {
+        "app.db",
+        "jwt_key",
+        "jwt_key.pub",
+        "secret_key",
+    }
+
+
+def test_keys_are_replaced_only_on_purpose(made: Path, there: CommandLine, empty: Path) -> None:
+    empty.mkdir(exist_ok=True)
+    (empty / "jwt_key").write_text("another")
+    said = there.fail("restore", str(made))
+    assert f"{empty / 'jwt_key'} is there and is another key" in said
+    assert [path.name for path in empty.iterdir()] == ["jwt_key"]
+    there.succeed("restore", "--without-keys", str(made))
+    assert (empty / "jwt_key").read_text() == "another"
+    there.succeed("restore", "--force", "--yes", str(made))
+    assert "PRIVATE KEY" in (empty / "jwt_key").read_text()
+
+
+def changed(**changes: Any) -> Callable[[Path], None]:
+    """Return what changes the manifest of a backup."""
+
+    def change(file: Path) -> None:
+        with tarfile.open(file) as tar:
+            content = {member.name: tar.extractfile(member).read() for member in tar.getmembers()}  # type: ignore[union-attr]
+        manifest = json.loads(content["manifest.json"])
+        content["manifest.json"] = json.dumps({**manifest, **changes}).encode()
+        with tarfile.open(file, "w") as tar:
+            for name, text in content.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(text)
+                tar.addfile(member, io.BytesIO(text))
+
+    return change
+
+
+def cut(share: float) -> Callable[[Path], None]:
+    return lambda file: file.write_bytes(file.read_bytes()[: int(file.stat().st_size * share)])
+
+
+def flipped(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def another_tar(file: Path) -> None:
+    with tarfile.open(file, "w") as tar:
+        tar.add(__file__, "manifest.json")
+
+
+UNFIT = {
+    "cut off at the start": (cut(0.001), "no backup made by"),
+    "cut off in the middle": (cut(0.5), "cut off"),
+    "cut off near the end": (cut(0.93), "is not complete: keys/jwt_key is missing"),
+    "one bit flipped": (flipped, "is damaged: the checksum of database.sqlite is wrong"),
+    "empty": (lambda file: file.write_bytes(b""), "no backup made by"),
+    "a letter": (lambda file: file.write_text("Dear aunt, " * 999), "no backup made by"),
+    "another archive": (another_tar, "no backup made by"),
+    "of a later format": (changed(format=2, server="9.0"), "made by dservercore 9.0, a later version"),
+    "of a later revision": (changed(revision="0999"), "which this version does not know"),
+    "of another kind": (
+        changed(database="postgresql", files={"database.pgdump": {"size": 1, "sha256": "x"}}),
+        "is of a server on PostgreSQL, and SQLALCHEMY_DATABASE_URI is sqlite",
+    ),
+    "without what it names": (
+        changed(files={"database.sqlite": {"size": "many", "sha256": "x"}}),
+        "no backup made by",
+    ),
+}
+
+
+@pytest.mark.parametrize(("damage", "reason"), UNFIT.values(), ids=UNFIT)
+def test_what_is_no_whole_backup_changes_nothing(
+    made: Path, there: CommandLine, empty: Path, damage: Callable[[Path], None], reason: str
+) -> None:
+    damage(made)
+    said = there.fail("restore", str(made))
+    assert str(made) in said
+    assert reason in said
+    assert not empty.exists() or list(empty.iterdir()) == []
+
+
+def test_an_older_backup_is_to_be_upgraded(made: Path, there: CommandLine) -> None:
+    changed(revision="0001")(made)
+    done = there("restore", str(made))
+    assert done.exit_code == 0
+    assert "run `flask db upgrade`" in done.stderr
+
+
+def test_a_database_in_use_is_left_alone(made: Path, there: CommandLine, empty: Path) -> None:
+    there.succeed("restore", str(made))
+    there.succeed("user", "add", "bob")
+    with sqlite3.connect(empty / "app.db") as connection:
+        connection.execute("SELECT * FROM user").fetchall()  # a server that runs
+        assert "stop the server first" in there.fail("restore", "--force", "--yes", str(made))
+        assert connection.execute("SELECT count(*) FROM user").fetchone() == (2,)
+    connection.close()
+    assert len(there.read("user", "list")) == 2
+    there.succeed("restore", "--force", "--yes", str(made))
+    assert len(there.read("user", "list")) == 1
+
+
+def test_what_lies_in_the_way_is_named(made: Path, there: CommandLine, empty: Path) -> None:
+    empty.mkdir(exist_ok=True)
+    left = empty / "app.db-wal"
+    left.write_bytes(b"of another database")
+    assert str(left) in there.fail("restore", str(made))
+    left.unlink()
+    (empty / "app.db").write_text("a letter, and no database" * 99)
+    assert "move it away first" in there.fail("restore", str(made))
+    with sqlite3.connect(empty / "other.db") as connection:
+        connection.execute("CREATE TABLE bill (amount)")
+    connection.close()
+    shutil.move(empty / "other.db", empty / "app.db")
+    assert "the database of something else" in there.fail("restore", str(made))
