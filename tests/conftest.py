@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_jwt_extended import create_access_token
-from sqlalchemy.exc import OperationalError
 
+from databases import new_database
 from dservercore import create_app, sql_db
 from dservercore.catalog import base_uris, datasets, users
 from dservercore.keys import generate_key_pair
@@ -23,7 +22,6 @@ from dservercore.permissions import operator_scope
 from dservercore.scope import OPERATOR
 from fuzzing import load_profile
 from mongod import Mongod, executable, mongo_plugins
-from postgresql import new_database
 from world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, dataset_info
 
 pytest_plugins = ["ci_skips"]
@@ -56,11 +54,7 @@ def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
     """The address of an empty database on a PostgreSQL server."""
-    with ExitStack() as stack:
-        try:
-            address = stack.enter_context(new_database())
-        except OperationalError as error:
-            pytest.skip(f"No PostgreSQL server: {error.orig}")
+    with new_database("postgresql") as address:
         yield address
 
 

@@ -14,11 +14,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 import requests
-from sqlalchemy import create_engine, make_url, text
-from sqlalchemy.exc import OperationalError
 
+from databases import new_database
 from dservercore import sql_db
 from dservercore.catalog import base_uris, journal, users
 from live_server import LiveServer
@@ -28,11 +26,6 @@ from world import ADMIN, CHAMPION, RED
 
 #: What the SQL database, and what search and retrieve, are on.
 COMBINATIONS = ["sqlite+sql", "sqlite+mongo", "postgresql+sql", "postgresql+mongo", "mariadb+mongo"]
-
-SERVERS = {
-    "postgresql": "postgresql+psycopg2://postgres@127.0.0.1:5432/postgres",
-    "mariadb": "mariadb+mysqldb://root@127.0.0.1:3306/",
-}
 
 #: For so many seconds each test goes on, and once at least.
 SOAK_SECONDS = float(os.environ.get("SOAK_SECONDS", "0"))
@@ -72,23 +65,6 @@ def rounds(least: int = 1) -> Iterator[random.Random]:
 
 
 @contextmanager
-def new_database(server: str) -> Iterator[str]:
-    """Give the address of an empty database on a server, which is dropped afterwards."""
-    name = f"test_{uuid.uuid4().hex}"
-    engine = create_engine(server, isolation_level="AUTOCOMMIT")
-    try:
-        with engine.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name}"))
-    except OperationalError as error:
-        pytest.skip(f"No {make_url(server).get_backend_name()} server on this machine: {error.orig}")
-    yield make_url(server).set(database=name).render_as_string(hide_password=False)
-    force = " WITH (FORCE)" if engine.dialect.name == "postgresql" else ""
-    with engine.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name}{force}"))
-    engine.dispose()
-
-
-@contextmanager
 def serving(combination: str, folder: Path, mongod: Callable[[], Mongod]) -> Iterator[LiveServer]:
     """Serve with several workers: ADMIN administers, CHAMPION may do everything in RED.
 
@@ -98,7 +74,7 @@ def serving(combination: str, folder: Path, mongod: Callable[[], Mongod]) -> Ite
     settings = mongo_plugins(mongod().uri, f"racing_{uuid.uuid4().hex}") if plugins == "mongo" else {}
     with ExitStack() as stack:
         if database != "sqlite":
-            settings["SQLALCHEMY_DATABASE_URI"] = stack.enter_context(new_database(SERVERS[database]))
+            settings["SQLALCHEMY_DATABASE_URI"] = stack.enter_context(new_database(database))
         live = LiveServer(folder, workers=3, threads=4, settings=settings)
         with live.app.app_context():
             users.add_user(ADMIN, is_admin=True)

@@ -9,18 +9,17 @@ import os
 import random
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-import sqlalchemy
 
+from databases import new_database
 from killing import ENOUGH, Stream
 from live_server import LiveServer
 from mongod import Mongod, mongo_plugins
 
 KILLS = int(os.environ.get("KILLS", "3"))
-SERVER = "postgresql+psycopg2://postgres@127.0.0.1:5432"
-
 COMBINATIONS = ["sqlite+sql", "postgresql+sql", "sqlite+mongo", "postgresql+mongo"]
 
 
@@ -28,22 +27,16 @@ COMBINATIONS = ["sqlite+sql", "postgresql+sql", "sqlite+mongo", "postgresql+mong
 def live(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LiveServer]:
     """A server on each combination of databases, in which nothing is stored."""
     database, plugins = request.param.split("+")
-    name = f"kills_{uuid.uuid4().hex}"
     settings = {}
     if plugins == "mongo":
         mongod: Mongod = request.getfixturevalue("mongod")
-        settings |= mongo_plugins(mongod.uri, name)
-    if database == "postgresql":
-        engine = sqlalchemy.create_engine(f"{SERVER}/postgres", isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
-        settings["SQLALCHEMY_DATABASE_URI"] = f"{SERVER}/{name}"
-    live = LiveServer(tmp_path, settings=settings)
-    yield live
-    live.stop()
-    if database == "postgresql":
-        with engine.connect() as connection:
-            connection.execute(sqlalchemy.text(f"DROP DATABASE {name} WITH (FORCE)"))
+        settings |= mongo_plugins(mongod.uri, f"kills_{uuid.uuid4().hex}")
+    with ExitStack() as stack:
+        if database != "sqlite":
+            settings["SQLALCHEMY_DATABASE_URI"] = stack.enter_context(new_database(database))
+        live = LiveServer(tmp_path, settings=settings)
+        yield live
+        live.stop()
 
 
 @pytest.mark.timeout(300 + 10 * KILLS)

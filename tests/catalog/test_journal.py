@@ -21,6 +21,7 @@ from flask import Flask
 from flask_jwt_extended import create_access_token
 from werkzeug.test import TestResponse
 
+from databases import new_database
 from dservercore import create_app, sql_db
 from dservercore.catalog import base_uris, journal, users
 from dservercore.catalog.checking import check
@@ -28,8 +29,6 @@ from dservercore.models import JournalEntry, JournalPiece
 from dservercore.permissions import operator_scope
 from mongod import Mongod, mongo_plugins
 from world import ADMIN, CHAMPION, RED, dataset_info
-
-SERVER = "postgresql+psycopg2://postgres@127.0.0.1:5432"
 
 Contents = dict[str, list[str]]
 
@@ -129,19 +128,14 @@ def dying(work: Callable[..., Any], when: str, end: Callable[[], None]) -> Calla
     return write
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=["sqlite", "postgresql", "mariadb"])
 def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an empty database."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path_factory.mktemp('journal') / 'test.db'}"
         return
-    name = f"journal_{uuid.uuid4().hex}"
-    engine = sqlalchemy.create_engine(f"{SERVER}/postgres", isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
-    yield f"{SERVER}/{name}"
-    with engine.connect() as connection:
-        connection.execute(sqlalchemy.text(f"DROP DATABASE {name} WITH (FORCE)"))
+    with new_database(request.param) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
