@@ -18,7 +18,7 @@ import requests
 
 from databases import new_database
 from dservercore import sql_db
-from dservercore.catalog import base_uris, journal, users
+from dservercore.catalog import base_uris, journal_entries, users
 from live_server import LiveServer
 from mongod import Mongod, mongo_plugins
 from stores import disagreements
@@ -112,7 +112,7 @@ def require_agreement(live: LiveServer) -> None:
         assert {found["uri"] for found in _everything(live, {"tags": [tag]})} == uris
     _require_summary(_get(live, "/me/summary"), list(listed.values()), tagged)
     with live.app.app_context():
-        assert journal.pending() == []
+        assert journal_entries.pending() == []
         sql_db.session.remove()
     if not live.settings:  # all on SQLite
         assert disagreements(live.database) == []

@@ -23,7 +23,7 @@ from dservercore.api.request_log import REQUEST_ID, init_request_log
 from dservercore.api.retries import RetryingFlask
 from dservercore.api.security_headers import init_security_headers
 from dservercore.api.uris_in_paths import CONVERTERS, URIConverter
-from dservercore.catalog import journal
+from dservercore.catalog import settling
 from dservercore.config import read_environment, with_defaults
 from dservercore.db import close_connections, forget_unfinished, init_databases, jwt, ma, require_upgraded
 from dservercore.errors import ConfigurationError
@@ -65,7 +65,7 @@ def _create_app(test_config: Mapping[str, Any] | None) -> Flask:
         warn_of_exposed_files(app)
         with app.app_context():
             require_upgraded()
-            journal.replay_at_start()
+            settling.replay_at_start()
             close_connections()  # gunicorn --preload forks now, and two processes must not share one
     return app
 

@@ -19,7 +19,7 @@ from flask import current_app, g, request
 from flask_jwt_extended.exceptions import NoAuthorizationError
 
 from dservercore import permissions
-from dservercore.catalog import journal
+from dservercore.catalog import settling
 from dservercore.dataset_info import check_text
 from dservercore.errors import AuthenticationError, AuthorizationError, ValidationError
 from dservercore.scope import Actor, Grant, Scope, acting
@@ -235,7 +235,7 @@ def _guard(view: View, establish: Callable[[dict[str, Any]], dict[str, Actor | S
     def guarded(*args: Any, **kwargs: Any) -> Any:
         verify_token()
         established = establish(kwargs)
-        journal.replay_in_new_process()
+        settling.replay_in_new_process()
         return view(*args, **kwargs, **established)
 
     return cast(View, guarded)

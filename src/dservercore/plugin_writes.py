@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from dservercore import uris
+from dservercore import db, uris
 from dservercore.date_utils import datetime_to_timestamp, timestamp_to_datetime
 from dservercore.db import sql_db
 from dservercore.errors import UnknownURIError
@@ -101,6 +101,20 @@ def require_available() -> None:
     """
     for plugin in _stores():
         plugin.require_available()
+
+
+def begin(is_asked: bool = False) -> None:
+    """Start a write to every store. Calling it again in the same transaction does nothing.
+
+    :param is_asked: the plugins have just been asked whether they can reach their stores
+    :raises UnavailableError: if one cannot
+    """
+    session = sql_db.session()
+    session.connection()  # begins a transaction, if there is none
+    if not is_asked and session.info.get("asked_plugins_in") is not session.get_transaction():
+        require_available()  # before there is a lock for which others would wait as well
+        session.info["asked_plugins_in"] = session.get_transaction()
+    db.begin_write()
 
 
 def register(document: dict[str, Any], former: Former | None = None) -> None:

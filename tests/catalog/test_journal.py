@@ -23,7 +23,7 @@ from werkzeug.test import TestResponse
 
 from databases import new_database
 from dservercore import create_app, sql_db
-from dservercore.catalog import base_uris, journal, users
+from dservercore.catalog import base_uris, journal_entries, settling, users
 from dservercore.catalog.checking import check
 from dservercore.models import JournalEntry, JournalPiece
 from dservercore.permissions import operator_scope
@@ -101,8 +101,8 @@ class Place:
     def settle(self) -> None:
         """Do what every process does when it begins to serve; nothing is left to do then, and all stores agree."""
         with self.app.app_context():
-            journal.replay()
-            assert journal.pending() == []
+            settling.replay()
+            assert journal_entries.pending() == []
             scopes = operator_scope("search"), operator_scope("register")
             assert [f"{d.store}: {d.subject} {d.what}" for d in check(*scopes)] == []
 
@@ -324,7 +324,7 @@ def test_the_next_write_of_the_same_process_settles_what_it_left(
     other = dataset_info()
     assert place.send("PUT", f"/uris/{other['uri']}", other, app=app).status_code == 201
     with place.app.app_context():
-        assert journal.pending() == []
+        assert journal_entries.pending() == []
     assert place.send("GET", path).json == {"readme": info["readme"]}
     assert place.send("GET", f"/uris?free_text=lost&uuids={info['uuid']}").json == []
     place.send("DELETE", f"/uris/{other['uri']}")
@@ -376,7 +376,7 @@ def test_a_base_uri_with_many_datasets_is_removed_from_every_store_in_the_end(pl
         sql_db.session.commit()
         admin = {"Authorization": f"Bearer {create_access_token(ADMIN)}"}
     uris = []
-    for _ in range(journal.SETTLED_AT_ONCE + 20):
+    for _ in range(settling.SETTLED_AT_ONCE + 20):
         info = dataset_info(green)
         uris.append(info["uri"])
         assert place.send("PUT", f"/uris/{info['uri']}", info).status_code == 201
@@ -387,7 +387,7 @@ def test_a_base_uri_with_many_datasets_is_removed_from_every_store_in_the_end(pl
     place.headers = before
     assert died
     with place.app.app_context():
-        assert len(journal.pending()) == 20
+        assert len(journal_entries.pending()) == 20
     for uri in uris:
         assert place.send("GET", f"/readmes/{uri}").status_code == 403  # there is no such base URI any more
     place.settle()
@@ -400,7 +400,7 @@ def test_a_process_that_begins_to_serve_settles_what_others_left(place: Place, i
     answer = place.send("GET", f"/readmes/{info['uri']}", app=fresh)
     assert answer.json == {"readme": info["readme"]}
     with place.app.app_context():
-        assert journal.pending() == []
+        assert journal_entries.pending() == []
 
 
 def test_a_dataset_is_written_again_after_a_process_has_died(place: Place, info: dict[str, Any]) -> None:
@@ -419,7 +419,7 @@ def test_a_dataset_that_is_registered_again_while_its_deletion_is_finished_stays
     """Between the two transactions of a deletion, another process may register the dataset anew."""
     assert place.die_during(("DELETE", f"/uris/{info['uri']}", None), "before search 1")
     with place.app.app_context():
-        assert journal.pending() == [("deletion", info["uri"])]
+        assert journal_entries.pending() == [("deletion", info["uri"])]
         entry = sql_db.session.execute(sqlalchemy.select(JournalEntry.__table__)).one()
     again = {**info, "readme": "again"}
     assert place.send("PUT", f"/uris/{info['uri']}", again).status_code == 201

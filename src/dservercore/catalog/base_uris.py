@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import Select, Table, delete, func, select
 from sqlalchemy.orm import selectinload
 
-from dservercore import db
-from dservercore.catalog import audit, dataset_rows, datasets, journal
+from dservercore import db, plugin_writes
+from dservercore.catalog import audit, dataset_rows, datasets
 from dservercore.db import sql_db
 from dservercore.errors import ConflictError, UnknownBaseURIError, invalid
 from dservercore.models import (
@@ -238,7 +238,7 @@ def delete_base_uri(base_uri: str, with_datasets: bool = False, *, actor: Actor 
     :raises UnavailableError: if it is, and a plugin cannot reach its store
     """
     if with_datasets:
-        journal.begin_write()
+        plugin_writes.begin()
     else:
         db.begin_write()
     key = sql_db.session.execute(_id_of(base_uri).with_for_update()).scalar()

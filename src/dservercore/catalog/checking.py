@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Literal
 
 from dservercore import db, plugin_host, plugin_writes, uris
-from dservercore.catalog import dataset_rows, indexing, journal, summary
+from dservercore.catalog import dataset_rows, indexing, journal, journal_entries, settling, summary
 from dservercore.catalog.documents import document_of
 from dservercore.date_utils import utcnow
 from dservercore.errors import UnknownURIError
@@ -52,7 +52,8 @@ def check(
     :param told: called after each of them
     """
     yield from (
-        Difference("journal", uri, f"a {kind} was cut short", _replay) for kind, uri in journal.pending()
+        Difference("journal", uri, f"a {kind} was cut short", _replay)
+        for kind, uri in journal_entries.pending()
     )
     # Before the rows: what is registered meanwhile is no leftover then.
     stored = {store: _listed(plugin, scope) for store, plugin in _stores()}
@@ -77,8 +78,8 @@ def _certain(uri: str, look: Callable[[str], Iterator[Difference]]) -> list[Diff
     found = list(look(uri))
     if found:
         db.rollback()
-        journal.begin_write()
-        journal.keep_others_from([uri])
+        plugin_writes.begin()
+        dataset_rows.keep_others_from([uri])
         found = list(look(uri))
     db.rollback()
     return found
@@ -87,7 +88,7 @@ def _certain(uri: str, look: Callable[[str], Iterator[Difference]]) -> list[Diff
 def _look_at(register_scope: Scope, uri: str) -> Iterator[Difference]:
     """Yield what differs between the stores of one dataset that is registered."""
     row = dataset_rows.find_registered(uri)
-    if row is None or journal.is_pending(uri):
+    if row is None or journal_entries.is_pending(uri):
         return
     search = plugin_host.plugins().search
     try:
@@ -108,14 +109,14 @@ def _look_at(register_scope: Scope, uri: str) -> Iterator[Difference]:
 def _look_at_leftover(store: Store, scope: Scope, uuid: str, uri: str) -> Iterator[Difference]:
     """Yield that a store holds a dataset which is not registered."""
     is_asked_for = uris.parent(uri) in scope or isinstance(scope, OperatorScope)
-    if is_asked_for and dataset_rows.find_registered(uri) is None and not journal.is_pending(uri):
+    if is_asked_for and dataset_rows.find_registered(uri) is None and not journal_entries.is_pending(uri):
         yield Difference(store, uri, "is left over", partial(_forget, uri, uuid))
 
 
 def _is_certainly_miscounted() -> bool:
     db.rollback()
-    journal.begin_write()
-    journal.keep_everybody_out()
+    plugin_writes.begin()
+    dataset_rows.keep_everybody_out()
     found = summary.is_miscounted()
     db.rollback()
     return found
@@ -163,7 +164,7 @@ def _found(search: SearchABC, document: dict[str, Any]) -> dict[str, Any] | None
 
 
 def _replay() -> str:
-    journal.replay()
+    settling.replay()
     return "settled"
 
 
@@ -209,7 +210,7 @@ def read_from_storage(register_scope: Scope, uri: str) -> str:
 
 
 def _forget(uri: str, uuid: str) -> str:
-    journal.begin_write()
+    plugin_writes.begin()
     if dataset_rows.hold_registered(uri) is None:
         now = utcnow()
         journal.delete_from_stores([plugin_writes.Former(uri, uuid, now, now, now)])

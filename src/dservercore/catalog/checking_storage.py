@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from dservercore import db
-from dservercore.catalog import dataset_rows, datasets, indexing, journal, storage
+from dservercore import db, plugin_writes
+from dservercore.catalog import dataset_rows, datasets, indexing, storage
 from dservercore.catalog.checking import Difference, read_from_storage
 from dservercore.catalog.documents import document_of
 from dservercore.dataset_info import checked
 from dservercore.date_utils import timestamp_to_datetime
 from dservercore.errors import DserverError, UnavailableError, UnknownURIError
-from dservercore.scope import Scope
+from dservercore.scope import OPERATOR, Scope
 
 _COMPARED = ("uuid", "name", "creator_username", "readme", "manifest", "annotations")
 _TIMES = ("frozen_at", "created_at")
@@ -91,10 +91,11 @@ def _changed(uri: str, info: Mapping[str, Any]) -> list[str]:
 def _unregister(uri: str) -> str:
     if not storage.is_gone(uri):
         raise LookupError("it is there again")
-    journal.begin_write()
+    plugin_writes.begin()
     registered = dataset_rows.hold_registered(uri)
     if registered:
         datasets.remove([registered])
+        datasets.record_deletion(registered, OPERATOR)
     db.commit()
     return "registration removed"
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import bindparam, delete, select, union
 
-from dservercore import db, plugin_writes
+from dservercore import db, plugin_writes, uris
 from dservercore.catalog import summary
 from dservercore.dataset_info import DATASET_KEYS, dataset_object
 from dservercore.date_utils import timestamp_to_datetime
@@ -45,6 +45,16 @@ _BASE_URI_ID = select(_base_uri.c.id).where(_base_uri.c.base_uri == bindparam("b
 # Not in one statement with a join: MariaDB would hold the dataset's row as well, and before that of the base URI.
 _BASE_URI_ID_OF = select(_dataset.c.base_uri_id).where(_dataset.c.uri == bindparam("uri"))
 _HOLD_BASE_URI = select(_base_uri.c.id).where(_base_uri.c.id == bindparam("key")).with_for_update()
+_keys: Any = bindparam("keys", expanding=True)
+_uris: Any = bindparam("uris", expanding=True)
+_parents: Any = bindparam("parents", expanding=True)
+_BASE_URI_IDS = union(
+    select(_base_uri.c.id).where(_base_uri.c.base_uri.in_(_parents)),
+    select(_dataset.c.base_uri_id).where(_dataset.c.uri.in_(_uris)),
+)
+_HOLD_BASE_URIS = (
+    select(_base_uri.c.id).where(_base_uri.c.id.in_(_keys)).order_by(_base_uri.c.id).with_for_update()
+)
 _ids: Any = bindparam("ids", expanding=True)
 _URIS = select(_dataset.c.uri).where(_dataset.c.base_uri_id.in_(_ids)).order_by(_dataset.c.uri)
 _INSERT_TAGS = _dataset_tag.insert()
@@ -106,6 +116,24 @@ def hold_registered(uri: str) -> Registered | None:
 
 
 # Writing
+
+
+def keep_others_from(wanted: Sequence[str]) -> None:
+    """Have whoever wants to change these datasets wait until the transaction, begun as a write, ends."""
+    if db.locks_rows():
+        parents = sorted({uris.parent(uri) for uri in wanted})
+        keys = (
+            sql_db.session.execute(_BASE_URI_IDS, {"parents": parents, "uris": list(wanted)}).scalars().all()
+        )
+        # Not in one statement: MariaDB would hold whatever it looks at on the way, and not in this order.
+        sql_db.session.execute(_HOLD_BASE_URIS, {"keys": list(keys)}).all()
+
+
+def keep_everybody_out() -> None:
+    """Have whoever wants to change any dataset wait until the transaction, begun as a write, ends."""
+    if db.locks_rows():
+        everything = select(_base_uri.c.id).order_by(_base_uri.c.id).with_for_update()
+        sql_db.session.execute(everything).all()
 
 
 def hold_base_uri(base_uri: str) -> int:

@@ -248,7 +248,7 @@ def delete_dataset(scope: Scope, uri: str, *, actor: Actor | None = None) -> boo
     :raises AuthorizationError: if the dataset's base URI, or that of *uri*, is not in *scope*
     :raises UnavailableError: if a plugin cannot reach its store
     """
-    journal.begin_write()
+    plugin_writes.begin()
     registered = rows.hold_registered(uri)
     if registered is None:
         scope.require(uris.parent(uri))

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
-from dservercore import db, uris
+from dservercore import db, plugin_writes, uris
 from dservercore.catalog import base_uris, dataset_rows, datasets, journal, storage
 from dservercore.dataset_info import generate_dataset_info
 from dservercore.db import sql_db
@@ -195,7 +195,7 @@ def _prune(gone: Iterable[str]) -> Iterator[Indexed]:
     """Remove the registrations of datasets that are gone from storage."""
     pruned = []
     for uri in list(gone):  # looks at the storage, so before the write begins
-        journal.begin_write()
+        plugin_writes.begin()
         registered = dataset_rows.hold_registered(uri)
         if registered:
             datasets.remove([registered])

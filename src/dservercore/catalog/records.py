@@ -142,7 +142,7 @@ def delete_admin_metadata(uri: str) -> None:
 
 def delete(uri: str) -> None:
     """Delete a dataset from every store; no error if it is not registered."""
-    journal.begin_write()
+    plugin_writes.begin()
     registered = dataset_rows.hold_registered(uri)
     if registered:
         datasets.remove([registered])
@@ -186,7 +186,7 @@ def _after_flush(session: Session, _context: Any) -> None:
 def _clear(uris: Iterable[str]) -> None:
     """Delete everything of these datasets but their rows, which the statement at hand deletes."""
     for uri in uris if plugin_host.is_at_home() else ():
-        journal.begin_write()
+        plugin_writes.begin()
         registered = dataset_rows.hold_registered(uri)
         if registered:
             journal.delete_from_stores([registered.former])

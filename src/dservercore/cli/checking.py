@@ -9,6 +9,7 @@ import click
 from tqdm import tqdm
 
 from dservercore import db
+from dservercore.catalog import audit
 from dservercore.catalog.checking import Difference, check
 from dservercore.catalog.checking_storage import check_storage
 from dservercore.cli.arguments import LOCATION
@@ -16,6 +17,7 @@ from dservercore.cli.console import say
 from dservercore.cli.datasets import dataset_cli, scope_of
 from dservercore.errors import DserverError
 from dservercore.permissions import operator_scope
+from dservercore.scope import OPERATOR
 
 
 @dataset_cli.command(name="check")
@@ -65,6 +67,9 @@ def check_datasets(base_uri: str | None, with_storage: bool, repair: bool) -> No
                 report.add(difference)
     finally:
         bar.close()
+    if report.mended:
+        audit.record(OPERATOR, "datasets.repair", details={"mended": report.mended, "left": report.left})
+        db.commit()
     say(str(report), err=True)
     if report.left:
         sys.exit(1)
@@ -93,10 +98,15 @@ class _Report:
             self.left += 1
         say(line)
 
+    @property
+    def mended(self) -> int:
+        """How many differences were mended."""
+        return self._found - self.left
+
     def __str__(self) -> str:
         if not self._found:
             return "All stores agree"
         number = f"{self._found} difference{'' if self._found == 1 else 's'}"
         if not self._repair:
             return f"{number}: --repair mends what it can"
-        return f"{number}, {self._found - self.left} mended"
+        return f"{number}, {self.mended} mended"

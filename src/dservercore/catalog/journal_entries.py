@@ -1,0 +1,117 @@
+"""The entries of the journal: see ``journal.py`` for what they mean."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, select
+
+from dservercore import db
+from dservercore.date_utils import utcnow
+from dservercore.db import sql_db
+from dservercore.models import JournalEntry, JournalPiece
+from dservercore.packing import json_text, pack, unpack
+
+CHANGE, DELETION = "change", "deletion"
+
+PIECE_BYTES = 4 * 2**20  # MariaDB takes 16 MB in one statement, unless told otherwise
+
+_entry, _piece = JournalEntry.__table__, JournalPiece.__table__
+_keys: Any = bindparam("keys", expanding=True)
+_uris: Any = bindparam("uris", expanding=True)
+
+_LOCKED = select(_entry).where(_entry.c.id.in_(_keys)).order_by(_entry.c.id).with_for_update()
+_UNLOCKED = (
+    select(_entry).where(_entry.c.id.in_(_keys)).order_by(_entry.c.id).with_for_update(skip_locked=True)
+)
+_PIECES = select(_piece.c.content).where(_piece.c.entry_id == bindparam("key")).order_by(_piece.c.number)
+_THOSE = select(_entry.c.id).where(_entry.c.id.in_(_keys))
+_STRIKE = delete(_entry).where(_entry.c.id.in_(_keys))
+_OF_URIS = select(_entry.c.id).where(_entry.c.uri.in_(_uris)).order_by(_entry.c.id)
+_ALL = select(_entry.c.id, _entry.c.kind, _entry.c.uri).order_by(_entry.c.started_at)
+
+
+@dataclass
+class Own:
+    """The entries of the transaction at hand, by URI: those still to be struck off, and those that are in it."""
+
+    left: dict[str, str] = field(default_factory=dict)
+    struck: dict[str, str] = field(default_factory=dict)
+
+
+def own() -> Own:
+    """Return the entries of the transaction at hand."""
+    found: Own = sql_db.session().info.setdefault("journal", Own())
+    return found
+
+
+def insert(connection: Connection, kind: str, uri: str, contents: dict[str, Any]) -> str:
+    """Insert an entry; return its key."""
+    key = uuid.uuid4().hex
+    packed = pack(json_text("journal", contents).encode())
+    pieces = [packed[start : start + PIECE_BYTES] for start in range(0, len(packed), PIECE_BYTES)]
+    entry = {"id": key, "uri": uri, "kind": kind, "started_at": utcnow(), "content": pieces[0]}
+    connection.execute(_entry.insert(), entry)
+    for number, piece in enumerate(pieces[1:], start=1):
+        connection.execute(_piece.insert(), {"entry_id": key, "number": number, "content": piece})
+    return key
+
+
+def lock(keys: Sequence[str], skip_locked: bool = False) -> list[Any]:
+    """Return those of the entries that are still there, locked until the transaction ends.
+
+    :param skip_locked: leave out what others have locked, instead of waiting for it
+    """
+    return list(sql_db.session.execute(_UNLOCKED if skip_locked else _LOCKED, {"keys": list(keys)}).all())
+
+
+def contents_of(entry: Any) -> dict[str, Any]:
+    """Return what :func:`insert` was given."""
+    pieces = sql_db.session.execute(_PIECES, {"key": entry.id}).scalars().all()
+    contents: dict[str, Any] = json.loads(unpack(b"".join([entry.content, *pieces])))
+    return contents
+
+
+def strike(keys: Sequence[str]) -> None:
+    """Delete entries."""
+    if keys:
+        sql_db.session.execute(_STRIKE, {"keys": list(keys)})
+
+
+def keys_of(wanted: Sequence[str]) -> list[str]:
+    """Return the keys of the entries of these datasets."""
+    return list(sql_db.session.execute(_OF_URIS, {"uris": list(wanted)}).scalars())
+
+
+def is_pending(uri: str) -> bool:
+    """Return whether there is an entry of a dataset."""
+    return bool(keys_of([uri]))
+
+
+def still_there(keys: Sequence[str]) -> list[str]:
+    """Return those of the keys that still are of entries."""
+    if not keys:
+        return []
+    found = sql_db.session.execute(_THOSE, {"keys": list(keys)}).scalars().all()
+    sql_db.session.rollback()
+    return list(found)
+
+
+def all_keys() -> list[str]:
+    """Return the keys of all entries, in the order in which they were begun."""
+    return list(sql_db.session.execute(_ALL).scalars())
+
+
+def pending() -> list[tuple[str, str]]:
+    """Return (kind, URI) of each entry that nobody is at work on, in the order in which they were begun."""
+    db.hold_file_lock()
+    try:
+        rows = sql_db.session.execute(_ALL.with_for_update(skip_locked=True)).all()
+    finally:
+        db.rollback()
+        db.release_file_lock()
+    return [(row.kind, row.uri) for row in rows]

@@ -1,0 +1,207 @@
+"""Settling what is left in the journal: changes are undone, deletions finished. ``journal.py`` says why."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from flask import current_app
+from sqlalchemy.exc import DBAPIError
+
+from dservercore import db, plugin_host, plugin_writes
+from dservercore.catalog import dataset_rows
+from dservercore.catalog import journal_entries as entries
+from dservercore.catalog.documents import document_of
+from dservercore.db import sql_db
+from dservercore.errors import UnavailableError, UnknownURIError
+from dservercore.plugin_writes import Edit, Former
+
+logger = logging.getLogger(__name__)
+
+SETTLED_AT_ONCE = 100  # entries that share one commit
+LOCKED_SECONDS = 5.0
+
+
+def settle(wanted: Sequence[str]) -> None:
+    """Settle what is left of these datasets, which the caller keeps others from."""
+    keys = entries.keys_of(wanted)
+    if keys:
+        locked = entries.lock(keys)
+        _settle_entries(locked)
+        entries.own().struck |= {
+            entry.id: entry.id for entry in locked
+        }  # not struck if this transaction fails
+
+
+def end_of_transaction(committed: bool) -> None:
+    """Settle what the transaction that has ended has left: deletions to finish, changes that failed.
+
+    :raises UnavailableError: after a commit, if a plugin cannot reach its store; what is left is settled later
+    """
+    own = sql_db.session().info.pop("journal", None)
+    if own is None:
+        return
+    try:
+        _settle_own(own, committed)
+    finally:
+        db.release_file_lock()
+
+
+def _settle_own(own: entries.Own, committed: bool) -> None:
+    left = [*own.left.values(), *(() if committed else own.struck.values())]
+    if not left:
+        return
+    try:
+        _settle_all(left, is_asked=committed)
+    except Exception as error:
+        sql_db.session.rollback()
+        _remember_unsettled()
+        logger.warning("Left in the journal: %s", error)
+        if committed:
+            raise UnavailableError(
+                "The change counts, but not every store could be told: it follows when that can be reached"
+            ) from error
+
+
+def replay() -> int:
+    """Settle every entry that nobody is at work on. Return how many there were.
+
+    :raises UnavailableError: if a plugin cannot reach its store
+    """
+    try:
+        keys = entries.all_keys()
+        settled = _settle_all(keys) if keys else 0
+    finally:
+        sql_db.session.rollback()
+        db.release_file_lock()
+    if settled:
+        logger.info("Settled %d changes that had been cut short", settled)
+    return settled
+
+
+def _settle_all(keys: Sequence[str], is_asked: bool = False) -> int:
+    """Settle entries that nobody is at work on; wait a little for those that somebody has locked. Return their number.
+
+    A database takes a moment to notice that a process has died, and until then its locks stay.
+
+    :raises UnavailableError: if a plugin cannot reach its store, if somebody is still at work, or if an entry defies it
+    """
+    db.hold_file_lock()
+    deadline = time.monotonic() + LOCKED_SECONDS
+    left, settled = list(keys), 0
+    while left:
+        locked: list[str] = []
+        for start in range(0, len(left), SETTLED_AT_ONCE):
+            batch = left[start : start + SETTLED_AT_ONCE]
+            done = _settle_batch(batch, is_asked)
+            settled += len(done)
+            locked += entries.still_there([key for key in batch if key not in done])
+        left = locked
+        if left and time.monotonic() > deadline:
+            raise UnavailableError(f"{len(left)} entries of the journal cannot be settled for now")
+        time.sleep(0.1 if left else 0)
+    return settled
+
+
+def _settle_batch(keys: Sequence[str], is_asked: bool) -> set[str]:
+    """Settle entries in one transaction, or, if one makes that impossible, each in one of its own. Return the settled.
+
+    :raises UnavailableError: if a plugin cannot reach its store
+    """
+    plugin_writes.begin(is_asked)
+    locked = entries.lock(keys, skip_locked=True)
+    try:
+        _settle_entries(locked)
+        sql_db.session.commit()
+        return {entry.id for entry in locked}
+    except (UnavailableError, DBAPIError):
+        raise
+    except Exception as error:
+        sql_db.session.rollback()
+        if len(keys) > 1:
+            return set().union(*(_settle_batch([key], is_asked) for key in keys))
+        logger.exception("The %s of %s cannot be settled: %s", locked[0].kind, locked[0].uri, error)
+        return set()
+
+
+def _settle_entries(locked: Sequence[Any]) -> None:
+    """Undo or finish what the entries, which the caller has locked, are about, and strike them off."""
+    if not plugin_host.plugins().share_sql_session:  # else the plugins of these entries are no longer in use
+        for entry in locked:
+            contents = entries.contents_of(entry)
+            if entry.kind == entries.DELETION:
+                _finish_deletion(Former.from_json(contents["former"]))
+            else:
+                _undo(entry.uri, contents)
+    entries.strike([entry.id for entry in locked])
+
+
+def _finish_deletion(former: Former) -> None:
+    registered = dataset_rows.find_registered(former.uri)
+    if registered is None:
+        plugin_writes.delete(former)
+    elif (
+        registered.former.uuid != former.uuid
+    ):  # registered anew since, and so replaced where it is kept by its URI
+        plugin_writes.bury(former)
+
+
+def _undo(uri: str, contents: dict[str, Any]) -> None:
+    """Give the stores back what they had of a dataset before a change."""
+    registered = dataset_rows.find_registered(uri)
+    incoming = Former.from_json(contents["incoming"]) if contents.get("incoming") else None
+    before, edited = contents["before"], contents["field"]
+    if registered is None or before is None:
+        if incoming:
+            plugin_writes.delete(incoming)
+    elif edited is None:
+        is_another = incoming is not None and incoming.uuid != registered.former.uuid
+        document = {**dataset_rows.stored(uri), "type": "dataset", **before}
+        plugin_writes.register(document, incoming if is_another else None)
+    else:
+        _undo_edit(uri, edited, before[edited])
+
+
+def _undo_edit(uri: str, edited: str, value: Any) -> None:
+    try:
+        plugin_writes.make(Edit(uri, edited, value, None, lambda: document_of(uri)))
+    except UnknownURIError:  # one of the stores has nothing of it, and had nothing before
+        logger.warning("Not in every store, see `flask dataset check`: %s", uri)
+
+
+# -- Catching up -----------------------------------------------------------------------------------------------------
+
+
+def replay_at_start() -> None:
+    """Settle what processes that have died left. A store that cannot be reached is settled later."""
+    current_app.extensions["dservercore-replayed-in"] = os.getpid()
+    if plugin_host.plugins().share_sql_session:
+        return
+    try:
+        replay()
+    except Exception as error:  # each store has errors of its own, and the server is to start without it
+        _remember_unsettled()
+        logger.warning("The journal is to be replayed later: %s", error)
+
+
+def replay_in_new_process() -> None:
+    """Do so once in each process: one that gunicorn has forked from another may have taken the place of a dead one."""
+    if current_app.extensions.get("dservercore-replayed-in") != os.getpid():
+        replay_at_start()
+
+
+def _remember_unsettled() -> None:
+    current_app.extensions["dservercore-unsettled"] = True
+
+
+def catch_up() -> None:
+    """Settle what this process could not settle before, now that the stores can be reached."""
+    if current_app.extensions.pop("dservercore-unsettled", False):
+        replay_at_start()
+
+
+# Whoever commits or rolls back need not know that there is a journal.
+db.at_end_of_transaction(end_of_transaction)
