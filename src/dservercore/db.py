@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from flask import Flask
+from flask import Flask, current_app
 from flask_jwt_extended import JWTManager
 from flask_marshmallow import Marshmallow
 from flask_migrate import Migrate
@@ -178,10 +178,8 @@ def init_databases(app: Flask, must_exist: bool = False) -> None:
         url = make_url(address)
         url.get_dialect()
         file = _file_of(app, url)
-        if file and must_exist and not file.exists():
-            raise ConfigurationError(
-                f"There is no database {file}: `flask init` or `flask db upgrade` makes one"
-            )
+        if must_exist:
+            _require_there(file)
         if file:
             file.parent.mkdir(parents=True, exist_ok=True)
         sql_db.init_app(app)
@@ -204,6 +202,19 @@ def init_databases(app: Flask, must_exist: bool = False) -> None:
     migrate.init_app(
         app, sql_db, directory=str(migrations_directory()), compare_type=True, render_as_batch=True
     )
+
+
+def require_there() -> None:
+    """Pass unless SQLite would make the database now.
+
+    :raises ConfigurationError: if it would
+    """
+    _require_there(_file_of(current_app, sql_db.engine.url))
+
+
+def _require_there(file: Path | None) -> None:
+    if file and not file.exists():
+        raise ConfigurationError(f"There is no database {file}: `flask init` or `flask db upgrade` makes one")
 
 
 def _file_of(app: Flask, url: URL) -> Path | None:
