@@ -300,7 +300,7 @@ def init_databases(app: Flask, serves: bool = True, must_exist: bool = False) ->
         url.get_dialect()
         file = _file_of(app, url)
         if must_exist:
-            _require_file(file)
+            _require_there(file)
         if file:
             file.parent.mkdir(parents=True, exist_ok=True)
         configured = app.config.get("SQLALCHEMY_ENGINE_OPTIONS") or {}
@@ -329,24 +329,24 @@ def init_databases(app: Flask, serves: bool = True, must_exist: bool = False) ->
     )
 
 
+def require_there() -> None:
+    """Pass unless SQLite would make the database now.
+
+    :raises ConfigurationError: if it would
+    """
+    _require_there(_file_of(current_app, sql_db.engine.url))
+
+
+def _require_there(file: Path | None) -> None:
+    if file and not file.exists():
+        raise ConfigurationError(f"There is no database {file}: `flask init` or `flask db upgrade` makes one")
+
+
 def _file_of(app: Flask, url: URL) -> Path | None:
     """Return the file of an SQLite database, where Flask-SQLAlchemy looks for it."""
     if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
         return None
     return None if url.database.startswith("file:") else Path(app.instance_path, url.database)
-
-
-def _require_file(file: Path | None) -> None:
-    if file and not file.exists():
-        raise ConfigurationError(f"There is no database {file}: `flask init` or `flask db upgrade` makes one")
-
-
-def require_there() -> None:
-    """Pass if the database is not an SQLite file that is missing, which opening it would make.
-
-    :raises ConfigurationError: if it is
-    """
-    _require_file(_file_of(current_app, sql_db.engine.url))
 
 
 def migrations_directory() -> Path:

@@ -450,7 +450,7 @@ def test_an_edit_is_not_undone_by_doing_it_again(found: Original) -> None:
 def test_a_database_that_is_not_taken_over_completely_is_not_served(found: Original) -> None:
     assert adopt(found, "--yes", **MONGO).returncode == 0
     with contextlib.closing(sqlite3.connect(found.folder / "app.db")) as connection, connection:
-        connection.execute("CREATE TABLE unfinished_adoption (nothing INTEGER)")
+        connection.execute("CREATE TABLE unfinished_adoption (marker INTEGER)")
         connection.execute("DELETE FROM summary_count")
     for command in (["user", "list"], ["db", "upgrade"]):
         refused = flask(found.folder, *command, **{**found.settings, **MONGO})

@@ -24,7 +24,7 @@ _SAMPLE = 100  # datasets of which one must have a document
 _revision = table("alembic_version", column("version_num"))
 
 # Its being there is what it says.
-_unfinished = Table(db.UNFINISHED, MetaData(), Column("nothing", Integer))
+_unfinished = Table(db.UNFINISHED, MetaData(), Column("marker", Integer))
 
 Progress = Callable[[], object]
 
