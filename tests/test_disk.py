@@ -78,7 +78,7 @@ def test_a_disk_that_is_full(live: LiveServer, small_disk: Path) -> None:
             stored.append(info)
             continue
         assert answer.status_code == 503, answer.text
-        assert answer.json()["message"] == "The database cannot serve this request now"
+        assert answer.json()["message"] == "The database cannot serve this request now; try again in a moment"
         refused.append(info)
         if len(refused) > 3:
             break

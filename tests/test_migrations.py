@@ -87,6 +87,8 @@ def needs_value(column: sqlalchemy.Column[Any]) -> bool:
 
 
 def value_for(column: sqlalchemy.Column[Any], number: int) -> Any:
+    for key in column.foreign_keys:
+        return value_for(key.column, number)
     if column.name in MEANINGFUL:
         return MEANINGFUL[column.name]
     kind: type = column.type.python_type

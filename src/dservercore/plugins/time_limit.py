@@ -11,10 +11,13 @@ from dservercore.errors import UnavailableError
 
 logger = logging.getLogger(__name__)
 
+#: Where nothing is configured.
+SEARCH_SECONDS = 10.0
+
 
 def search_seconds(config: Mapping[str, Any]) -> float:
     """Return how long a search may take: ``DSERVER_SEARCH_TIMEOUT``, if *config* has it."""
-    return float(config.get("DSERVER_SEARCH_TIMEOUT", 10.0))
+    return float(config.get("DSERVER_SEARCH_TIMEOUT", SEARCH_SECONDS))
 
 
 class TimeLimit:

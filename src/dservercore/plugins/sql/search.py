@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from flask import current_app
 from sqlalchemy import make_url
 
 from dservercore import text_query
@@ -22,7 +21,7 @@ from dservercore.plugins.index_document import (
 )
 from dservercore.plugins.search_order import search_order
 from dservercore.plugins.sql import fts5, gin
-from dservercore.plugins.time_limit import TimeLimit, search_seconds
+from dservercore.plugins.time_limit import SEARCH_SECONDS, TimeLimit, search_seconds
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -49,6 +48,7 @@ class SqlSearch(SearchABC):
 
     shares_sql_session = True
     version_key = "dserver_search_plugin_sql"
+    search_seconds = SEARCH_SECONDS
     filters = SearchABC.filters | {"uploaded_by"}
 
     def init_app(self, app: Flask, *args: Any, **kwargs: Any) -> None:
@@ -63,6 +63,7 @@ class SqlSearch(SearchABC):
                 f" SQLALCHEMY_DATABASE_URI is {database}; DSERVER_SEARCH_PLUGIN=mongo works with it"
             )
         _INDEXES[database].require_supported()
+        self.search_seconds = search_seconds(app.config)
 
     def ready(self) -> str | None:
         """Return None if the index is there."""
@@ -141,13 +142,17 @@ class SqlSearch(SearchABC):
                 pagination_parameters.item_count = 0
             return []
         index = _index()
-        with index.within(TimeLimit(search_seconds(current_app.config))):
+        offset, size = 0, None
+        if pagination_parameters is not None:
+            offset, size = pagination_parameters.first_item, pagination_parameters.page_size
+        limit = TimeLimit(self.search_seconds)
+        with index.within(limit):
             match = index.match(words, _facets(query), base_uris)
-            if pagination_parameters is None:
-                return index.find(match, order, offset=0, limit=None)[1]
-            offset, limit = pagination_parameters.first_item, pagination_parameters.page_size
-            pagination_parameters.item_count, found = index.find(match, order, offset, limit)
-            return found
+            number, found = index.find(match, order, offset, size)
+        limit.seconds_left()  # several statements have had the time of one each
+        if pagination_parameters is not None:
+            pagination_parameters.item_count = number
+        return found
 
 
 def _index() -> Index:
