@@ -176,12 +176,8 @@ Request = tuple[str, str, Any]
 REQUESTS: dict[str, Callable[[dict[str, Any]], Request]] = {
     "registration": lambda info: put(dataset_info(uuid=uuid.uuid5(uuid.NAMESPACE_URL, info["uri"]))),
     "registration again": lambda info: put({**info, "readme": "new", "tags": ["new"], "name": "new"}),
-    "tags": lambda info: ("PUT", f"/tags/{info['uri']}", {"tags": ["new"]}),
     "one tag more": lambda info: ("POST", f"/tags/{info['uri']}/new", None),
-    "one tag less": lambda info: ("DELETE", f"/tags/{info['uri']}/beans", None),
     "README": lambda info: ("PUT", f"/readmes/{info['uri']}", {"readme": "new"}),
-    "annotations": lambda info: ("PUT", f"/annotations/{info['uri']}", {"annotations": {"new": 1}}),
-    "annotation": lambda info: ("PUT", f"/annotations/{info['uri']}/new", {"value": 1}),
     "annotation less": lambda info: ("DELETE", f"/annotations/{info['uri']}/soil", None),
     "deletion": lambda info: ("DELETE", f"/uris/{info['uri']}", None),
 }
