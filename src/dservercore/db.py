@@ -301,13 +301,13 @@ def init_databases(app: Flask, serves: bool = True, must_exist: bool = False) ->
         file = _file_of(app, url)
         if must_exist:
             _require_there(file)
-        if file:
-            file.parent.mkdir(parents=True, exist_ok=True)
         configured = app.config.get("SQLALCHEMY_ENGINE_OPTIONS") or {}
         app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {**connections.engine_options(url, serves), **configured}
         sql_db.init_app(app)
         with app.app_context():
             connections.prepare(sql_db.engine, serves)
+            if file:
+                event.listen(sql_db.engine, "do_connect", _make_directory)
     except NoSuchModuleError:  # an ArgumentError, too
         raise ConfigurationError(
             f"SQLALCHEMY_DATABASE_URI: no database is called {url.drivername!r}"
@@ -320,13 +320,19 @@ def init_databases(app: Flask, serves: bool = True, must_exist: bool = False) ->
         raise ConfigurationError(
             f"SQLALCHEMY_DATABASE_URI: the driver {error.name!r} for {url.drivername} is not installed"
         ) from None
+    migrate.init_app(
+        app, sql_db, directory=str(migrations_directory()), compare_type=True, render_as_batch=True
+    )
+
+
+def _make_directory(_dialect: Any, _record: Any, arguments: list[Any], _options: Any) -> None:
+    """Make the directory of an SQLite file, now that somebody wants the file."""
+    try:
+        Path(arguments[0]).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(
             f"SQLALCHEMY_DATABASE_URI: cannot make the directory {error.filename}: {error.strerror}"
         ) from None
-    migrate.init_app(
-        app, sql_db, directory=str(migrations_directory()), compare_type=True, render_as_batch=True
-    )
 
 
 def require_there() -> None:

@@ -20,7 +20,7 @@ from dservercore import create_app, sql_db
 from .conftest import CommandLine, Installation
 
 
-def application(data: Path) -> Flask:
+def application(data: Path, **settings: str) -> Flask:
     """The server of a data directory, in this process."""
     return create_app(
         {
@@ -29,6 +29,7 @@ def application(data: Path) -> Flask:
             "JWT_PRIVATE_KEY_FILE": str(data / "jwt_key"),
             "JWT_PUBLIC_KEY_FILE": str(data / "jwt_key.pub"),
             "SECRET_KEY": "for tests alone",
+            **settings,
         }
     )
 
@@ -160,6 +161,23 @@ def test_everything_comes_back(made: Path, there: CommandLine, empty: Path, serv
     }
 
 
+def test_what_is_elsewhere_is_named(
+    server: Installation, mongo_settings: dict[str, str], there: CommandLine, tmp_path: Path
+) -> None:
+    file = tmp_path / "dserver.tar"
+    done = CommandLine(application(server.data, **mongo_settings))("backup", str(file))
+    assert done.exit_code == 0, done.stderr
+    said = done.stderr.splitlines()
+    assert said[1].startswith("Not in this backup: what is kept by ")
+    assert "mongo" in said[1]
+    assert said[2].startswith("Back up MongoDB with mongodump now, too.")
+    done = there("restore", str(file))
+    assert done.exit_code == 0, done.stderr
+    for kind in ("SEARCH", "RETRIEVE"):
+        assert f"set DSERVER_{kind}_PLUGIN" in done.stderr
+    assert "then run `flask dataset check --repair`" in done.stderr
+
+
 def test_keys_are_replaced_only_on_purpose(made: Path, there: CommandLine, empty: Path) -> None:
     empty.mkdir(exist_ok=True)
     (empty / "jwt_key").write_text("another")
@@ -193,6 +211,11 @@ def cut(share: float) -> Callable[[Path], None]:
     return lambda file: file.write_bytes(file.read_bytes()[: int(file.stat().st_size * share)])
 
 
+def cut_before(name: str) -> Callable[[Path], None]:
+    """Return what cuts an archive off where a member of it begins."""
+    return lambda file: file.write_bytes(file.read_bytes().rpartition(name.encode() + b"\0")[0])
+
+
 def flipped(file: Path) -> None:
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
@@ -207,7 +230,7 @@ def another_tar(file: Path) -> None:
 UNFIT = {
     "cut off at the start": (cut(0.001), "no backup made by"),
     "cut off in the middle": (cut(0.5), "cut off"),
-    "cut off near the end": (cut(0.93), "is not complete: keys/jwt_key is missing"),
+    "cut off between two files": (cut_before("keys/jwt_key"), "is not complete: keys/jwt_key is missing"),
     "one bit flipped": (flipped, "is damaged: the checksum of database.sqlite is wrong"),
     "empty": (lambda file: file.write_bytes(b""), "no backup made by"),
     "a letter": (lambda file: file.write_text("Dear aunt, " * 999), "no backup made by"),

@@ -44,8 +44,11 @@ def app(request: pytest.FixtureRequest, config: dict[str, Any]) -> Iterator[Flas
 
 @pytest.fixture
 def infos(app: Flask) -> list[dict[str, Any]]:
-    """Three registered datasets."""
-    infos = [dataset_info(name=f"harvest-{n}", readme=f"number{n} of three\n") for n in range(3)]
+    """Three registered datasets, larger together than 32 bits can say."""
+    infos = [
+        dataset_info(name=f"harvest-{n}", readme=f"number{n} of three\n", size_in_bytes=3 * 10**9)
+        for n in range(3)
+    ]
     with app.app_context():
         base_uris.add_base_uri(RED)
         for info in infos:

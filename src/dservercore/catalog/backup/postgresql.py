@@ -14,8 +14,8 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, func, inspect, select, text
 
 from dservercore.catalog.backup.archive import BackupError, Counts, Progress
-from dservercore.db import close_connections, sql_db
-from dservercore.models import BaseURI, Dataset, User
+from dservercore.db import UNFINISHED, close_connections, sql_db
+from dservercore.models import SEARCH_INDEX, BaseURI, Dataset, User
 
 _LOCK_SECONDS = 10
 _REPORT_SECONDS = 0.5
@@ -73,7 +73,13 @@ def put(dump: Path) -> None:
     """
     with sql_db.engine.connect() as connection:
         version = _server_version(connection)
-        tables = {*sql_db.metadata.tables, "alembic_version"} & set(inspect(connection).get_table_names())
+        ours = {*sql_db.metadata.tables, "alembic_version", UNFINISHED}
+        # No model describes the search index, and a backup from before it was there does not replace it.
+        tables = {
+            table
+            for table in inspect(connection).get_table_names()
+            if table in ours or table.startswith(SEARCH_INDEX)
+        }
     for program in ("pg_restore", "psql"):
         _require_version(program, version)
     close_connections()
