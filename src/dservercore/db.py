@@ -198,6 +198,8 @@ def hold_file_lock() -> None:
         lock.acquire()
     except Timeout:
         raise UnavailableError("The database is locked by another process: try again") from None
+    except OSError as error:  # a full disk, a directory that may not be written
+        raise UnavailableError(f"The database cannot be locked for now: {error.strerror}") from None
     session.info["file_lock"] = lock
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import text
 
+from databases import new_database
 from dservercore import create_app, sql_db
 from dservercore.catalog import base_uris, datasets, metadata
 from dservercore.permissions import operator_scope
@@ -24,9 +26,16 @@ from world import RED, dataset_info
 from .conftest import CommandLine
 
 
-@pytest.fixture(params=["sql", "mongo", "mongo, apart"])
+@pytest.fixture(params=["sql", "sql on PostgreSQL", "mongo", "mongo, apart"])
 def app(request: pytest.FixtureRequest, config: dict[str, Any]) -> Iterator[Flask]:
-    if request.param != "sql":
+    with ExitStack() as stack:
+        if "PostgreSQL" in request.param:
+            config["SQLALCHEMY_DATABASE_URI"] = stack.enter_context(new_database("postgresql"))
+        yield from serving(request, config)
+
+
+def serving(request: pytest.FixtureRequest, config: dict[str, Any]) -> Iterator[Flask]:
+    if "mongo" in request.param:
         mongod: Mongod = request.getfixturevalue("mongod")
         config |= mongo_plugins(mongod.uri, f"check_{uuid.uuid4().hex}")
     if request.param == "mongo, apart":
@@ -37,7 +46,7 @@ def app(request: pytest.FixtureRequest, config: dict[str, Any]) -> Iterator[Flas
     yield app
     with app.app_context():
         sql_db.engine.dispose()
-    if request.param != "sql":
+    if "mongo" in request.param:
         with pymongo.MongoClient(mongod.uri) as client:  # type: pymongo.MongoClient[Any]
             client.drop_database(config["SEARCH_MONGO_DB"])
 
@@ -71,6 +80,10 @@ def collections(app: Flask) -> dict[str, Any]:
 
 def uses_sql(app: Flask) -> bool:
     return bool(app.search.shares_sql_session)  # type: ignore[attr-defined]
+
+
+def is_on_postgresql(app: Flask) -> bool:
+    return app.config["SQLALCHEMY_DATABASE_URI"].startswith("postgresql")
 
 
 def are_apart(app: Flask) -> bool:
@@ -149,6 +162,11 @@ def test_a_dataset_that_comes_back_from_its_storage(
 
 def test_a_dataset_whose_row_is_gone(app: Flask, flask: CommandLine, infos: list[dict[str, Any]]) -> None:
     uri = infos[1]["uri"]
+    if is_on_postgresql(app):  # what hangs on the row goes with it
+        execute(app, "DELETE FROM dataset WHERE uri = :uri", uri=uri)
+        assert differences(flask) == ["summaries: the counts are not those of the datasets"]
+        mended(flask)
+        return
     if uses_sql(app):
         execute(app, "PRAGMA foreign_keys = OFF", "DELETE FROM dataset WHERE uri = :uri", uri=uri)
         assert "search: the index has 1 datasets that are not registered" in differences(flask)
@@ -216,7 +234,9 @@ def test_wrong_summaries(app: Flask, flask: CommandLine, infos: list[dict[str, A
 def test_an_index_that_has_lost_its_words(
     app: Flask, flask: CommandLine, infos: list[dict[str, Any]]
 ) -> None:
-    if uses_sql(app):
+    if is_on_postgresql(app):
+        execute(app, "DELETE FROM search_index_weights", "DELETE FROM search_index")
+    elif uses_sql(app):
         execute(app, "INSERT INTO search_index (search_index) VALUES ('delete-all')")
     else:
         collections(app)["search"].update_many({}, {"$unset": {"_search": True}})
