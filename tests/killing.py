@@ -12,10 +12,8 @@ from typing import Any
 import pymongo
 import requests
 
-from dservercore import sql_db
-from dservercore.catalog import base_uris, users
 from live_server import LiveServer
-from world import ADMIN, CHAMPION, RED, dataset_info
+from world import CHAMPION, RED, dataset_info
 
 #: A base URI that is deleted with its datasets, now and then.
 GREEN = "s3://green"
@@ -129,14 +127,8 @@ class Stream:
     def __init__(self, live: LiveServer, clients: int = CLIENTS):
         self.live = live
         self.clients = [Client(number, live) for number in range(clients)]
-        with live.app.app_context():
-            users.put_user(ADMIN, {"is_admin": True})
-            users.put_user(CHAMPION, {})
-            for base_uri in (RED, GREEN):
-                base_uris.put_base_uri(base_uri, [CHAMPION], [CHAMPION])
-            sql_db.session.commit()
-            sql_db.session.remove()
-            sql_db.engine.dispose()
+        for base_uri in (RED, GREEN):
+            live.add_people(base_uri)
 
     @property
     def acknowledged(self) -> int:

@@ -16,8 +16,10 @@ import requests
 from flask import Flask
 from flask_jwt_extended import create_access_token
 
-from dservercore import create_app
+from dservercore import create_app, sql_db
+from dservercore.catalog import base_uris, users
 from dservercore.keys import PRIVATE_KEY_NAME, PUBLIC_KEY_NAME, generate_key_pair
+from world import ADMIN, CHAMPION, RED
 
 START_SECONDS = 60
 APPLICATION = "dservercore:create_app()"
@@ -96,6 +98,16 @@ class LiveServer:
                 **(self.settings if python == sys.executable else {}),
             }
         )
+
+    def add_people(self, base_uri: str = RED) -> None:
+        """Register an administrator, and CHAMPION, who may do everything in a base URI; hold no connection then."""
+        with self.app.app_context():
+            users.put_user(ADMIN, {"is_admin": True})
+            users.put_user(CHAMPION, {})
+            base_uris.put_base_uri(base_uri, [CHAMPION], [CHAMPION])
+            sql_db.session.commit()
+            sql_db.session.remove()
+            sql_db.engine.dispose()
 
     def flask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run ``flask`` with *arguments*, as the administrator of the server does."""

@@ -18,11 +18,11 @@ import requests
 
 from databases import new_database
 from dservercore import sql_db
-from dservercore.catalog import base_uris, journal_entries, users
+from dservercore.catalog import journal_entries
 from live_server import LiveServer
 from mongod import Mongod, mongo_plugins
 from stores import disagreements
-from world import ADMIN, CHAMPION, RED
+from world import CHAMPION
 
 #: What the SQL database, and what search and retrieve, are on.
 COMBINATIONS = ["sqlite+sql", "sqlite+mongo", "postgresql+sql", "postgresql+mongo", "mariadb+mongo"]
@@ -76,13 +76,7 @@ def serving(combination: str, folder: Path, mongod: Callable[[], Mongod]) -> Ite
         if database != "sqlite":
             settings["SQLALCHEMY_DATABASE_URI"] = stack.enter_context(new_database(database))
         live = LiveServer(folder, workers=3, threads=4, settings=settings)
-        with live.app.app_context():
-            users.add_user(ADMIN, is_admin=True)
-            users.add_user(CHAMPION)
-            base_uris.create_base_uri(RED, [CHAMPION], [CHAMPION])
-            sql_db.session.commit()
-            sql_db.session.remove()
-            sql_db.engine.dispose()
+        live.add_people()
         live.start()
         yield live
         live.stop()

@@ -12,11 +12,9 @@ from typing import Any
 import pytest
 
 from databases import new_database
-from dservercore import sql_db
-from dservercore.catalog import base_uris, users
 from live_server import LiveServer
 from mongod import Mongod, mongo_plugins
-from world import CHAMPION, RED, dataset_info
+from world import CHAMPION, dataset_info
 
 # With MariaDB in the place of PostgreSQL, too.
 SETUPS = {
@@ -42,12 +40,7 @@ def _serve(
     settings["SQLALCHEMY_DATABASE_URI"] = address
     folder: Path = tmp_path_factory.mktemp("compose")
     live = LiveServer(folder, workers=3, threads=2, settings=settings, options=options)
-    with live.app.app_context():
-        users.add_user(CHAMPION)
-        base_uris.create_base_uri(RED, [CHAMPION], [CHAMPION])
-        sql_db.session.commit()
-        sql_db.session.remove()
-        sql_db.engine.dispose()
+    live.add_people()
     live.start()
     yield live
     live.stop()

@@ -17,13 +17,11 @@ import requests
 import sqlalchemy
 
 from databases import new_database
-from dservercore import sql_db
-from dservercore.catalog import base_uris, users
 from dservercore.connections import ANSWER_SECONDS, CONNECT_SECONDS
 from live_server import APPLICATION, LiveServer, environment, flask, free_port
 from mongod import Mongod, mongo_plugins
 from sql_servers import SQL_SERVERS, SQLServer
-from world import CHAMPION, RED, dataset_info
+from world import CHAMPION, dataset_info
 
 SOON = {"kill": 8, "freeze": ANSWER_SECONDS + CONNECT_SECONDS + 8}  # seconds in which everybody has an answer
 RECOVERY_SECONDS = 40
@@ -62,12 +60,7 @@ def live(server: SQLServer, kind: str, mongod: Mongod, tmp_path: Path) -> Iterat
             "SQLALCHEMY_DATABASE_URI": address,
         }
         live = LiveServer(tmp_path, settings=settings)
-        with live.app.app_context():
-            users.add_user(CHAMPION)
-            base_uris.create_base_uri(RED, [CHAMPION], [CHAMPION])
-            sql_db.session.commit()
-            sql_db.session.remove()
-            sql_db.engine.dispose()
+        live.add_people()
         live.start()
         yield live
         live.stop()

@@ -12,11 +12,9 @@ from typing import Any
 
 import pytest
 
-from dservercore import sql_db
-from dservercore.catalog import base_uris, users
 from live_server import LiveServer
 from mongod import Mongod, mongo_plugins
-from world import CHAMPION, RED, dataset_info
+from world import CHAMPION, dataset_info
 
 SIZE = 6 * 2**20
 
@@ -41,12 +39,7 @@ def live(request: pytest.FixtureRequest, small_disk: Path, tmp_path: Path) -> It
         settings |= mongo_plugins(mongod.uri, f"disk_{uuid.uuid4().hex}")
     live = LiveServer(small_disk, settings=settings)
     live.log = tmp_path / "gunicorn.log"
-    with live.app.app_context():
-        users.add_user(CHAMPION)
-        base_uris.create_base_uri(RED, [CHAMPION], [CHAMPION])
-        sql_db.session.commit()
-        sql_db.session.remove()
-        sql_db.engine.dispose()
+    live.add_people()
     live.start()
     yield live
     live.stop()
