@@ -63,18 +63,24 @@ def _connect_arguments(kind: str, driver: str, serves: bool) -> dict[str, Any]:
 def prepare(engine: Engine, serves: bool) -> None:
     """Let each new connection of an engine behave as the server needs it."""
     kind = engine.dialect.name
+    if serves:
+        limit_locks(engine)
     if kind == "postgresql":
-        if serves:
-            event.listen(engine, "connect", _limit_locks_of_postgresql)
-            if engine.dialect.driver == "psycopg2":
-                _limit_answers_of_psycopg2()
+        if serves and engine.dialect.driver == "psycopg2":
+            _limit_answers_of_psycopg2()
     elif kind in MARIADB:
         event.listen(engine, "connect", _be_strict)
-        if serves:
-            event.listen(engine, "connect", _limit_locks_of_mariadb)
-            if engine.dialect.driver == "pymysql" and "read_timeout" not in engine.url.query:
-                event.listen(engine, "connect", _limit_answers_of_pymysql)
+        if serves and engine.dialect.driver == "pymysql" and "read_timeout" not in engine.url.query:
+            event.listen(engine, "connect", _limit_answers_of_pymysql)
         event.listen(engine, "handle_error", _end_transaction)
+
+
+def limit_locks(engine: Engine) -> None:
+    """Let each new connection of an engine give up waiting for a lock after ``LOCK_SECONDS``."""
+    if engine.dialect.name == "postgresql":
+        event.listen(engine, "connect", _limit_locks_of_postgresql)
+    elif engine.dialect.name in MARIADB:
+        event.listen(engine, "connect", _limit_locks_of_mariadb)
 
 
 def _limit_locks_of_postgresql(connection: Any, _record: Any) -> None:

@@ -433,6 +433,11 @@ def reason(error: DBAPIError) -> str:
     return secrecy.masked(line)
 
 
+def is_in_use(error: DBAPIError) -> bool:
+    """Return whether somebody else holds what was needed, and did not give it back in time."""
+    return "locked" in reason(error) or connections.waited_too_long(error)
+
+
 def address() -> str:
     """Return where the SQL database is, without password and options."""
     url = sql_db.engine.url

@@ -74,6 +74,12 @@ WALKS = {
         is_served=True,
         not_run={
             "export DISABLE_JWT_AUTHORISATION=true DEFAULT_USER=olga": "for the server, which is running",
+            (
+                "TIME (UTC)           WHO            ACTION         ON     FROM          DETAILS\n"
+                '2026-11-24 10:30:12  alice          grant.search   olga   192.0.2.17    {"base_uri":"s3://my-bucket"}\n'
+                "2026-11-24 10:29:55  operator:root  user.create    olga   command line  "
+                '{"is_admin":false,"display_name":null}'
+            ): "what another server prints, whose administrator came through the API",
         },
         failing=frozenset(
             {
@@ -114,6 +120,23 @@ WALKS = {
                 "15 2 * * *  FLASK_APP=dservercore DSERVER_DATA_DIR=/srv/dserver /srv/dserver/venv/bin/flask "
                 "backup --force /srv/backup/dserver-$(date +\\%a).tar"
             ): "a line of a crontab",
+            (
+                "# /etc/systemd/system/dserver-backup.service\n"
+                "[Service]\n"
+                "Type=oneshot\n"
+                "User=dserver\n"
+                "EnvironmentFile=/etc/dserver.env\n"
+                "ExecStart=/bin/sh -c '/srv/dserver/venv/bin/flask backup --force"
+                " /srv/backup/dserver-$(date +%%a).tar'\n"
+                "\n"
+                "# /etc/systemd/system/dserver-backup.timer\n"
+                "[Timer]\n"
+                "OnCalendar=02:15\n"
+                "Persistent=true\n"
+                "\n"
+                "[Install]\n"
+                "WantedBy=timers.target"
+            ): "takes systemd",
             (
                 "pg_dump --format=custom --file=dserver.pgdump dserver\n"
                 "pg_restore --clean --if-exists --no-owner --single-transaction --exit-on-error"

@@ -21,6 +21,8 @@ from dservercore.catalog import base_uris, datasets, users
 from dservercore.db import sql_db
 from dservercore.errors import UnavailableError, UnknownURIError
 from dservercore.permissions import operator_scope
+from dservercore.plugins.sql import ranking
+from dservercore.plugins.sql.columns import WEIGHTS
 from dservercore.scope import OPERATOR
 from postgresql import new_schema
 from world import RED as WORLD_RED
@@ -42,6 +44,11 @@ def rows(statement: str) -> list[Any]:
 
 
 # -- What is stored --------------------------------------------------------------------------------------------------
+
+
+def test_the_order_of_the_columns_makes_no_difference(shelf: Any) -> None:
+    columns = {name: f"{name} of the same {name}" for name in WEIGHTS}
+    assert ranking.weights(columns) == ranking.weights(dict(reversed(columns.items())))
 
 
 def test_two_statements_to_register(shelf: Any, statements: list[str]) -> None:

@@ -12,11 +12,12 @@ from flask import current_app
 from flask.cli import with_appcontext
 from sqlalchemy.exc import DBAPIError
 
-from dservercore import db, plugin_host
+from dservercore import connections, db, plugin_host
 from dservercore.catalog import adoption, audit
 from dservercore.cli.console import Command, Failure, Interruption, count_of, require_server, say
 from dservercore.cli.migrations import run_migrations
 from dservercore.cli.progress import Progress, Waiting
+from dservercore.db import sql_db
 from dservercore.plugin_api import RetrieveABC
 from dservercore.scope import OPERATOR
 
@@ -63,6 +64,7 @@ def adopt_command(yes: bool, source: str | None) -> None:
             adoption.require_documents(others or plugin_host.make_retrieve_plugin(current_app))
         number = adoption.number_of_datasets()
         db.close_connections()  # nobody waits for us while we wait for an answer
+        connections.limit_locks(sql_db.engine)  # nor do we wait for an original server that goes on
         _confirm(_described(plan, number, source), yes)
         missing = _take_over(plan is not None, number, others)
         _record(plan, number, missing, source)
@@ -111,7 +113,7 @@ def _interruptible() -> Iterator[None]:
     except KeyboardInterrupt:
         raise Interruption("Interrupted: run `flask adopt` again to go on") from None
     except DBAPIError as error:
-        if "locked" not in db.reason(error) and "lock timeout" not in db.reason(error):
+        if not db.is_in_use(error):
             raise
         raise Failure(IN_USE) from error
 

@@ -50,8 +50,8 @@ def _in_one_line(theirs: Callback, **options: Any) -> None:
         try:
             theirs(**options)
         except DBAPIError as error:
-            locked = ": stop the server first" if "locked" in db.reason(error) else ""
-            raise Failure(f"The database failed: {db.reason(error)}{locked}") from error
+            in_use = ": stop the server first" if db.is_in_use(error) else ""
+            raise Failure(f"The database failed: {db.reason(error)}{in_use}") from error
 
 
 def _explain(_theirs: Callback, **_options: Any) -> None:

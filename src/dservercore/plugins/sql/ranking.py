@@ -35,7 +35,8 @@ def weights(columns: Mapping[str, str]) -> bytes:
     Pairs of a digest of the word and its share. They come after the share of a word that is not among them, at the
     place where it would be if its digest were at position 0, which is what SQL says of one that is not there.
     """
-    counted = {name: Counter(column.split()) for name, column in columns.items() if name != "facets"}
+    # In one order, whoever has made the columns: of words that weigh the same, the first are kept.
+    counted = {name: Counter(columns[name].split()) for name in WEIGHTS if name != "facets"}
     rest = counted.pop("rest")  # file names, by the million: what is there alone has the least weight
     length = sum(counter.total() for counter in counted.values()) + min(rest.total(), _REST_LENGTH)
     norm = _K1 * (1 - _B + _B * length / _AVERAGE_LENGTH)
