@@ -49,6 +49,7 @@ def test_nothing_is_lost_or_half_written(live: LiveServer) -> None:
         stream.write_and_kill(chance.random(), seed=1000 * seed + number)
         live.start()
         stream.check()
+    stream.check(everything=True)
     checked = live.flask("dataset", "check")
     assert (checked.returncode, checked.stdout) == (0, ""), checked.stdout + checked.stderr
     assert stream.acknowledged >= ENOUGH * KILLS
