@@ -19,7 +19,7 @@ import requests
 from flask_smorest import Blueprint
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from dservercore import ExtensionABC, create_app, sql_db
+from dservercore import ExtensionABC, create_app, db, sql_db
 from dservercore.catalog import base_uris, indexing, users
 from dservercore.errors import UnavailableError, ValidationError
 from dservercore.permissions import operator_scope
@@ -314,6 +314,32 @@ class TestADatabaseThatDoesNotServe:
 
 def read_only(database: Path) -> str:
     return f"sqlite:///file:{database}?mode=ro&uri=true"
+
+
+@pytest.mark.parametrize("end", [db.commit, db.rollback])
+def test_no_extension_ends_the_transaction_that_it_is_told_of(here: World, end: Callable[[], None]) -> None:
+    class EndingExtension(FailingExtension):
+        def register_dataset(self, dataset_info: dict[str, Any]) -> None:
+            end()
+
+    with_plugins(here, EndingExtension())
+    info = dataset_info()
+    assert here.send("PUT", f"/uris/{info['uri']}", json=info).status_code == 201
+    with_plugins(here)
+    assert here.send("GET", f"/readmes/{info['uri']}").json == {"readme": info["readme"]}
+    assert disagreements(here.database) == []
+
+
+def test_an_extension_that_ends_it_behind_the_back_of_the_server_is_an_error(here: World) -> None:
+    class EndingExtension(FailingExtension):
+        def register_dataset(self, dataset_info: dict[str, Any]) -> None:
+            sql_db.session.rollback()
+
+    with_plugins(here, EndingExtension())
+    info = dataset_info()
+    before = here.contents()
+    assert here.send("PUT", f"/uris/{info['uri']}", json=info).status_code == 500
+    assert here.contents() == before
 
 
 # -- A server that is killed -----------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
@@ -44,6 +45,8 @@ ma = Marshmallow()
 migrate = Migrate()
 
 SQLITE_BUSY_SECONDS = 30
+
+logger = logging.getLogger(__name__)
 
 #: A table that is there as long as a database of the original server is being taken over.
 UNFINISHED = "unfinished_adoption"
@@ -147,6 +150,7 @@ def at_end_of_transaction(follow_up: Callable[[bool], None]) -> None:
 
 def commit() -> None:
     """End the operation: what was flushed is durable when this returns. Called by the edge (api, cli) alone."""
+    _require_outermost()
     sql_db.session.commit()
     for follow_up in _at_end:
         follow_up(True)
@@ -154,15 +158,33 @@ def commit() -> None:
 
 def rollback() -> None:
     """Forget what was flushed since the last commit."""
-    sql_db.session.rollback()
-    for follow_up in _at_end:
-        follow_up(False)
+    _require_outermost()
+    _roll_back()
 
 
 def forget_unfinished(_error: BaseException | None = None) -> None:
     """Roll back what a request or command has left open. To be called before its session is removed."""
     if sql_db.session.registry.has():
-        rollback()
+        _roll_back()
+
+
+def _require_outermost() -> None:
+    """Pass if no plugin is being told of a write, which is not its to end.
+
+    :raises RuntimeError: if one is
+    """
+    if sql_db.session().in_nested_transaction():
+        raise RuntimeError("A plugin cannot end a transaction while it is told of a write in it")
+
+
+def _roll_back() -> None:
+    try:
+        sql_db.session.rollback()
+    except DBAPIError as error:  # the connection is gone, and the database has forgotten it as well
+        logger.warning("The database did not take a rollback: %s", reason(error))
+    finally:
+        for follow_up in _at_end:
+            follow_up(False)
 
 
 @contextmanager
@@ -175,7 +197,8 @@ def connection_beside() -> Iterator[Connection]:
     engine = engines.get(os.getpid())
     if engine is None:
         own = sql_db.engine
-        engine = engines[os.getpid()] = Engine(own.pool.recreate(), own.dialect, own.url)
+        engine = Engine(own.pool.recreate(), own.dialect, own.url, hide_parameters=True)
+        engines[os.getpid()] = engine
     with engine.begin() as connection:
         yield connection
 

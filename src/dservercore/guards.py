@@ -236,6 +236,8 @@ def _guard(view: View, establish: Callable[[dict[str, Any]], dict[str, Actor | S
         verify_token()
         established = establish(kwargs)
         settling.replay_in_new_process()
+        if request.method not in ("GET", "HEAD"):
+            settling.catch_up()
         return view(*args, **kwargs, **established)
 
     return cast(View, guarded)

@@ -237,8 +237,13 @@ def _has_own(plugin: PluginABC, method: str) -> bool:
 def _tell(extensions: Iterable[ExtensionABC], tell: Callable[[ExtensionABC], Any]) -> None:
     """Call each extension; one that fails is logged, and whatever it wrote to SQL is undone."""
     for extension in extensions:
+        session = sql_db.session()
+        session.connection()  # begins a transaction, if there is none
+        outer = session.get_transaction()
         try:
-            with sql_db.session.begin_nested():
+            with session.begin_nested():
                 tell(extension)
         except Exception:
             logger.exception("The extension %s failed", type(extension).__name__)
+        if session.get_transaction() is not outer:
+            raise RuntimeError(f"The extension {type(extension).__name__} has ended the transaction")

@@ -431,3 +431,14 @@ def test_a_dataset_that_is_registered_again_while_its_deletion_is_finished_stays
     place.settle()
     assert place.send("GET", f"/readmes/{info['uri']}").json == {"readme": "again"}
     assert len(place.send("GET", f"/uris?free_text=again&uuids={info['uuid']}").json) == 1
+
+
+def test_a_deletion_settles_first_what_is_left_of_the_dataset(place: Place, info: dict[str, Any]) -> None:
+    """Else whoever does so later could bring it back."""
+    place.send("GET", "/me")  # this process has looked for what others have left
+    assert place.die_during(put({**info, "readme": "lost"}), "after search 1")
+    assert place.send("DELETE", f"/uris/{info['uri']}").status_code == 200
+    with place.app.app_context():
+        assert sql_db.session.query(JournalEntry).count() == 0
+    place.settle()
+    assert info["uri"] not in str(place.contents())

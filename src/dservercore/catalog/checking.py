@@ -211,6 +211,7 @@ def read_from_storage(register_scope: Scope, uri: str) -> str:
 
 def _forget(uri: str, uuid: str) -> str:
     plugin_writes.begin()
+    dataset_rows.keep_others_from([uri])
     if dataset_rows.hold_registered(uri) is None:
         now = utcnow()
         journal.delete_from_stores([plugin_writes.Former(uri, uuid, now, now, now)])

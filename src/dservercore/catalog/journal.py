@@ -63,7 +63,8 @@ def begin_change(changes: Sequence[Change]) -> None:
     if not changes or plugin_host.plugins().share_sql_session:
         plugin_writes.begin()
         return
-    settling.catch_up()
+    if sql_db.session().in_nested_transaction():
+        raise RuntimeError("No dataset can be changed while a plugin is told of another one")
     enter = _enter_beside if db.locks_rows() else _enter_before
     by_uri = {change.uri: change for change in changes}
     for _ in range(_ATTEMPTS):
@@ -73,6 +74,7 @@ def begin_change(changes: Sequence[Change]) -> None:
             return
         # A process that begins to serve has settled the others just now.
         entries.strike(list(held))
+        entries.own().struck |= {key: key for key in held}
         for uri in keys:
             del entries.own().left[uri]
     raise UnavailableError("Others keep changing the same datasets: try again")
@@ -80,6 +82,7 @@ def begin_change(changes: Sequence[Change]) -> None:
 
 def _enter_beside(changes: Sequence[Change]) -> dict[str, str]:
     """Commit entries while the transaction at hand keeps others from the datasets; return their keys by URI."""
+    _commit_own()
     plugin_writes.begin()
     wanted = [change.uri for change in changes]
     dataset_rows.keep_others_from(wanted)
@@ -89,15 +92,21 @@ def _enter_beside(changes: Sequence[Change]) -> dict[str, str]:
         keys = {
             uri: entries.insert(connection, entries.CHANGE, uri, content) for uri, content in contents.items()
         }
-    entries.own().left |= keys
+        entries.own().left |= keys  # before the commit, of which the answer may get lost
     return keys
+
+
+def _commit_own() -> None:
+    """Commit what this session has entered and struck off before: its entries are not for others to settle."""
+    own = entries.own()
+    if own.left or own.struck:
+        sql_db.session.commit()
+        own.struck.clear()
 
 
 def _enter_before(changes: Sequence[Change]) -> dict[str, str]:
     """Commit entries, and begin the transaction that works on them; return their keys by URI."""
     session = sql_db.session()
-    if session.in_nested_transaction():
-        raise RuntimeError("No dataset can be changed while a plugin is told of another one")
     session.commit()
     entries.own().struck.clear()
     db.hold_file_lock()
@@ -105,8 +114,8 @@ def _enter_before(changes: Sequence[Change]) -> dict[str, str]:
     settling.settle([change.uri for change in changes])
     connection = session.connection()
     keys = {c.uri: entries.insert(connection, entries.CHANGE, c.uri, _contents(c)) for c in changes}
-    session.commit()
     entries.own().left |= keys
+    session.commit()
     plugin_writes.begin(is_asked=True)
     return keys
 
@@ -138,6 +147,8 @@ def delete_from_stores(formers: Sequence[Former]) -> None:
         for former in formers:
             plugin_writes.delete(former)
         return
+    # Whoever is undoing a change of one of them is waited for, lest it comes back.
+    settling.settle([former.uri for former in formers])
     own = entries.own()
     for former in formers:
         plugin_writes.delete_from_sql(former)

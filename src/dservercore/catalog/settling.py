@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 SETTLED_AT_ONCE = 100  # entries that share one commit
 LOCKED_SECONDS = 5.0
+PAUSE_SECONDS = 30.0  # between two tries to settle what could not be settled
 
 
 def settle(wanted: Sequence[str]) -> None:
@@ -91,23 +92,28 @@ def _settle_all(keys: Sequence[str], is_asked: bool = False) -> int:
     """
     db.hold_file_lock()
     deadline = time.monotonic() + LOCKED_SECONDS
-    left, settled = list(keys), 0
+    left, settled, defying = list(keys), 0, 0
     while left:
         locked: list[str] = []
         for start in range(0, len(left), SETTLED_AT_ONCE):
             batch = left[start : start + SETTLED_AT_ONCE]
-            done = _settle_batch(batch, is_asked)
+            done, impossible = _settle_batch(batch, is_asked)
             settled += len(done)
-            locked += entries.still_there([key for key in batch if key not in done])
+            defying += len(impossible)
+            locked += entries.still_there([key for key in batch if key not in done | impossible])
         left = locked
         if left and time.monotonic() > deadline:
-            raise UnavailableError(f"{len(left)} entries of the journal cannot be settled for now")
+            break
         time.sleep(0.1 if left else 0)
+    if left or defying:
+        raise UnavailableError(f"{len(left) + defying} entries of the journal cannot be settled for now")
     return settled
 
 
-def _settle_batch(keys: Sequence[str], is_asked: bool) -> set[str]:
-    """Settle entries in one transaction, or, if one makes that impossible, each in one of its own. Return the settled.
+def _settle_batch(keys: Sequence[str], is_asked: bool) -> tuple[set[str], set[str]]:
+    """Settle entries in one transaction, or, if one makes that impossible, each in one of its own.
+
+    Return the keys of those that are settled, and of those that cannot be.
 
     :raises UnavailableError: if a plugin cannot reach its store
     """
@@ -116,15 +122,16 @@ def _settle_batch(keys: Sequence[str], is_asked: bool) -> set[str]:
     try:
         _settle_entries(locked)
         sql_db.session.commit()
-        return {entry.id for entry in locked}
+        return {entry.id for entry in locked}, set()
     except (UnavailableError, DBAPIError):
         raise
     except Exception as error:
         sql_db.session.rollback()
         if len(keys) > 1:
-            return set().union(*(_settle_batch([key], is_asked) for key in keys))
+            each = [_settle_batch([key], is_asked) for key in keys]
+            return set().union(*(done for done, _ in each)), set().union(*(not_ for _, not_ in each))
         logger.exception("The %s of %s cannot be settled: %s", locked[0].kind, locked[0].uri, error)
-        return set()
+        return set(), {locked[0].id}
 
 
 def _settle_entries(locked: Sequence[Any]) -> None:
@@ -178,12 +185,10 @@ def _undo_edit(uri: str, edited: str, value: Any) -> None:
 def replay_at_start() -> None:
     """Settle what processes that have died left. A store that cannot be reached is settled later."""
     current_app.extensions["dservercore-replayed-in"] = os.getpid()
-    if plugin_host.plugins().share_sql_session:
-        return
     try:
         replay()
     except Exception as error:  # each store has errors of its own, and the server is to start without it
-        _remember_unsettled()
+        _remember_unsettled(PAUSE_SECONDS)
         logger.warning("The journal is to be replayed later: %s", error)
 
 
@@ -193,13 +198,16 @@ def replay_in_new_process() -> None:
         replay_at_start()
 
 
-def _remember_unsettled() -> None:
-    current_app.extensions["dservercore-unsettled"] = True
+def _remember_unsettled(pause: float = 0) -> None:
+    """Have :func:`catch_up` try again, after so many seconds at the earliest."""
+    current_app.extensions["dservercore-unsettled"] = time.monotonic() + pause
 
 
 def catch_up() -> None:
-    """Settle what this process could not settle before, now that the stores can be reached."""
-    if current_app.extensions.pop("dservercore-unsettled", False):
+    """Settle what this process could not settle before. To be called before a request writes anything."""
+    due = current_app.extensions.get("dservercore-unsettled")
+    if due is not None and time.monotonic() >= due:
+        del current_app.extensions["dservercore-unsettled"]
         replay_at_start()
 
 
