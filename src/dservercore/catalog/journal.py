@@ -74,7 +74,7 @@ def begin_change(changes: Sequence[Change]) -> None:
             return
         # A process that begins to serve has settled the others just now.
         entries.strike(list(held))
-        entries.own().struck |= {key: key for key in held}
+        entries.own().struck |= held
         for uri in keys:
             del entries.own().left[uri]
     raise UnavailableError("Others keep changing the same datasets: try again")
@@ -169,6 +169,6 @@ def adopt_pending(wanted: Sequence[str]) -> None:
 def strike(done: Iterable[str]) -> None:
     """Strike off the entries of changes that are made in every store, with the transaction that is open."""
     own = entries.own()
-    keys = {uri: own.left.pop(uri) for uri in done if uri in own.left}
-    entries.strike(list(keys.values()))
-    own.struck |= keys
+    keys = [own.left.pop(uri) for uri in done if uri in own.left]
+    entries.strike(keys)
+    own.struck |= set(keys)

@@ -37,10 +37,10 @@ _ALL = select(_entry.c.id, _entry.c.kind, _entry.c.uri).order_by(_entry.c.starte
 
 @dataclass
 class Own:
-    """The entries of the transaction at hand, by URI: those still to be struck off, and those that are in it."""
+    """Keys of the entries of the transaction at hand: by URI those to be struck off, and those struck off in it."""
 
     left: dict[str, str] = field(default_factory=dict)
-    struck: dict[str, str] = field(default_factory=dict)
+    struck: set[str] = field(default_factory=set)
 
 
 def own() -> Own:

@@ -32,9 +32,8 @@ def settle(wanted: Sequence[str]) -> None:
     if keys:
         locked = entries.lock(keys)
         _settle_entries(locked)
-        entries.own().struck |= {
-            entry.id: entry.id for entry in locked
-        }  # not struck if this transaction fails
+        # They are there again if this transaction fails.
+        entries.own().struck |= {entry.id for entry in locked}
 
 
 def end_of_transaction(committed: bool) -> None:
@@ -52,7 +51,7 @@ def end_of_transaction(committed: bool) -> None:
 
 
 def _settle_own(own: entries.Own, committed: bool) -> None:
-    left = [*own.left.values(), *(() if committed else own.struck.values())]
+    left = [*own.left.values(), *(() if committed else own.struck)]
     if not left:
         return
     try:
@@ -150,9 +149,8 @@ def _finish_deletion(former: Former) -> None:
     registered = dataset_rows.find_registered(former.uri)
     if registered is None:
         plugin_writes.delete(former)
-    elif (
-        registered.former.uuid != former.uuid
-    ):  # registered anew since, and so replaced where it is kept by its URI
+    elif registered.former.uuid != former.uuid:
+        # Registered anew since, and so replaced where it is kept by its URI.
         plugin_writes.bury(former)
 
 
