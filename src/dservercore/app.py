@@ -15,13 +15,14 @@ from flask import Flask
 
 from dservercore import api, plugin_host
 from dservercore.api.docs import init_docs
+from dservercore.api.edge import Edge
 from dservercore.api.edits import STORAGE_UPDATED
 from dservercore.api.errors import JSONErrorApi, init_errors
 from dservercore.api.etags import ETAG
 from dservercore.api.proxies import TrustedProxies
 from dservercore.api.request_log import REQUEST_ID, init_request_log
 from dservercore.api.retries import RetryingFlask
-from dservercore.api.security_headers import init_security_headers
+from dservercore.api.security_headers import Headers, init_cors
 from dservercore.api.uris_in_paths import CONVERTERS, URIConverter
 from dservercore.catalog import settling
 from dservercore.config import read_environment, with_defaults
@@ -51,8 +52,7 @@ def _create_app(test_config: Mapping[str, Any] | None) -> Flask:
     plugins = plugin_host.load_plugins(app, take_settings=test_config is None)
     hide_secrets(app)  # with those of the plugins
     app.url_map.converters.update(CONVERTERS)
-    app.wsgi_app = TrustedProxies(app.wsgi_app, app.config["DSERVER_TRUSTED_PROXIES"])  # type: ignore[method-assign]
-    init_security_headers(app, exposed=["X-Pagination", "X-Sort", STORAGE_UPDATED, REQUEST_ID, ETAG])
+    init_edge(app)
     init_request_log(app)
     init_errors(app)
     init_databases(app, serves=not _is_a_command(), must_exist=test_config is None and _needs_database())
@@ -68,6 +68,14 @@ def _create_app(test_config: Mapping[str, Any] | None) -> Flask:
             settling.replay_at_start()
             close_connections()  # gunicorn --preload forks now, and two processes must not share one
     return app
+
+
+def init_edge(app: Flask) -> None:
+    """Put around the application what every request and every answer goes through."""
+    exposed = ["X-Pagination", "X-Sort", STORAGE_UPDATED, REQUEST_ID, ETAG]
+    init_cors(app, exposed)
+    edge = Edge(app.wsgi_app, Headers(app.config, exposed))
+    app.wsgi_app = TrustedProxies(edge, app.config["DSERVER_TRUSTED_PROXIES"])  # type: ignore[method-assign]
 
 
 def init_logging(app: Flask) -> None:

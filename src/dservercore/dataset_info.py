@@ -45,6 +45,9 @@ DATASET_KEYS = (
     "uuid",
 )
 
+#: Those of them that are seconds since the epoch, UTC.
+TIMES = ("created_at", "frozen_at", "uploaded_at")
+
 DATASET_SORT_FIELDS = ["base_uri", "created_at", "creator_username", "frozen_at", "name", "uri", "uuid"]
 
 _MAX_INTEGER = 2**63
@@ -254,7 +257,7 @@ def dataset_object(found: Mapping[str, Any]) -> dict[str, Any]:
     Times become floats (seconds since the epoch, UTC), whether they come as naive UTC datetimes, numbers or text.
     """
     answer = {key: found.get(key) for key in DATASET_KEYS}
-    for key in ("created_at", "frozen_at", "uploaded_at"):
+    for key in TIMES:
         answer[key] = _as_timestamp(answer[key])
     return answer
 

@@ -47,6 +47,13 @@ def datetime_to_timestamp(moment: datetime) -> float:
     return moment.timestamp()
 
 
+def stored_timestamp(moment: datetime | str | None) -> float | None:
+    """Return the seconds since the epoch of a naive UTC datetime, or of the text that SQLite keeps of one."""
+    if isinstance(moment, str):
+        return datetime.fromisoformat(f"{moment}+00:00").timestamp()
+    return None if moment is None else datetime_to_timestamp(moment)
+
+
 def utcnow() -> datetime:
     """Return the present moment as a naive UTC datetime."""
     return datetime.now(timezone.utc).replace(tzinfo=None)

@@ -129,14 +129,19 @@ def _begin_immediate(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
+def kind() -> str:
+    """Return the name of the database's dialect, such as ``sqlite``; no session is made for that."""
+    return sql_db.engine.dialect.name
+
+
 def locks_rows() -> bool:
     """Return whether the database locks single rows for a writer, and not everything at once."""
-    return sql_db.session.get_bind().dialect.name != "sqlite"
+    return kind() != "sqlite"
 
 
 def sorts_by_code_point() -> bool:
     """Return whether the database sorts text as Python does, by code point, and not by the rules of a language."""
-    return sql_db.session.get_bind().dialect.name in ("sqlite", *connections.MARIADB)
+    return kind() in ("sqlite", *connections.MARIADB)
 
 
 # What else is to be done when a transaction of an operation has ended; each is told whether it was committed.
@@ -244,7 +249,7 @@ def upsert(
     :param overwrite: columns that get the new value
     :param add: columns that the new value is added to
     """
-    return _upsert(sql_db.session.get_bind().dialect.name, table, key, overwrite, add)
+    return _upsert(kind(), table, key, overwrite, add)
 
 
 @functools.cache
@@ -273,7 +278,7 @@ def _upsert_on_mariadb(
 
 def insert_if_new(table: Table, key: tuple[str, ...], values: Mapping[str, Any]) -> bool:
     """Insert a row unless there is one with the same *key*. Return whether it is new."""
-    if sql_db.session.get_bind().dialect.name not in connections.MARIADB:
+    if kind() not in connections.MARIADB:
         return bool(changed_rows(upsert(table, key), values))
     # MariaDB counts a row that is left as it is as one that was touched.
     same = select(literal(1)).select_from(table).where(*(table.c[name] == values[name] for name in key))
@@ -292,7 +297,7 @@ def insert_if_new(table: Table, key: tuple[str, ...], values: Mapping[str, Any])
 def put_row(table: Table, key: str, values: Mapping[str, Any]) -> int:
     """Insert a row, or give the one with the same *key* all of *values*. Return its primary key, ``id``."""
     put = upsert(table, (key,), overwrite=tuple(values))
-    if sql_db.session.get_bind().dialect.name in connections.MARIADB:
+    if kind() in connections.MARIADB:
         sql_db.session.execute(put, values)
         stored = select(table.c.id).where(table.c[key] == values[key])
         return sql_db.session.execute(stored).scalar_one()

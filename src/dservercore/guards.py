@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import wraps
 from typing import Any, TypeVar, cast
 
@@ -22,7 +21,7 @@ from dservercore import permissions
 from dservercore.catalog import settling
 from dservercore.dataset_info import check_text
 from dservercore.errors import AuthenticationError, AuthorizationError, ValidationError
-from dservercore.scope import Actor, Grant, Scope, acting
+from dservercore.scope import Actor, Grant, Scope
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -254,5 +253,5 @@ def _username() -> str:
 
 def _remember(actor: Actor) -> Actor:
     g.username = actor.username  # for the request log
-    g.actor = replace(actor, origin=acting().origin)
-    return g.actor
+    g.actor = actor
+    return actor

@@ -9,12 +9,13 @@ from sqlalchemy import Select, Table, bindparam, select
 from dservercore.db import sql_db
 from dservercore.errors import AuthenticationError, UnknownUserError
 from dservercore.models import GRANT_TABLES, BaseURI, User
-from dservercore.scope import Actor, Grant, OperatorScope, Scope
+from dservercore.reading import Prepared, Row
+from dservercore.scope import Actor, Grant, OperatorScope, Scope, acting
 
 _user, _base_uri = User.__table__, BaseURI.__table__
 _ACTOR_COLUMNS = (_user.c.username, _user.c.is_admin, _user.c.id, _user.c.display_name)
 # Some databases take names for the same that differ in case, or in spaces at the end: that is looked at here.
-_ACTOR = select(*_ACTOR_COLUMNS).where(_user.c.username == bindparam("username"))
+_ACTOR = Prepared(select(*_ACTOR_COLUMNS).where(_user.c.username == bindparam("username")))
 
 
 def _with_grants(granted: Table) -> Select[Any]:
@@ -28,7 +29,7 @@ def _with_grants(granted: Table) -> Select[Any]:
     )
 
 
-_ACTOR_WITH_GRANTS = {grant: _with_grants(table) for grant, table in GRANT_TABLES.items()}
+_ACTOR_WITH_GRANTS = {grant: Prepared(_with_grants(table)) for grant, table in GRANT_TABLES.items()}
 
 
 def identify(username: str) -> Actor:
@@ -36,10 +37,10 @@ def identify(username: str) -> Actor:
 
     :raises AuthenticationError: if there is none
     """
-    row = sql_db.session.execute(_ACTOR, {"username": username}).first()
-    if row is None or row.username != username:
+    row = _ACTOR.first({"username": username})
+    if row is None or row[0] != username:
         raise AuthenticationError(f"User {username!r} is not registered")
-    return Actor(*row)
+    return _actor(row)
 
 
 def identify_with_scope(username: str, grant: Grant) -> tuple[Actor, Scope]:
@@ -47,10 +48,15 @@ def identify_with_scope(username: str, grant: Grant) -> tuple[Actor, Scope]:
 
     :raises AuthenticationError: if there is no such user
     """
-    rows = sql_db.session.execute(_ACTOR_WITH_GRANTS[grant], {"username": username}).all()
-    if not rows or rows[0].username != username:
+    rows = _ACTOR_WITH_GRANTS[grant].all({"username": username})
+    if not rows or rows[0][0] != username:
         raise AuthenticationError(f"User {username!r} is not registered")
-    return Actor(*rows[0][:4]), Scope(grant, {uri: key for *_, uri, key in rows if uri is not None})
+    return _actor(rows[0]), Scope(grant, {uri: key for *_, uri, key in rows if uri is not None})
+
+
+def _actor(row: Row) -> Actor:
+    username, is_admin, key, display_name, *_ = row
+    return Actor(username, bool(is_admin), key, display_name, acting().origin)
 
 
 def scope_of_user(username: str, grant: Grant = "search") -> Scope:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 import re
-import time
 import uuid
+from typing import Any
 from urllib.parse import quote
 
-from flask import Flask, Response, g, request
+from flask import Flask, g, has_app_context, request
 
 from dservercore.api.proxies import UNIX_SOCKET
 from dservercore.scope import Actor, Origin
 
 REQUEST_ID = "X-Request-ID"
+
+#: Where the id is in the WSGI environment.
+_ID = "dservercore.request_id"
 
 _USABLE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
@@ -21,42 +24,48 @@ logger = logging.getLogger("dservercore.requests")
 
 
 def init_request_log(app: Flask) -> None:
-    """Log method, path, status, milliseconds, user, address and request id of every request.
-
-    The query string is left out: it may hold what somebody searches for.
-    """
+    """Tell what a request does where it comes from, and keep the development server from logging it, too."""
     logging.getLogger("werkzeug").addFilter(_is_of_no_request)
     app.before_request(_begin)
-    app.after_request(_end)
+
+
+def number(environ: dict[str, Any]) -> str:
+    """Give a request an id, its own if it came with one, and return it."""
+    given = environ.get("HTTP_X_REQUEST_ID", "")
+    # An id that is not plain could forge lines in the log.
+    environ[_ID] = given if _USABLE_ID.fullmatch(given) else uuid.uuid4().hex
+    return environ[_ID]
 
 
 def _begin() -> None:
-    g.started = time.perf_counter()
-    given = request.headers.get(REQUEST_ID, "")
-    # An id that is not plain could forge lines in the log.
-    g.request_id = given if _USABLE_ID.fullmatch(given) else uuid.uuid4().hex
-    g.actor = Actor(None, origin=Origin(request.remote_addr or UNIX_SOCKET, g.request_id))  # nobody, so far
+    environ = request.environ
+    origin = Origin(environ.get("REMOTE_ADDR") or UNIX_SOCKET, environ.get(_ID))
+    g.actor = Actor(None, origin=origin)  # nobody, so far
 
 
-def _end(response: Response) -> Response:
-    request_id = g.get("request_id") or uuid.uuid4().hex
-    response.headers[REQUEST_ID] = request_id
+def write(environ: dict[str, Any], status: str, seconds: float) -> None:
+    """Log method, path, status, milliseconds, user, address and request id of a request.
+
+    The query string is left out: it may hold what somebody searches for.
+    """
+    username = g.get("username") if has_app_context() else None
     logger.info(
-        "%s %s %d %.1f ms user=%s from=%s id=%s",
-        request.method,
-        _printable(request.path),
-        response.status_code,
-        1000 * (time.perf_counter() - g.get("started", time.perf_counter())),
-        _printable(g.get("username") or "-"),
-        _printable(request.remote_addr or UNIX_SOCKET),
-        request_id,
+        "%s %s %s %.1f ms user=%s from=%s id=%s",
+        _printable(environ["REQUEST_METHOD"]),
+        _printable(environ.get("PATH_INFO", "").encode("latin-1")),  # WSGI has bytes in this disguise
+        status[:3],
+        1000 * seconds,
+        _printable(username or "-"),
+        _printable(environ.get("REMOTE_ADDR") or UNIX_SOCKET),
+        environ[_ID],
     )
-    return response
 
 
-def _printable(text: str) -> str:
+def _printable(text: str | bytes) -> str:
     """Return *text* percent-encoded, so that nothing in it ends the line, looks like a field or moves a cursor."""
-    return quote(text, safe="/:@!$&'()*+,;=~", errors="backslashreplace")
+    if isinstance(text, str):
+        text = text.encode("utf-8", "backslashreplace")
+    return quote(text, safe="/:@!$&'()*+,;=~")
 
 
 def _is_of_no_request(record: logging.LogRecord) -> bool:

@@ -7,7 +7,8 @@ import random
 import time
 from typing import Any
 
-from flask import Flask, request
+from flask import Flask, Request, request
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from sqlalchemy.exc import DBAPIError
 
 from dservercore import connections, db
@@ -16,6 +17,16 @@ ATTEMPTS = 5
 PAUSE_SECONDS = 0.05  # doubled with each attempt, and shortened at random so that two do not meet again
 
 logger = logging.getLogger(__name__)
+
+
+class SessionOfCookie(SecureCookieSessionInterface):
+    """Reads the session of a request only where it has the cookie of one: making what checks a signature takes long."""
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        """Return the session of a request: an empty one if it has no cookie, None if there is no secret key."""
+        if app.secret_key and self.get_cookie_name(app) not in request.cookies:
+            return self.session_class()
+        return super().open_session(app, request)
 
 
 class RetryingFlask(Flask):
@@ -28,6 +39,7 @@ class RetryingFlask(Flask):
     """
 
     repeatable: frozenset[str] = frozenset()
+    session_interface = SessionOfCookie()
 
     def dispatch_request(self) -> Any:
         """Return what the view function returns."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from flask import Flask, Response, current_app, request
-from flask_cors import CORS
+from flask import Flask, request
+from flask_cors import cross_origin
 
 #: What every answer gets, unless the route has said otherwise or ``DSERVER_SECURITY_HEADERS`` does.
 ALWAYS = {
@@ -22,17 +23,25 @@ FOR_JSON = {"Content-Security-Policy": "default-src 'none'; frame-ancestors 'non
 
 ANY_ORIGIN = "*"
 
+_JSON = re.compile(r"application/(?:[^;]*\+)?json\s*(?:;|$)", re.IGNORECASE)
 
-def init_security_headers(app: Flask, exposed: Iterable[str]) -> None:
-    """Let the configured origins read answers, and add the headers.
 
-    :param exposed: response headers that pages of other sites may read
+def init_cors(app: Flask, exposed: Iterable[str]) -> None:
+    """Let pages from the configured origins read answers.
+
+    :param exposed: response headers that they may read
     """
     origins = app.config["DSERVER_CORS_ORIGINS"]
-    if origins:
-        # Never with credentials: tokens are sent by programs, not by browsers on their own.
-        CORS(app, origins=_patterns(origins), expose_headers=list(exposed), supports_credentials=False)
-    app.after_request(_add_headers)
+    if not origins:
+        return
+    # Never with credentials: tokens are sent by programs, not by browsers on their own.
+    add = cross_origin(
+        origins=_patterns(origins),
+        expose_headers=list(exposed),
+        supports_credentials=False,
+        automatic_options=False,
+    )(lambda response: response)
+    app.after_request(lambda response: add(response) if "Origin" in request.headers else response)
 
 
 def _patterns(origins: list[str]) -> str | list[str | re.Pattern[str]]:
@@ -42,19 +51,44 @@ def _patterns(origins: list[str]) -> str | list[str | re.Pattern[str]]:
     return [re.compile(re.escape(origin) + r"\Z", re.IGNORECASE) for origin in origins]
 
 
-def _add_headers(response: Response) -> Response:
-    config = current_app.config
-    headers: dict[str, str | None] = {**ALWAYS}
-    if response.is_json:
-        headers |= FOR_JSON
-    if config["DSERVER_HSTS_SECONDS"] and request.is_secure:
-        headers["Strict-Transport-Security"] = f"max-age={config['DSERVER_HSTS_SECONDS']}"
-    for name, value in headers.items():
-        if value is not None and name not in response.headers:
-            response.headers[name] = value
-    for name, value in config["DSERVER_SECURITY_HEADERS"].items():
-        if value is None:
-            response.headers.pop(name, None)
-        else:
-            response.headers[name] = value
-    return response
+class Headers:
+    """Adds to the headers of an answer what the configuration wants.
+
+    :param exposed: response headers that pages of other sites may read
+    """
+
+    def __init__(self, config: Mapping[str, Any], exposed: Iterable[str]):
+        configured = config["DSERVER_SECURITY_HEADERS"]
+        self._decided = frozenset(name.lower() for name in configured)
+        self._configured = [(name, value) for name, value in configured.items() if value is not None]
+        always = dict(ALWAYS)
+        if ANY_ORIGIN in (config["DSERVER_CORS_ORIGINS"] or ()):
+            always |= {
+                "Access-Control-Allow-Origin": "*",
+                "Access-Control-Expose-Headers": ", ".join(exposed),
+            }
+        for_https = {}
+        if config["DSERVER_HSTS_SECONDS"]:
+            for_https["Strict-Transport-Security"] = f"max-age={config['DSERVER_HSTS_SECONDS']}"
+        self._added = {
+            (False, False): self._by_name(always),
+            (False, True): self._by_name(always | for_https),
+            (True, False): self._by_name(always | FOR_JSON),
+            (True, True): self._by_name(always | FOR_JSON | for_https),
+        }
+
+    def _by_name(self, headers: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+        return {
+            name.lower(): (name, value)
+            for name, value in headers.items()
+            if name.lower() not in self._decided
+        }
+
+    def __call__(self, environ: Mapping[str, Any], given: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return the headers of an answer: those that a route has given, unless the configuration decides, and ours."""
+        by_name = {name.lower(): value for name, value in given}
+        is_json = _JSON.match(by_name.get("content-type", "")) is not None
+        added = self._added[is_json, environ["wsgi.url_scheme"] == "https"]
+        if self._decided:
+            given = [pair for pair in given if pair[0].lower() not in self._decided] + self._configured
+        return given + [pair for name, pair in added.items() if name not in by_name]

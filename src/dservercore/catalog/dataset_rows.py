@@ -13,11 +13,12 @@ from sqlalchemy import bindparam, delete, select, union
 
 from dservercore import db, plugin_writes, uris
 from dservercore.catalog import summary
-from dservercore.dataset_info import DATASET_KEYS, dataset_object
-from dservercore.date_utils import timestamp_to_datetime
+from dservercore.dataset_info import DATASET_KEYS, TIMES
+from dservercore.date_utils import stored_timestamp, timestamp_to_datetime
 from dservercore.db import sql_db
 from dservercore.errors import AuthorizationError
 from dservercore.models import BaseURI, Dataset, DatasetTag
+from dservercore.reading import Prepared
 
 # Statements name the tables' own columns, and are made once: through the classes of the models each use of one
 # took four times as long.
@@ -28,7 +29,9 @@ COLUMNS = {key: _base_uri.c.base_uri if key == "base_uri" else _dataset.c[key] f
 OBJECT = select(*COLUMNS.values(), _dataset.c.base_uri_id).select_from(
     _dataset.join(_base_uri, _base_uri.c.id == _dataset.c.base_uri_id)
 )
-BY_URI = OBJECT.where(_dataset.c.uri == bindparam("uri"))
+#: Where in a row of ``OBJECT`` the primary key of the base URI is.
+BASE_URI_ID = -1
+BY_URI = Prepared(OBJECT.where(_dataset.c.uri == bindparam("uri")))
 
 _REGISTERED = select(
     *summary.COUNTED_COLUMNS,
@@ -75,13 +78,19 @@ class Registered:
 
 def as_object(row: Any) -> dict[str, Any]:
     """Return the dataset object of a row of ``OBJECT``."""
-    return dataset_object(dict(zip(DATASET_KEYS, row, strict=False)))
+    found = dict(zip(DATASET_KEYS, row, strict=False))
+    for key in TIMES:
+        found[key] = stored_timestamp(found[key])
+    return found
 
 
 def stored(uri: str) -> dict[str, Any]:
     """Return the dataset object of a dataset known to be registered, with ``uploaded_at`` as plugins get it."""
-    row = sql_db.session.execute(BY_URI, {"uri": uri}).one()
-    return {**as_object(row), "uploaded_at": row.uploaded_at}
+    row = BY_URI.first({"uri": uri})
+    assert row is not None
+    found = as_object(row)
+    uploaded_at = found["uploaded_at"]
+    return {**found, "uploaded_at": None if uploaded_at is None else timestamp_to_datetime(uploaded_at)}
 
 
 def uris_in(base_uri_ids: Sequence[int]) -> Sequence[str]:

@@ -14,12 +14,13 @@ from sqlalchemy import Select, bindparam, select
 from dservercore import db, plugin_writes, uris
 from dservercore.catalog import audit, journal, limits, summary
 from dservercore.catalog import dataset_rows as rows
-from dservercore.catalog.dataset_rows import BY_URI, COLUMNS, OBJECT, as_object
+from dservercore.catalog.dataset_rows import BASE_URI_ID, BY_URI, COLUMNS, OBJECT, as_object
 from dservercore.dataset_info import DATASET_SORT_FIELDS, checked, checked_uuid
 from dservercore.date_utils import timestamp_to_datetime, utcnow
 from dservercore.db import sql_db
 from dservercore.errors import UnknownURIError, ValidationError, invalid
 from dservercore.models import Dataset, DatasetTag
+from dservercore.reading import Prepared
 from dservercore.scope import Actor, Scope
 
 _dataset, _dataset_tag = Dataset.__table__, DatasetTag.__table__  # see dataset_rows on why the tables
@@ -49,8 +50,8 @@ def find(scope: Scope, uri: str) -> dict[str, Any]:
     :raises AuthorizationError: if its base URI is not in *scope*, whether or not the dataset exists
     :raises UnknownURIError: if it is, and the dataset is not registered
     """
-    row = sql_db.session.execute(BY_URI, {"uri": uri}).first()
-    if row is not None and row.base_uri_id in scope.base_uris.values():
+    row = BY_URI.first({"uri": uri})
+    if row is not None and row[BASE_URI_ID] in scope.base_uris.values():
         return as_object(row)
     scope.require(uris.parent(uri))
     if row is not None:
@@ -71,14 +72,14 @@ def find_copies(
         return [], 0
     # There are as many copies as places to keep them: few enough to fetch them all and pick those in scope.
     in_scope = set(scope.ids)
-    found = sql_db.session.execute(_copies(tuple(order.items())), parameters)
-    copies = [row for row in found if row.base_uri_id in in_scope]
+    found = _copies(tuple(order.items())).all(parameters)
+    copies = [row for row in found if row[BASE_URI_ID] in in_scope]
     return [as_object(row) for row in copies[page]], len(copies)
 
 
 @functools.lru_cache(maxsize=256)
-def _copies(order: tuple[tuple[str, int], ...]) -> Select[Any]:
-    return _ordered(_BY_UUID, dict(order))
+def _copies(order: tuple[tuple[str, int], ...]) -> Prepared:
+    return Prepared(_ordered(_BY_UUID, dict(order)))
 
 
 def list_datasets(
@@ -101,12 +102,13 @@ def list_datasets(
 
 def _rows(ids: list[int], order: Mapping[str, int], offset: int, limit: int) -> list[dict[str, Any]]:
     parameters = {"ids": ids, "limit": limit, "offset": offset}
-    return [as_object(row) for row in sql_db.session.execute(_page_of(tuple(order.items())), parameters)]
+    return [as_object(row) for row in _page_of(tuple(order.items())).all(parameters)]
 
 
 @functools.lru_cache(maxsize=256)
-def _page_of(order: tuple[tuple[str, int], ...]) -> Select[Any]:
-    return _ordered(_IN_SCOPE, dict(order)).limit(bindparam("limit")).offset(bindparam("offset"))
+def _page_of(order: tuple[tuple[str, int], ...]) -> Prepared:
+    page = _ordered(_IN_SCOPE, dict(order)).limit(bindparam("limit")).offset(bindparam("offset"))
+    return Prepared(page)
 
 
 def _base_uris_of_page(

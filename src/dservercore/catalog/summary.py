@@ -12,6 +12,7 @@ from sqlalchemy import bindparam, delete, func, select
 from dservercore import db
 from dservercore.db import sql_db
 from dservercore.models import Dataset, DatasetTag, SummaryCount
+from dservercore.reading import Prepared
 from dservercore.scope import Scope
 
 _TOTAL = "base_uri"
@@ -150,10 +151,12 @@ def _counted_anew() -> list[dict[str, Any]]:
 
 
 _ids: Any = bindparam("ids", expanding=True)
-_NUMBERS = select(_counts.c.base_uri_id, _counts.c.datasets).where(
-    _counts.c.kind == _TOTAL, _counts.c.base_uri_id.in_(_ids)
+_NUMBERS = Prepared(
+    select(_counts.c.base_uri_id, _counts.c.datasets).where(
+        _counts.c.kind == _TOTAL, _counts.c.base_uri_id.in_(_ids)
+    )
 )
-_FIGURES = (
+_FIGURES = Prepared(
     select(
         _counts.c.kind,
         _counts.c.value,
@@ -170,7 +173,7 @@ def datasets_per_base_uri(scope: Scope) -> dict[str, int]:
     """Return how many datasets each base URI in *scope* holds."""
     numbers = dict.fromkeys(scope.base_uris, 0)
     names = {key: uri for uri, key in scope.base_uris.items()}
-    for base_uri_id, datasets in sql_db.session.execute(_NUMBERS, {"ids": scope.ids}):
+    for base_uri_id, datasets in _NUMBERS.all({"ids": scope.ids}):
         numbers[names[base_uri_id]] = datasets
     return numbers
 
@@ -197,7 +200,7 @@ def _figures(scope: Scope) -> dict[str, dict[str, tuple[int, int]]]:
     """Return ``{kind: {value: (datasets, bytes)}}``."""
     names = {str(key): uri for uri, key in scope.base_uris.items()}
     found: dict[str, dict[str, tuple[int, int]]] = {kind: {} for kind in _PLURALS}
-    for kind, value, datasets, high, low in sql_db.session.execute(_FIGURES, {"ids": scope.ids}):
+    for kind, value, datasets, high, low in _FIGURES.all({"ids": scope.ids}):
         label = names[value] if kind == _TOTAL else value
         found[kind][label] = (int(datasets), int(high) * _PART + int(low))
     return found

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
 from typing import Any, Protocol
 
-from dservercore.date_utils import datetime_to_timestamp
+from dservercore.dataset_info import TIMES
+from dservercore.date_utils import stored_timestamp
 from dservercore.plugins.time_limit import TimeLimit
 from dservercore.text_query import Query
 
@@ -31,7 +31,6 @@ FIELDS = {
     "uploaded_by": "d.uploaded_by",
     "uploaded_at": "d.uploaded_at",
 }
-TIMES = ("created_at", "frozen_at", "uploaded_at")
 
 
 class Index(Protocol):
@@ -96,8 +95,5 @@ def dataset_object(row: Iterable[Any]) -> dict[str, Any]:
     """Return the dataset object of a row with ``FIELDS``; SQLite has times as text."""
     dataset = dict(zip(FIELDS, row, strict=True))
     for field in TIMES:
-        moment = dataset[field]
-        if moment is not None:
-            moment = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
-            dataset[field] = datetime_to_timestamp(moment)
+        dataset[field] = stored_timestamp(dataset[field])
     return dataset

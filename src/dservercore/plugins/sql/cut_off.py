@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 from sqlalchemy.exc import OperationalError
 
-from dservercore.db import sql_db
 from dservercore.plugins.time_limit import TimeLimit
+from dservercore.reading import one_connection
 
 # SQLite asks whether to go on after so many steps of its machine, which take about a millisecond. Asking costs less
 # than a thousandth of that.
@@ -18,20 +18,20 @@ _STEPS = 20_000
 
 @contextmanager
 def cut_off(limit: TimeLimit) -> Iterator[None]:
-    """Let the session's connection read in this block for as long as *limit* allows.
+    """Let what is read in this block be read for as long as *limit* allows.
 
     What is ended is the statement alone: the connection, and a transaction that it has begun, go on.
 
     :raises UnavailableError: if there is no time left
     """
-    connection = sql_db.session.connection().connection.dbapi_connection
-    assert isinstance(connection, sqlite3.Connection)
-    connection.set_progress_handler(limit.is_over, _STEPS)
-    try:
-        yield
-    except OperationalError as error:
-        if limit.is_over() and str(error.orig) == "interrupted":
-            raise limit.exceeded() from None
-        raise
-    finally:
-        connection.set_progress_handler(None, 0)
+    with one_connection() as connection:
+        assert isinstance(connection, sqlite3.Connection)
+        connection.set_progress_handler(limit.is_over, _STEPS)
+        try:
+            yield
+        except OperationalError as error:
+            if limit.is_over() and str(error.orig) == "interrupted":
+                raise limit.exceeded() from None
+            raise
+        finally:
+            connection.set_progress_handler(None, 0)

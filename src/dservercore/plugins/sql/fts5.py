@@ -21,6 +21,7 @@ from dservercore.plugins.index_document import BASE_URI, EVERY, FORM, NONE
 from dservercore.plugins.sql.columns import FIELDS, WEIGHTS, Columns, dataset_object, sorted_by
 from dservercore.plugins.sql.cut_off import cut_off
 from dservercore.plugins.time_limit import TimeLimit
+from dservercore.reading import rows_of
 from dservercore.text_query import Query, Term, stem
 
 
@@ -288,8 +289,8 @@ def find(
 
 
 def _count(match: Match) -> Count:
-    row = _execute(_COUNT, **match.values()).one()
-    return Count(row.matching, row.outside or 0, row.datasets or 0)
+    ((matching, outside, datasets),) = rows_of(_COUNT, match.values())
+    return Count(matching, outside or 0, datasets or 0)
 
 
 # bm25() is the lower the better.
@@ -309,8 +310,8 @@ def _page(
 SELECT {", ".join(FIELDS.values())} FROM ({ids} LIMIT :limit OFFSET :offset) page
 CROSS JOIN dataset d ON d.id = page.id CROSS JOIN base_uri b ON b.id = d.base_uri_id ORDER BY {_by(order)}
 """
-    rows = _execute(statement, **match.values(), offset=offset, limit=-1 if limit is None else limit)
-    return [dataset_object(row) for row in rows]
+    values = {**match.values(), "offset": offset, "limit": -1 if limit is None else limit}
+    return [dataset_object(row) for row in rows_of(statement, values)]
 
 
 def _ids_by_relevance(order: Mapping[str, int]) -> str:

@@ -7,36 +7,40 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Select, Update, bindparam, delete, select, update
+from sqlalchemy import Update, bindparam, delete, select, update
 
-from dservercore.db import sql_db, upsert
+from dservercore.db import kind, sql_db, upsert
 from dservercore.errors import UnknownURIError
 from dservercore.models import Dataset, DatasetDocument, DatasetTag
 from dservercore.packing import json_text, manifest_json, pack, parse_manifest, storable_text, unpack
 from dservercore.plugin_api import RetrieveABC
+from dservercore.reading import Prepared
 
 _dataset = Dataset.__table__
 _document = DatasetDocument.__table__
 _tag = DatasetTag.__table__
 
 
-def _document_column(name: str) -> Select[Any]:
+def _document_column(name: str) -> Prepared:
     documents = _document.join(_dataset, _dataset.c.id == _document.c.dataset_id)
-    return select(_document.c[name]).select_from(documents).where(_dataset.c.uri == bindparam("uri"))
+    return Prepared(
+        select(_document.c[name]).select_from(documents).where(_dataset.c.uri == bindparam("uri"))
+    )
 
 
 _README = _document_column("readme")
 _ANNOTATIONS = _document_column("annotations")
 _MANIFEST = _document_column("manifest")
 _STORED = select(_dataset.c.uri, _dataset.c.uuid).join(_document, _document.c.dataset_id == _dataset.c.id)
-_ID = select(_dataset.c.id).where(_dataset.c.uri == bindparam("uri"))
-_TAGS = (
+_SELECT_ID = select(_dataset.c.id).where(_dataset.c.uri == bindparam("uri"))
+_ID = Prepared(_SELECT_ID)
+_TAGS = Prepared(
     select(_tag.c.tag)
     .select_from(_dataset.outerjoin(_tag))  # one row without a tag, where there are none
     .where(_dataset.c.uri == bindparam("uri"))
     .order_by(_tag.c.position, _tag.c.tag)
 )
-_OF_URI = _document.c.dataset_id == _ID.scalar_subquery()
+_OF_URI = _document.c.dataset_id == _SELECT_ID.scalar_subquery()
 _DELETE = delete(_document).where(_OF_URI)
 _SET_README = update(_document).where(_OF_URI).values(readme=bindparam("value"))
 _SET_ANNOTATIONS = update(_document).where(_OF_URI).values(annotations=bindparam("value"))
@@ -151,17 +155,17 @@ def _as_registered(readme: str) -> str:
 
 
 def _has_escapes() -> bool:
-    return sql_db.session.get_bind().dialect.name == "postgresql"
+    return kind() == "postgresql"
 
 
-def _required(statement: Select[Any], uri: str) -> Any:
+def _required(statement: Prepared, uri: str) -> Any:
     return _values(statement, uri)[0]
 
 
-def _values(statement: Select[Any], uri: str) -> Sequence[Any]:
+def _values(statement: Prepared, uri: str) -> Sequence[Any]:
     values: Sequence[Any] = []
     if _NUL not in uri:  # which PostgreSQL does not even take
-        values = sql_db.session.connection().execute(statement, {"uri": uri}).scalars().all()
+        values = [value for (value,) in statement.all({"uri": uri})]
     if not values:
         raise UnknownURIError(f"No dataset is registered as {uri}")
     return values

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import make_url
 
-from dservercore import text_query
-from dservercore.db import sql_db
+from dservercore import db, text_query
 from dservercore.errors import ConfigurationError
 from dservercore.plugin_api import SearchABC
 from dservercore.plugins.index_document import (
@@ -157,7 +156,7 @@ class SqlSearch(SearchABC):
 
 def _index() -> Index:
     """Return what keeps the index in the database of the current application."""
-    return _INDEXES[sql_db.session.get_bind().dialect.name]
+    return _INDEXES[db.kind()]
 
 
 def _facets(query: Mapping[str, Any]) -> list[list[str]]:

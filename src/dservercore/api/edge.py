@@ -1,0 +1,42 @@
+"""The edge of the server: what is done for every request, and added to every answer, whatever serves it.
+
+This is WSGI, below Flask, where headers are a list of pairs: the same, done by hooks of Flask, took a third of the time
+of a lookup (measured).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from dservercore.api import request_log
+
+Headers = list[tuple[str, str]]
+
+
+class Edge:
+    """WSGI middleware that numbers and logs requests and adds headers to answers.
+
+    :param headers_for: returns the headers of an answer as it is to be sent, from those that the route has set
+    """
+
+    def __init__(
+        self, application: Callable[..., Any], headers_for: Callable[[dict[str, Any], Headers], Headers]
+    ):
+        self._application = application
+        self._headers_for = headers_for
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer one request."""
+        request_id = request_log.number(environ)
+        started = time.perf_counter()
+
+        def start(status: str, headers: Headers, *error: Any) -> Any:
+            headers = self._headers_for(environ, headers)
+            headers.append((request_log.REQUEST_ID, request_id))
+            request_log.write(environ, status, time.perf_counter() - started)
+            return start_response(status, headers, *error)
+
+        answer: Iterable[bytes] = self._application(environ, start)
+        return answer
