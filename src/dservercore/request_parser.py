@@ -59,8 +59,10 @@ class RequestParser(FlaskParser):
             names, default = _default_of(argmap)
             if (
                 default is not None
+                and not _UNUSUAL_QUERY.search(
+                    req.query_string
+                )  # first: the names of such a query may be no text
                 and names.isdisjoint(req.args)
-                and not _UNUSUAL_QUERY.search(req.query_string)
             ):
                 return copy.copy(default)
         return super().parse(argmap, req, **options)

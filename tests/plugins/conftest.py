@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask_smorest.pagination import PaginationParameters
-from sqlalchemy import Engine, delete, event, select
+from sqlalchemy import delete, select
 
+from counting import noted_in
 from dservercore.date_utils import timestamp_to_datetime
 from dservercore.db import sql_db
 from dservercore.models import BaseURI, Dataset, DatasetTag
@@ -217,12 +218,8 @@ def statements() -> Iterator[list[str]]:
     """The SQL statements executed so far."""
     seen: list[str] = []
 
-    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        seen.append(statement)
-
-    event.listen(Engine, "before_cursor_execute", note)
-    yield seen
-    event.remove(Engine, "before_cursor_execute", note)
+    with noted_in(seen):
+        yield seen
 
 
 @pytest.fixture

@@ -1,0 +1,51 @@
+"""Collecting the statements that a database is asked, whichever way they take to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+from sqlalchemy.pool import Pool
+
+
+@contextmanager
+def noted_in(seen: list[str]) -> Iterator[None]:
+    """Have what is executed in the block appended to a list: by SQLAlchemy, or straight through SQLite's driver."""
+    executing: list[str] = []
+
+    def begins(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        executing.append(statement)
+        seen.append(statement)
+
+    def ends(*_arguments: Any) -> None:
+        executing.clear()
+
+    def note(statement: str) -> None:
+        if not executing and statement.lstrip().upper().startswith(("SELECT", "WITH")):
+            seen.append(statement)
+
+    def trace(connection: Any, *_rest: Any) -> None:
+        if hasattr(connection, "set_trace_callback"):
+            connection.set_trace_callback(note)
+
+    def leave(connection: Any, *_rest: Any) -> None:
+        if hasattr(connection, "set_trace_callback"):
+            connection.set_trace_callback(None)
+
+    listeners = [
+        (Engine, "before_cursor_execute", begins),
+        (Engine, "after_cursor_execute", ends),
+        (Engine, "handle_error", ends),
+        (Pool, "checkout", trace),
+        (Pool, "checkin", leave),
+    ]
+    for target, name, listener in listeners:
+        event.listen(target, name, listener)
+    try:
+        yield
+    finally:
+        for target, name, listener in listeners:
+            event.remove(target, name, listener)
