@@ -1,0 +1,124 @@
+"""Answers that are timed are also right: the same from both servers, before anything is timed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import requests
+
+from benchmarks.installations import Served
+from benchmarks.load import Measured
+from benchmarks.questions import PAGE_SIZE, Operation, Request
+from benchmarks.workload import Workload
+
+#: What our answers have and those of the original do not: who registered a dataset, and when.
+UPLOADS = {"uploaded_by", "uploaded_at", "uploaders", "datasets_per_uploader", "size_in_bytes_per_uploader"}
+
+TIMES = {"created_at", "frozen_at"}
+
+
+class WrongAnswerError(Exception):
+    """A server has answered something else than the other, or than it must."""
+
+
+def ask(server: Served, request: Request) -> tuple[int | None, Any]:
+    """Return the total of the ``X-Pagination`` header, if there is one, and the JSON of an answer.
+
+    :raises WrongAnswerError: for a status of 400 or more
+    """
+    answer = requests.request(
+        request.method,
+        server.address + request.path,
+        data=request.payload or None,
+        headers={"Authorization": f"Bearer {server.token}", "Content-Type": "application/json"},
+        timeout=120,
+    )
+    if not answer.ok:
+        raise WrongAnswerError(f"{answer.status_code} from {answer.url}: {answer.text[:500]}")
+    pagination = answer.headers.get("X-Pagination")
+    return json.loads(pagination)["total"] if pagination else None, answer.json()
+
+
+def compare(operation: Operation, original: Served, ours: Served) -> None:
+    """Send every request to both, and fail if we answer anything else than the original.
+
+    :raises WrongAnswerError: with both answers
+    """
+    for request in operation.requests:
+        total, wanted = ask(original, request)
+        our_total, answered = ask(ours, request)
+        if (our_total, _like(answered, wanted)) != (total, wanted):
+            raise WrongAnswerError(
+                f"{request}\nours:     {our_total} {json.dumps(answered)[:2000]}"
+                f"\noriginal: {total} {json.dumps(wanted)[:2000]}"
+            )
+
+
+def _like(answered: Any, wanted: Any) -> Any:
+    """Return *answered* without what the original does not know, and with its times, of which MongoDB keeps the ms."""
+    if isinstance(answered, list) and isinstance(wanted, list) and len(answered) == len(wanted):
+        return [_like(*pair) for pair in zip(answered, wanted, strict=True)]
+    if isinstance(answered, dict) and isinstance(wanted, dict):
+        known = {key: value for key, value in answered.items() if key in wanted or key not in UPLOADS}
+        near = {key for key in TIMES & wanted.keys() & known.keys() if abs(known[key] - wanted[key]) < 0.002}
+        return {**known, **{key: wanted[key] for key in near}}
+    return answered
+
+
+def check(operation: Operation, ours: Served, workload: Workload) -> None:
+    """Send every request to ours alone, and fail if an answer is not what the datasets make it.
+
+    :raises WrongAnswerError: with the answer
+    """
+    for request in operation.requests:
+        total, answered = ask(ours, request)
+        if not _is_right(request, total, answered, workload):
+            raise WrongAnswerError(f"{request}: {total} {json.dumps(answered)[:2000]}")
+
+
+def check_registered(
+    server: Served, size: int, requests: Sequence[Request], rounds: Sequence[Measured]
+) -> None:
+    """Fail unless what was acknowledged is there: *size* datasets before, *requests* shared out to *rounds*.
+
+    :raises WrongAnswerError: if there are fewer, or more than were sent
+    """
+    total, _ = ask(server, Request("GET", "/uris"))
+    share = len(requests) // len(rounds)
+    acknowledged = sum(
+        min(share, done.requests) for done in rounds
+    )  # after the last one, the first comes again
+    under_way = len(rounds)  # not answered when the time was up
+    if total is None or not acknowledged <= total - size <= acknowledged + under_way:
+        raise WrongAnswerError(
+            f"{acknowledged} datasets were acknowledged, and {total} are there, not {size} more"
+        )
+
+
+def _is_right(request: Request, total: int | None, answered: Any, workload: Workload) -> bool:
+    if request.path.endswith("/summary"):
+        return bool(answered["number_of_datasets"] == workload.size)
+    if request.about is None and request.body is None:
+        return total == workload.size and [d["uri"] for d in answered] == _page(request, workload)
+    if request.about is None:  # a common word
+        return bool(answered) and total is not None and total > workload.size // 50
+    document = workload.document(request.about)
+    if request.path.startswith("/readmes/"):
+        return bool(answered == {"readme": document["readme"]})
+    if request.path.startswith("/manifests/"):
+        return bool(answered == document["manifest"])
+    found = answered if isinstance(answered, list) else [answered]
+    return document["uri"] in [dataset["uri"] for dataset in found] or (total or 0) > PAGE_SIZE
+
+
+def _page(request: Request, workload: Workload) -> list[str]:
+    page = int(request.path.partition("?page=")[2] or 1)
+    return _sorted_uris(workload)[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
+
+
+@lru_cache(maxsize=1)
+def _sorted_uris(workload: Workload) -> list[str]:
+    return sorted(workload.uri(number) for number in range(workload.size))

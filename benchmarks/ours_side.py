@@ -1,0 +1,89 @@
+"""What is done to our own server's database without HTTP, in a process of its own: see ``ours.py``.
+
+Prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import time
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from flask import current_app
+
+from benchmarks.workload import BASE_URIS, USERNAME, Workload
+from dservercore import create_app, db, sql_db
+from dservercore.catalog import base_uris, datasets, indexing, users
+from dservercore.permissions import operator_scope
+from dservercore.scope import Scope
+
+BATCH = 500  # datasets that share one commit
+
+
+def fill(workload: Workload) -> dict[str, Any]:
+    """Make the user with all permissions, and register the datasets."""
+    users.put_user(USERNAME, {})
+    for base_uri in BASE_URIS:
+        base_uris.put_base_uri(base_uri, [USERNAME], [USERNAME])
+    db.commit()
+    return register(workload.documents(), float("inf"))
+
+
+def register(documents: Iterator[dict[str, Any]], seconds: float) -> dict[str, Any]:
+    """Register datasets in batches, for about so long at most; making the documents is not counted."""
+    scope = operator_scope("register")
+    number, elapsed, cpu = 0, 0.0, 0.0
+    while elapsed < seconds and (batch := list(islice(documents, BATCH))):
+        started, cpu_started = time.perf_counter(), time.process_time()
+        _register(scope, batch)
+        elapsed += time.perf_counter() - started
+        cpu += time.process_time() - cpu_started
+        number += len(batch)
+    max_rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {"datasets": number, "seconds": elapsed, "cpu_seconds": cpu, "max_rss_bytes": max_rss}
+
+
+def _register(scope: Scope, batch: list[dict[str, Any]]) -> None:
+    for done in indexing._register_batch(scope, [indexing.Read(d["uri"], d) for d in batch]):
+        if done.outcome != "registered":
+            raise RuntimeError(f"{done.uri}: {done.reason}")
+
+
+def forget(documents: Iterator[dict[str, Any]]) -> dict[str, Any]:
+    """Delete datasets; return how many are left."""
+    scope = operator_scope("register")
+    while batch := list(islice(documents, BATCH)):
+        for document in batch:
+            datasets.delete_dataset(scope, document["uri"])
+        db.commit()
+    left = sql_db.session.execute(sql_db.text("SELECT count(*) FROM dataset")).scalar()
+    return {"datasets": left}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("action", choices=["fill", "register", "forget"])
+    parser.add_argument("--size", type=int, required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--extra", type=int, default=0, help="datasets after the first --size ones")
+    parser.add_argument("--seconds", type=float, default=0)
+    options = parser.parse_args()
+    workload = Workload(options.size, options.seed)
+    extra = workload.documents(options.size, options.size + options.extra)
+    with create_app().app_context():
+        if options.action == "fill":
+            outcome = fill(workload)
+        elif options.action == "register":
+            outcome = register(extra, options.seconds)
+        else:
+            outcome = forget(extra)
+        outcome["database"] = current_app.config["SQLALCHEMY_DATABASE_URI"].partition(":")[0]
+    print(json.dumps(outcome))
+
+
+if __name__ == "__main__":
+    main()
