@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
+from urllib.parse import quote
 
 import requests
 
@@ -29,6 +31,17 @@ def ask(server: Served, request: Request) -> tuple[int | None, Any]:
 
     :raises WrongAnswerError: for a status of 400 or more
     """
+    answer = _answer(server, request)
+    pagination = answer.headers.get("X-Pagination")
+    return json.loads(pagination)["total"] if pagination else None, answer.json()
+
+
+def text(server: Served, request: Request) -> str:
+    """Return the body of an answer. Errors as for :func:`ask`."""
+    return _answer(server, request).text
+
+
+def _answer(server: Served, request: Request) -> requests.Response:
     answer = requests.request(
         request.method,
         server.address + request.path,
@@ -38,8 +51,7 @@ def ask(server: Served, request: Request) -> tuple[int | None, Any]:
     )
     if not answer.ok:
         raise WrongAnswerError(f"{answer.status_code} from {answer.url}: {answer.text[:500]}")
-    pagination = answer.headers.get("X-Pagination")
-    return json.loads(pagination)["total"] if pagination else None, answer.json()
+    return answer
 
 
 def compare(operation: Operation, original: Served, ours: Served) -> None:
@@ -48,13 +60,36 @@ def compare(operation: Operation, original: Served, ours: Served) -> None:
     :raises WrongAnswerError: with both answers
     """
     for request in operation.requests:
-        total, wanted = ask(original, request)
-        our_total, answered = ask(ours, request)
-        if (our_total, _like(answered, wanted)) != (total, wanted):
-            raise WrongAnswerError(
-                f"{request}\nours:     {our_total} {json.dumps(answered)[:2000]}"
-                f"\noriginal: {total} {json.dumps(wanted)[:2000]}"
-            )
+        compare_one = _compare_words if " " in (request.body or {}).get("free_text", "") else _compare
+        compare_one(request, original, ours)
+
+
+def _compare(request: Request, original: Served, ours: Served) -> None:
+    total, wanted = ask(original, request)
+    our_total, answered = ask(ours, request)
+    if (our_total, _like(answered, wanted)) != (total, wanted):
+        raise WrongAnswerError(
+            f"{request}\nours:     {our_total} {json.dumps(answered)[:2000]}"
+            f"\noriginal: {total} {json.dumps(wanted)[:2000]}"
+        )
+
+
+def _compare_words(request: Request, original: Served, ours: Served) -> None:
+    """Compare a search for several words: ours finds the datasets with all of them, the original those with any."""
+    in_full = replace(request, path="/uris?page_size=100")
+    any_total, with_any = ask(original, in_full)
+    if any_total is None or any_total > 100:
+        raise WrongAnswerError(f"{request} finds {any_total}, too many to compare")
+    words = request.body["free_text"].split()
+    wanted = [dataset["uri"] for dataset in with_any if _has_all(dataset["uri"], words, ours)]
+    total, answered = ask(ours, in_full)
+    if (total, [dataset["uri"] for dataset in answered]) != (len(wanted), wanted):
+        raise WrongAnswerError(f"{request}\nours:     {answered}\nexpected: {wanted}")
+
+
+def _has_all(uri: str, words: list[str], ours: Served) -> bool:
+    _, readme = ask(ours, Request("GET", f"/readmes/{quote(uri, safe='')}"))
+    return set(words) <= set(readme["readme"].split())
 
 
 def _like(answered: Any, wanted: Any) -> Any:

@@ -13,18 +13,18 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 
 from benchmarks import checks, load, report
-from benchmarks.installations import DEFAULT_WORK, Installation, Served, keys
+from benchmarks.installations import Installation, Served, keys
 from benchmarks.load import Measured
+from benchmarks.options import add_common, parser_of
 from benchmarks.original import Original
 from benchmarks.ours import POSTGRESQL, Ours
 from benchmarks.questions import Operation, operations, put
 from benchmarks.workload import Workload
 
 PUTS_A_SECOND = 1000  # more than either server can take
-BULK = 20_000  # datasets to register at most
+BULK = 5000  # datasets to register at most
 PUT = Operation("PUT /uris/<uri>, one client", [], 4, 20)
 IN_BULK = Operation("registration in bulk, no HTTP (datasets/s)", [], 15, 15)
 
@@ -68,9 +68,7 @@ class Comparison:
     def __init__(self, options: argparse.Namespace, size: int) -> None:
         self._options = options
         self._workload = Workload(size, options.seed)
-        work = options.work.expanduser().absolute()
-        work.mkdir(parents=True, exist_ok=True)
-        shared = keys(work)
+        work, shared = options.work, keys(options.work)
         ours = Ours(
             work, shared, self._workload, options.address if options.ours == "postgresql" else "sqlite"
         )
@@ -158,16 +156,8 @@ class Comparison:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.compare",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000], help="numbers of datasets")
-    parser.add_argument("--seconds", type=int, default=10, help="of load, in each round (default: 10)")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each server (default: 3)")
-    parser.add_argument("--connections", type=int, default=4, help="clients at the same time (default: 4)")
-    parser.add_argument("--seed", type=int, default=1, help="another one makes other datasets and requests")
+    parser = parser_of("compare", __doc__)
+    add_common(parser, sizes=[10_000, 100_000])
     parser.add_argument("--bulk", type=int, default=BULK, help=f"datasets to register at most ({BULK})")
     parser.add_argument("--only", nargs="+", metavar="TEXT", help="operations with this in their name")
     parser.add_argument(
@@ -175,11 +165,6 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--address", default=POSTGRESQL, help="of PostgreSQL (default: %(default)s)")
     parser.add_argument("--without-original", action="store_true", help="measure ours alone")
-    parser.add_argument("--work", type=Path, default=DEFAULT_WORK, help="kept between runs (%(default)s)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file, too")
-    parser.add_argument(
-        "--quick", action="store_true", help="a few datasets and seconds, to see that it works"
-    )
     options = parser.parse_args()
     if options.quick:
         options.sizes, options.seconds, options.rounds, options.bulk = [200], 1, 1, 500

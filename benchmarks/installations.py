@@ -17,7 +17,7 @@ from benchmarks.workload import USERNAME, Workload
 from dservercore.keys import PRIVATE_KEY_NAME, PUBLIC_KEY_NAME, generate_key_pair
 
 REPOSITORY = Path(__file__).parents[1]
-DEFAULT_WORK = Path("~/.cache/dservercore-benchmarks").expanduser()
+DEFAULT_WORK = "~/.cache/dservercore-benchmarks"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import argparse
 import json
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -53,12 +53,12 @@ def _register(scope: Scope, batch: list[dict[str, Any]]) -> None:
             raise RuntimeError(f"{done.uri}: {done.reason}")
 
 
-def forget(documents: Iterator[dict[str, Any]]) -> dict[str, Any]:
+def forget(uris: Sequence[str]) -> dict[str, Any]:
     """Delete datasets; return how many are left."""
     scope = operator_scope("register")
-    while batch := list(islice(documents, BATCH)):
-        for document in batch:
-            datasets.delete_dataset(scope, document["uri"])
+    for start in range(0, len(uris), BATCH):
+        for uri in uris[start : start + BATCH]:
+            datasets.delete_dataset(scope, uri)
         db.commit()
     left = sql_db.session.execute(sql_db.text("SELECT count(*) FROM dataset")).scalar()
     return {"datasets": left}
@@ -73,14 +73,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0)
     options = parser.parse_args()
     workload = Workload(options.size, options.seed)
-    extra = workload.documents(options.size, options.size + options.extra)
+    extra = range(options.size, options.size + options.extra)
     with create_app().app_context():
         if options.action == "fill":
             outcome = fill(workload)
         elif options.action == "register":
-            outcome = register(extra, options.seconds)
+            outcome = register(map(workload.document, extra), options.seconds)
         else:
-            outcome = forget(extra)
+            outcome = forget([workload.uri(number) for number in extra])
         outcome["database"] = current_app.config["SQLALCHEMY_DATABASE_URI"].partition(":")[0]
     print(json.dumps(outcome))
 
