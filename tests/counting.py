@@ -10,10 +10,15 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.pool import Pool
 
+from dservercore import reading
+
 
 @contextmanager
 def noted_in(seen: list[str]) -> Iterator[None]:
-    """Have what is executed in the block appended to a list: by SQLAlchemy, or straight through SQLite's driver."""
+    """Have what is executed in the block appended to a list: by SQLAlchemy, or straight through SQLite's driver.
+
+    Connections that read begin anew, so nothing is left out because one remembers it.
+    """
     executing: list[str] = []
 
     def begins(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
@@ -24,7 +29,9 @@ def noted_in(seen: list[str]) -> Iterator[None]:
         executing.clear()
 
     def note(statement: str) -> None:
-        if not executing and statement.lstrip().upper().startswith(("SELECT", "WITH")):
+        is_of_fts5_itself = "'main'.'search_index_" in statement
+        reads = statement.lstrip().upper().startswith(("SELECT", "WITH"))
+        if reads and not executing and not is_of_fts5_itself:
             seen.append(statement)
 
     def trace(connection: Any, *_rest: Any) -> None:
@@ -42,6 +49,7 @@ def noted_in(seen: list[str]) -> Iterator[None]:
         (Pool, "checkout", trace),
         (Pool, "checkin", leave),
     ]
+    reading.close_idle()
     for target, name, listener in listeners:
         event.listen(target, name, listener)
     try:
@@ -49,3 +57,4 @@ def noted_in(seen: list[str]) -> Iterator[None]:
     finally:
         for target, name, listener in listeners:
             event.remove(target, name, listener)
+        reading.close_idle()

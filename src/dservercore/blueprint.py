@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from flask import Request
@@ -43,6 +44,10 @@ class Blueprint(SmorestBlueprint, SortMixin):
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self._prepare_doc_cbks.append(self._prepare_sort_doc)
+
+    def pagination_header(self, page: PaginationParameters) -> str:
+        """Return the value of ``X-Pagination`` for a page of which the ``item_count`` is known."""
+        return json.dumps(self._make_pagination_metadata(page.page, page.page_size, page.item_count))
 
     @staticmethod
     def _make_pagination_metadata(page: int, page_size: int, item_count: int) -> dict[str, int]:

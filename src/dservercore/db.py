@@ -51,6 +51,9 @@ logger = logging.getLogger(__name__)
 #: A table that is there as long as a database of the original server is being taken over.
 UNFINISHED = "unfinished_adoption"
 
+#: What is noted at a connection to an SQLite file that may not be written.
+READ_ONLY = "is_read_only"
+
 # A table that every database of ours has, and no other.
 _OURS = "summary_count"
 
@@ -75,14 +78,14 @@ def _prepare_sqlite(connection: Any, record: Any) -> None:
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.execute("PRAGMA cache_size = -65536")  # KiB when negative: 64 MiB
     file = cursor.execute("PRAGMA database_list").fetchone()[2]
-    record.info["is_read_only"] = bool(file) and not os.access(file, os.W_OK)
+    record.info[READ_ONLY] = bool(file) and not os.access(file, os.W_OK)
     cursor.close()
 
 
 @event.listens_for(Pool, "checkin")
 def _forget_if_read_only(connection: Any, record: Any) -> None:
     """Do not keep a connection to an SQLite file that may not be written: it stays read-only when the file is not."""
-    if isinstance(connection, sqlite3.Connection) and record.info.get("is_read_only"):
+    if isinstance(connection, sqlite3.Connection) and record.info.get(READ_ONLY):
         record.invalidate()
 
 

@@ -99,8 +99,7 @@ def _verified_before() -> bool:
     found = _verified_tokens().get(request.headers.get("Authorization", ""))
     if found is None or found[0] <= time.time():
         return False
-    for name, value in found[1].items():
-        setattr(g, name, value)
+    vars(g._get_current_object()).update(found[1])
     return True
 
 

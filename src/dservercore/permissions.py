@@ -15,7 +15,7 @@ from dservercore.scope import Actor, Grant, OperatorScope, Scope, acting
 _user, _base_uri = User.__table__, BaseURI.__table__
 _ACTOR_COLUMNS = (_user.c.username, _user.c.is_admin, _user.c.id, _user.c.display_name)
 # Some databases take names for the same that differ in case, or in spaces at the end: that is looked at here.
-_ACTOR = Prepared(select(*_ACTOR_COLUMNS).where(_user.c.username == bindparam("username")))
+_ACTOR = Prepared(select(*_ACTOR_COLUMNS).where(_user.c.username == bindparam("username")), remember=True)
 
 
 def _with_grants(granted: Table) -> Select[Any]:
@@ -29,7 +29,9 @@ def _with_grants(granted: Table) -> Select[Any]:
     )
 
 
-_ACTOR_WITH_GRANTS = {grant: Prepared(_with_grants(table)) for grant, table in GRANT_TABLES.items()}
+_ACTOR_WITH_GRANTS = {
+    grant: Prepared(_with_grants(table), remember=True) for grant, table in GRANT_TABLES.items()
+}
 
 
 def identify(username: str) -> Actor:

@@ -107,12 +107,12 @@ class SortMixin:
         def decorate_function(view: Callable[..., Any]) -> Callable[..., Any]:
             @functools.wraps(view)
             def wrapper(*args: Any, **kwargs: Any) -> Any:
-                parameters = self._requested_sort(default, allowed)
+                parameters = self.requested_sort(default, allowed)
                 view_result = current_app.ensure_sync(view)(*args, sort_parameters=parameters, **kwargs)
                 result, status, headers = unpack_tuple_response(view_result)
                 if self.SORT_HEADER_NAME is not None:
                     headers = Headers(headers)
-                    headers[self.SORT_HEADER_NAME] = json.dumps({"sort": parameters.order})
+                    headers[self.SORT_HEADER_NAME] = self.sort_header(parameters)
                 return result, status, headers
 
             described = deepcopy(getattr(view, "_apidoc", {})) | {"sort": documentation}
@@ -128,7 +128,7 @@ class SortMixin:
 
         return decorator
 
-    def _requested_sort(self, default: list[str], allowed: list[str] | None) -> SortParameters:
+    def requested_sort(self, default: list[str], allowed: list[str] | None) -> SortParameters:
         """Return how the request wants its answer sorted, or the default.
 
         :raises HTTPException: 422, if it names a field that is not allowed
@@ -145,6 +145,10 @@ class SortMixin:
             )
             abort(422, messages={"query": {"sort": [message]}})
         return parameters
+
+    def sort_header(self, parameters: SortParameters) -> str:
+        """Return the value of ``X-Sort``."""
+        return json.dumps({"sort": parameters.order})
 
     def _prepare_sort_doc(
         self, doc: dict[str, Any], doc_info: dict[str, Any], **_kwargs: Any

@@ -21,10 +21,10 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_jwt_extended import create_access_token
-from sqlalchemy import event
 from werkzeug.test import TestResponse
 
 from api.openapi import OpenAPIDocument
+from counting import noted_in
 from databases import Snapshot, do_not_wait_for_the_disk, new_database
 from dservercore import create_app, sql_db
 from dservercore.catalog import base_uris, users
@@ -289,22 +289,13 @@ class Statements:
 
 
 @pytest.fixture
-def statements(app: Flask) -> Callable[[], Any]:
+def statements() -> Callable[[], Any]:
     """``with statements() as executed:`` collects the SQL statements of the block."""
 
     @contextmanager
     def collect() -> Iterator[Statements]:
         collected = Statements()
-        with app.app_context():
-            engine = sql_db.engine
-
-        def remember(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
-            collected.executed.append(statement)
-
-        event.listen(engine, "before_cursor_execute", remember)
-        try:
+        with noted_in(collected.executed):
             yield collected
-        finally:
-            event.remove(engine, "before_cursor_execute", remember)
 
     return collect

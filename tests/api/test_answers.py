@@ -33,12 +33,12 @@ def api() -> Api:
     @answers(blp, 200, HealthSchema, errors=(), public=True)
     def health():
         """Tell that the process is up."""
-        return {"status": "healthy", "more": "left out"}
+        return json_answer({"status": "healthy"})
 
     @blp.route("/check")
     @answers(blp, 200, HealthSchema, errors=(422, 503), public=True)
     def check():
-        return {"status": "healthy"}
+        return json_answer({"status": "healthy"})
 
     @blp.route("/readme", methods=["GET", "PUT"])
     class Readme(MethodView):
@@ -115,9 +115,6 @@ class TestJSONAnswer:
 
 
 class TestViews:
-    def test_a_result_goes_through_the_schema(self, client):
-        assert client.get("/health").json == {"status": "healthy"}
-
     def test_a_response_is_passed_on(self, client):
         assert client.get("/readme").data == b'{"readme":"as it is"}'
         answer = client.put("/readme", json={"readme": "new"})

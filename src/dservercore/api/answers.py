@@ -51,8 +51,7 @@ def answers(
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorate a view with its documentation: the answer, the errors, and whether it needs a token.
 
-    A ``Response`` that the view returns, such as :func:`json_answer`, is passed on as it is; any other result
-    goes through *schema*.
+    The view itself returns a ``Response``, such as that of :func:`json_answer`.
 
     :param blp: the view's blueprint
     :param status: of the answer when all is well
@@ -69,17 +68,24 @@ def answers(
     )
 
     def decorator(view: Callable[..., Any]) -> Callable[..., Any]:
-        answering = documented = answer(view)
+        documented = answer(view)
         for error in errors:
             documented = blp.alt_response(error, schema=_error_schema(error, public))(documented)
         documented = blp.doc(security=[] if public else [{"bearerAuth": []}])(documented)
         if parameters:
             documented = blp.doc(parameters=list(parameters))(documented)
-        # Only the documentation of the outer wrappers is wanted, not a call through each on every request.
-        answering._apidoc = documented._apidoc
-        return answering
+        return documented_as(documented, view)
 
     return decorator
+
+
+def documented_as(documented: Any, view: Callable[..., Any]) -> Callable[..., Any]:
+    """Give *view* the documentation of what a decorator of flask-smorest made of it, and return it.
+
+    That alone is wanted: a call through each of these wrappers took 15 microseconds of every request.
+    """
+    view._apidoc = documented._apidoc  # type: ignore[attr-defined]
+    return view
 
 
 def _error_schema(status: int, public: bool) -> type[ma.Schema] | dict[str, Any] | None:

@@ -10,7 +10,7 @@ from flask_smorest.pagination import PaginationParameters
 
 from dservercore import guards
 from dservercore.api.answers import answers
-from dservercore.api.paging import page_answer, slice_of
+from dservercore.api.paging import listing, page_answer, slice_of
 from dservercore.blueprint import Blueprint
 from dservercore.catalog import audit
 from dservercore.schemas import AuditFilterSchema, AuditRecordSchema
@@ -26,8 +26,7 @@ class Audit(MethodView):
 
     @guards.admin_only
     @answers(blp, 200, AuditRecordSchema, many=True, errors=(401, 403, 404, 422))
-    @blp.sort(sort="-at", allowed_sort_fields=["at"])
-    @blp.paginate()
+    @listing(blp, sort="-at", allowed_sort_fields=["at"])
     @blp.arguments(AuditFilterSchema, location="query")
     def get(
         self,

@@ -11,7 +11,7 @@ from flask_smorest.pagination import PaginationParameters
 
 from dservercore import db, guards
 from dservercore.api.answers import NOTHING, also_answers, answers, json_answer
-from dservercore.api.paging import page_answer, slice_of
+from dservercore.api.paging import listing, page_answer, slice_of
 from dservercore.blueprint import Blueprint
 from dservercore.catalog import base_uris
 from dservercore.schemas import BaseURIItemSchema, BaseURIObjectSchema, BaseURIPutSchema
@@ -33,8 +33,7 @@ class BaseURIs(MethodView):
 
     @guards.admin_only
     @answers(blp, 200, BaseURIItemSchema, many=True, errors=(401, 403, 404, 422))
-    @blp.sort(sort="+base_uri", allowed_sort_fields=["base_uri"])
-    @blp.paginate()
+    @listing(blp, sort="+base_uri", allowed_sort_fields=["base_uri"])
     def get(
         self, pagination_parameters: PaginationParameters, sort_parameters: SortParameters, actor: Actor
     ) -> Response:

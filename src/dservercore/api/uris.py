@@ -10,7 +10,7 @@ from flask_smorest.pagination import PaginationParameters
 
 from dservercore import db, guards
 from dservercore.api.answers import NOTHING, also_answers, answers, json_answer
-from dservercore.api.paging import page_answer, slice_of
+from dservercore.api.paging import listing, page_answer, slice_of
 from dservercore.blueprint import Blueprint
 from dservercore.catalog import datasets, search
 from dservercore.dataset_info import DATASET_SORT_FIELDS
@@ -21,7 +21,7 @@ from dservercore.sort import RELEVANCE, SortParameters
 
 blp = Blueprint("uris", __name__, url_prefix="/uris", description="Datasets")
 
-_sorted = blp.sort(sort="+uri", allowed_sort_fields=[*DATASET_SORT_FIELDS, RELEVANCE])
+_listing = listing(blp, sort="+uri", allowed_sort_fields=[*DATASET_SORT_FIELDS, RELEVANCE])
 
 
 @blp.route("")
@@ -30,8 +30,7 @@ class Datasets(MethodView):
 
     @guards.with_scope("search")
     @answers(blp, 200, DatasetObjectSchema, many=True, errors=(401, 404, 422))
-    @_sorted
-    @blp.paginate()
+    @_listing
     @blp.arguments(SearchDatasetSchema, location="query")
     def get(self, query: dict[str, Any], **given: Any) -> Response:
         """List the datasets that you may search, or those of them that match.
@@ -42,8 +41,7 @@ class Datasets(MethodView):
 
     @guards.with_scope("search")
     @answers(blp, 200, DatasetObjectSchema, many=True, errors=(400, 401, 404, 413, 422))
-    @_sorted
-    @blp.paginate()
+    @_listing
     @blp.arguments(SearchDatasetSchema)
     def post(self, query: dict[str, Any], **given: Any) -> Response:
         """Search the datasets that you may search.

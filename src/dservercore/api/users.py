@@ -10,7 +10,7 @@ from flask_smorest.pagination import PaginationParameters
 
 from dservercore import db, guards, permissions
 from dservercore.api.answers import NOTHING, also_answers, answers, json_answer
-from dservercore.api.paging import page_answer, slice_of
+from dservercore.api.paging import listing, page_answer, slice_of
 from dservercore.blueprint import Blueprint
 from dservercore.catalog import summary, users
 from dservercore.schemas import SummarySchema, UserObjectSchema, UserPatchSchema, UserPutSchema
@@ -26,8 +26,7 @@ class Users(MethodView):
 
     @guards.admin_only
     @answers(blp, 200, UserObjectSchema, many=True, errors=(401, 403, 404, 422))
-    @blp.sort(sort="+username", allowed_sort_fields=["username", "is_admin"])
-    @blp.paginate()
+    @listing(blp, sort="+username", allowed_sort_fields=["username", "is_admin"])
     def get(
         self, pagination_parameters: PaginationParameters, sort_parameters: SortParameters, actor: Actor
     ) -> Response:

@@ -8,7 +8,7 @@ from flask_smorest.pagination import PaginationParameters
 
 from dservercore import guards
 from dservercore.api.answers import answers
-from dservercore.api.paging import page_answer, slice_of
+from dservercore.api.paging import listing, page_answer, slice_of
 from dservercore.blueprint import Blueprint
 from dservercore.catalog import datasets
 from dservercore.dataset_info import DATASET_SORT_FIELDS
@@ -25,8 +25,7 @@ class Copies(MethodView):
 
     @guards.with_scope("search")
     @answers(blp, 200, DatasetObjectSchema, many=True, errors=(401, 404, 422))
-    @blp.sort(sort="+uri", allowed_sort_fields=DATASET_SORT_FIELDS)
-    @blp.paginate()
+    @listing(blp, sort="+uri", allowed_sort_fields=DATASET_SORT_FIELDS)
     def get(
         self,
         uuid: str,

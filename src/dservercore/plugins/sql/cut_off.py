@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from sqlalchemy.exc import OperationalError
 
 from dservercore.plugins.time_limit import TimeLimit
-from dservercore.reading import one_connection
+from dservercore.reading import one_moment
 
 # SQLite asks whether to go on after so many steps of its machine, which take about a millisecond. Asking costs less
 # than a thousandth of that.
@@ -24,7 +24,7 @@ def cut_off(limit: TimeLimit) -> Iterator[None]:
 
     :raises UnavailableError: if there is no time left
     """
-    with one_connection() as connection:
+    with one_moment() as connection:
         assert isinstance(connection, sqlite3.Connection)
         connection.set_progress_handler(limit.is_over, _STEPS)
         try:

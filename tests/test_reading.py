@@ -1,0 +1,189 @@
+"""Reading without a session, through connections of SQLite that remember what hardly changes."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import bindparam, select
+from sqlalchemy.exc import DBAPIError
+
+from counting import noted_in
+from dservercore import create_app, permissions, reading
+from dservercore.catalog import base_uris, users
+from dservercore.db import sql_db
+from dservercore.models import User
+from dservercore.reading import Prepared
+
+_USERNAMES = select(User.username).order_by(User.username)
+
+
+@pytest.fixture
+def app(tmp_path, monkeypatch):
+    monkeypatch.delenv("SQLALCHEMY_DATABASE_URI", raising=False)
+    app = create_app({"SQLALCHEMY_DATABASE_URI": f"sqlite:///{tmp_path / 'test.db'}", "SECRET_KEY": "x"})
+    with app.app_context():
+        sql_db.create_all()
+        add("grace", "ada")
+        yield app
+        sql_db.session.remove()
+        sql_db.engine.dispose()
+
+
+def add(*names):
+    for name in names:
+        users.add_user(name)
+    sql_db.session.commit()
+    sql_db.session.remove()
+
+
+def names_in(rows):
+    return [name for (name,) in rows]
+
+
+@pytest.fixture
+def remembered():
+    return Prepared(_USERNAMES, remember=True)
+
+
+class TestRemembering:
+    def test_asks_once(self, app, remembered):
+        first = remembered.all({})
+        with_memory = []
+        reader = next(iter(reading._idle[sql_db.engine]))
+        reader.connection.set_trace_callback(with_memory.append)
+        assert remembered.all({}) == first
+        assert not [statement for statement in with_memory if statement.startswith("SELECT")]
+
+    def test_other_values_are_other_rows(self, app):
+        one = Prepared(_USERNAMES.where(User.username == bindparam("name")), remember=True)
+        assert names_in(one.all({"name": "ada"})) == ["ada"]
+        assert names_in(one.all({"name": "grace"})) == ["grace"]
+        assert one.all({"name": "nobody"}) == []
+
+    def test_lists_of_the_same_length_are_other_rows(self, app):
+        some = Prepared(
+            _USERNAMES.where(User.username.in_(bindparam("names", expanding=True))), remember=True
+        )
+        assert names_in(some.all({"names": ["ada"]})) == ["ada"]
+        assert names_in(some.all({"names": ["grace"]})) == ["grace"]
+        assert names_in(some.all({"names": []})) == []
+        assert names_in(some.all({"names": ["grace", "ada"]})) == ["ada", "grace"]
+
+    def test_a_commit_of_the_session_counts_at_once(self, app, remembered):
+        assert names_in(remembered.all({})) == ["ada", "grace"]
+        add("mary")
+        assert names_in(remembered.all({})) == ["ada", "grace", "mary"]
+
+    def test_a_commit_of_another_application_counts_at_once(self, app, remembered):
+        """As that of another process: it has connections of its own."""
+        assert names_in(remembered.all({})) == ["ada", "grace"]
+        other = create_app({**app.config})
+        with other.app_context():
+            add("mary")
+            sql_db.engine.dispose()
+        assert names_in(remembered.all({})) == ["ada", "grace", "mary"]
+
+    def test_what_the_session_has_not_committed_is_seen_by_it_alone(self, app, remembered):
+        assert names_in(remembered.all({})) == ["ada", "grace"]
+        users.add_user("mary")
+        sql_db.session.flush()
+        assert names_in(remembered.all({})) == ["ada", "grace", "mary"]
+        sql_db.session.rollback()
+        assert names_in(remembered.all({})) == ["ada", "grace"]
+
+    def test_a_revoked_permission_counts_at_once(self, app):
+        base_uris.create_base_uri("s3://red", ["ada"], [])
+        sql_db.session.commit()
+        assert permissions.scope_of("ada", "search").base_uris
+        users.revoke("search", "ada", "s3://red")
+        sql_db.session.commit()
+        assert not permissions.scope_of("ada", "search").base_uris
+
+    def test_remembers_so_many_rows_and_no_more(self, app, monkeypatch):
+        monkeypatch.setattr(reading, "MAX_REMEMBERED_ROWS", 3)
+        one = Prepared(_USERNAMES.where(User.username == bindparam("name")), remember=True)
+        both = Prepared(_USERNAMES, remember=True)
+        reader_found = []
+        for name in ["ada", "grace"] * 5:
+            assert names_in(one.all({"name": name})) == [name]
+            assert names_in(both.all({})) == ["ada", "grace"]
+            reader_found.append(sum(map(len, next(iter(reading._idle[sql_db.engine]))._found.values())))
+        assert max(reader_found) == 3
+
+    def test_what_is_more_than_that_is_not_remembered(self, app, monkeypatch, remembered):
+        monkeypatch.setattr(reading, "MAX_REMEMBERED_ROWS", 1)
+        for _ in range(2):
+            assert names_in(remembered.all({})) == ["ada", "grace"]
+        assert not next(iter(reading._idle[sql_db.engine]))._found
+
+
+class TestLists:
+    def test_each_length_has_a_text_of_its_own(self, app, monkeypatch):
+        monkeypatch.setattr(reading, "MAX_LENGTHS", 2)
+        some = Prepared(_USERNAMES.where(User.username.in_(bindparam("names", expanding=True))))
+        for length in range(6):
+            assert names_in(some.all({"names": ["ada"] * length})) == ["ada"][:length]
+            assert len(some._in_sqlite) <= 2
+
+
+class TestOneMoment:
+    def test_later_commits_are_not_seen_inside(self, app):
+        names = Prepared(_USERNAMES)
+        with reading.one_moment():
+            assert names_in(names.all({})) == ["ada", "grace"]
+            add("mary")
+            assert names_in(names.all({})) == ["ada", "grace"]
+        assert names_in(names.all({})) == ["ada", "grace", "mary"]
+
+    def test_what_is_remembered_holds_until_somebody_commits(self, app):
+        with reading.one_moment():
+            assert reading.remembered("what") is None
+            reading.remember("what", 1)
+            assert reading.remembered("what") == 1
+        with reading.one_moment():
+            assert reading.remembered("what") == 1
+        add("mary")
+        with reading.one_moment():
+            assert reading.remembered("what") is None
+
+    def test_nothing_is_remembered_of_what_is_not_committed(self, app):
+        users.add_user("mary")
+        sql_db.session.flush()
+        with reading.one_moment():
+            reading.remember("what", 1)
+            assert reading.remembered("what") is None
+        sql_db.session.rollback()
+
+    def test_an_error_ends_it(self, app):
+        with pytest.raises(DBAPIError), reading.one_moment():
+            reading.rows_of("SELECT * FROM nothing", {})
+        assert names_in(Prepared(_USERNAMES).all({})) == ["ada", "grace"]
+        add("mary")  # nothing holds a lock
+
+
+class TestConnections:
+    def test_one_serves_all_requests_of_a_thread(self, app):
+        opened = []
+        with noted_in(opened):
+            for _ in range(3):
+                names_in(Prepared(_USERNAMES).all({}))
+            assert len(reading._idle[sql_db.engine]) == 1
+        assert len(opened) == 3
+
+    def test_disposing_of_the_engine_closes_them(self, app):
+        Prepared(_USERNAMES).all({})
+        (reader,) = reading._idle[sql_db.engine]
+        sql_db.engine.dispose()
+        with pytest.raises(Exception, match="closed"):
+            reader.connection.execute("SELECT 1")
+        assert names_in(Prepared(_USERNAMES).all({})) == ["ada", "grace"]
+
+    def test_one_to_a_file_that_may_not_be_written_is_not_kept(self, app, monkeypatch):
+        monkeypatch.setattr("dservercore.db.os.access", lambda *_arguments: False)
+        sql_db.engine.dispose()
+        assert names_in(Prepared(_USERNAMES).all({})) == ["ada", "grace"]
+        assert not reading._idle[sql_db.engine]
+
+    def test_an_error_does_not_show_the_values(self, app):
+        with pytest.raises(DBAPIError) as error:
+            reading.rows_of("SELECT * FROM nothing WHERE x = :secret", {"secret": "hunter2"})
+        assert "hunter2" not in str(error.value)
