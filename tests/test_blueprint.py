@@ -8,10 +8,11 @@ from urllib.parse import quote
 import marshmallow as ma
 import pytest
 from flask import Flask
+from flask_smorest.pagination import _pagination_parameters_schema_factory
 from openapi_spec_validator import validate
 
 from dservercore.api.docs import Api
-from dservercore.blueprint import Blueprint
+from dservercore.blueprint import Blueprint, PaginationParser
 from dservercore.request_parser import MAX_REPORTED_PROBLEMS
 from dservercore.schemas import ErrorSchema, TokenErrorSchema
 
@@ -275,3 +276,30 @@ class TestQueryStrings:
         answer = client.get("/query?%FF%00=1")
         assert answer.status_code == 422
         assert list(answer.json["errors"]["query"]) == ["\\xff\\x00"]
+
+
+def test_a_page_that_was_asked_for_before_is_another_one_for_another_request():
+    """The numbers of a query string are remembered, and not what a view sets of the page."""
+    parser = PaginationParser()
+    schema = _pagination_parameters_schema_factory(1, 10, 100)
+    app = Flask("pages")
+    with app.test_request_context("/?page=3&page_size=20"):
+        first, second = (parser.parse(schema, location="query") for _ in range(2))
+        first.item_count = 99
+        assert (second.page, second.page_size, second.item_count) == (3, 20, None)
+    with app.test_request_context("/?page=4"):
+        page = parser.parse(schema, location="query")
+        assert (page.page, page.page_size) == (4, 10)
+
+
+def test_so_many_pages_are_remembered_and_no_more(monkeypatch):
+    monkeypatch.setattr("dservercore.blueprint._KNOWN_QUERIES", 2)
+    parser = PaginationParser()
+    schema = _pagination_parameters_schema_factory(1, 10, 100)
+    for number in range(1, 6):
+        with Flask("pages").test_request_context(f"/?page={number}"):
+            assert parser.parse(schema, location="query").page == number
+        assert len(parser._known) <= 2
+    with Flask("pages").test_request_context("/?page=7&" + "x" * 100):
+        parser.parse(schema, location="query")
+    assert all(len(query) <= 100 for _, query in parser._known)

@@ -11,7 +11,7 @@ from dservercore import create_app, permissions, reading
 from dservercore.catalog import base_uris, users
 from dservercore.db import sql_db
 from dservercore.models import User
-from dservercore.reading import Prepared
+from dservercore.reading import Prepared, Remembered
 
 _USERNAMES = select(User.username).order_by(User.username)
 
@@ -41,54 +41,52 @@ def names_in(rows):
 
 @pytest.fixture
 def remembered():
-    return Prepared(_USERNAMES, remember=True)
+    return Remembered(_USERNAMES, names_in)
 
 
 class TestRemembering:
     def test_asks_once(self, app, remembered):
-        first = remembered.all({})
+        first = remembered.get({})
         with_memory = []
         reader = next(iter(reading._idle[sql_db.engine]))
         reader.connection.set_trace_callback(with_memory.append)
-        assert remembered.all({}) == first
+        assert remembered.get({}) == first
         assert not [statement for statement in with_memory if statement.startswith("SELECT")]
 
     def test_other_values_are_other_rows(self, app):
-        one = Prepared(_USERNAMES.where(User.username == bindparam("name")), remember=True)
-        assert names_in(one.all({"name": "ada"})) == ["ada"]
-        assert names_in(one.all({"name": "grace"})) == ["grace"]
-        assert one.all({"name": "nobody"}) == []
+        one = Remembered(_USERNAMES.where(User.username == bindparam("name")), names_in)
+        assert (one.get({"name": "ada"})) == ["ada"]
+        assert (one.get({"name": "grace"})) == ["grace"]
+        assert one.get({"name": "nobody"}) == []
 
     def test_lists_of_the_same_length_are_other_rows(self, app):
-        some = Prepared(
-            _USERNAMES.where(User.username.in_(bindparam("names", expanding=True))), remember=True
-        )
-        assert names_in(some.all({"names": ["ada"]})) == ["ada"]
-        assert names_in(some.all({"names": ["grace"]})) == ["grace"]
-        assert names_in(some.all({"names": []})) == []
-        assert names_in(some.all({"names": ["grace", "ada"]})) == ["ada", "grace"]
+        some = Remembered(_USERNAMES.where(User.username.in_(bindparam("names", expanding=True))), names_in)
+        assert (some.get({"names": ["ada"]})) == ["ada"]
+        assert (some.get({"names": ["grace"]})) == ["grace"]
+        assert (some.get({"names": []})) == []
+        assert (some.get({"names": ["grace", "ada"]})) == ["ada", "grace"]
 
     def test_a_commit_of_the_session_counts_at_once(self, app, remembered):
-        assert names_in(remembered.all({})) == ["ada", "grace"]
+        assert (remembered.get({})) == ["ada", "grace"]
         add("mary")
-        assert names_in(remembered.all({})) == ["ada", "grace", "mary"]
+        assert (remembered.get({})) == ["ada", "grace", "mary"]
 
     def test_a_commit_of_another_application_counts_at_once(self, app, remembered):
         """As that of another process: it has connections of its own."""
-        assert names_in(remembered.all({})) == ["ada", "grace"]
+        assert (remembered.get({})) == ["ada", "grace"]
         other = create_app({**app.config})
         with other.app_context():
             add("mary")
             sql_db.engine.dispose()
-        assert names_in(remembered.all({})) == ["ada", "grace", "mary"]
+        assert (remembered.get({})) == ["ada", "grace", "mary"]
 
     def test_what_the_session_has_not_committed_is_seen_by_it_alone(self, app, remembered):
-        assert names_in(remembered.all({})) == ["ada", "grace"]
+        assert (remembered.get({})) == ["ada", "grace"]
         users.add_user("mary")
         sql_db.session.flush()
-        assert names_in(remembered.all({})) == ["ada", "grace", "mary"]
+        assert (remembered.get({})) == ["ada", "grace", "mary"]
         sql_db.session.rollback()
-        assert names_in(remembered.all({})) == ["ada", "grace"]
+        assert (remembered.get({})) == ["ada", "grace"]
 
     def test_a_revoked_permission_counts_at_once(self, app):
         base_uris.create_base_uri("s3://red", ["ada"], [])
@@ -100,19 +98,19 @@ class TestRemembering:
 
     def test_remembers_so_many_rows_and_no_more(self, app, monkeypatch):
         monkeypatch.setattr(reading, "MAX_REMEMBERED_ROWS", 3)
-        one = Prepared(_USERNAMES.where(User.username == bindparam("name")), remember=True)
-        both = Prepared(_USERNAMES, remember=True)
+        one = Remembered(_USERNAMES.where(User.username == bindparam("name")), names_in)
+        both = Remembered(_USERNAMES, names_in)
         reader_found = []
         for name in ["ada", "grace"] * 5:
-            assert names_in(one.all({"name": name})) == [name]
-            assert names_in(both.all({})) == ["ada", "grace"]
+            assert (one.get({"name": name})) == [name]
+            assert (both.get({})) == ["ada", "grace"]
             reader_found.append(sum(map(len, next(iter(reading._idle[sql_db.engine]))._found.values())))
         assert max(reader_found) == 3
 
     def test_what_is_more_than_that_is_not_remembered(self, app, monkeypatch, remembered):
         monkeypatch.setattr(reading, "MAX_REMEMBERED_ROWS", 1)
         for _ in range(2):
-            assert names_in(remembered.all({})) == ["ada", "grace"]
+            assert (remembered.get({})) == ["ada", "grace"]
         assert not next(iter(reading._idle[sql_db.engine]))._found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Select, Table, bindparam, select
@@ -9,13 +10,13 @@ from sqlalchemy import Select, Table, bindparam, select
 from dservercore.db import sql_db
 from dservercore.errors import AuthenticationError, UnknownUserError
 from dservercore.models import GRANT_TABLES, BaseURI, User
-from dservercore.reading import Prepared, Row
+from dservercore.reading import Remembered, Row
 from dservercore.scope import Actor, Grant, OperatorScope, Scope, acting
 
 _user, _base_uri = User.__table__, BaseURI.__table__
 _ACTOR_COLUMNS = (_user.c.username, _user.c.is_admin, _user.c.id, _user.c.display_name)
 # Some databases take names for the same that differ in case, or in spaces at the end: that is looked at here.
-_ACTOR = Prepared(select(*_ACTOR_COLUMNS).where(_user.c.username == bindparam("username")), remember=True)
+_ACTOR = Remembered(select(*_ACTOR_COLUMNS).where(_user.c.username == bindparam("username")), tuple)
 
 
 def _with_grants(granted: Table) -> Select[Any]:
@@ -29,8 +30,12 @@ def _with_grants(granted: Table) -> Select[Any]:
     )
 
 
+def _user_and_grants(rows: Sequence[Row]) -> tuple[Row | None, dict[str, int]]:
+    return rows[0] if rows else None, {uri: key for *_, uri, key in rows if uri is not None}
+
+
 _ACTOR_WITH_GRANTS = {
-    grant: Prepared(_with_grants(table), remember=True) for grant, table in GRANT_TABLES.items()
+    grant: Remembered(_with_grants(table), _user_and_grants) for grant, table in GRANT_TABLES.items()
 }
 
 
@@ -39,10 +44,10 @@ def identify(username: str) -> Actor:
 
     :raises AuthenticationError: if there is none
     """
-    row = _ACTOR.first({"username": username})
-    if row is None or row[0] != username:
+    rows = _ACTOR.get({"username": username})
+    if not rows or rows[0][0] != username:
         raise AuthenticationError(f"User {username!r} is not registered")
-    return _actor(row)
+    return _actor(rows[0])
 
 
 def identify_with_scope(username: str, grant: Grant) -> tuple[Actor, Scope]:
@@ -50,10 +55,10 @@ def identify_with_scope(username: str, grant: Grant) -> tuple[Actor, Scope]:
 
     :raises AuthenticationError: if there is no such user
     """
-    rows = _ACTOR_WITH_GRANTS[grant].all({"username": username})
-    if not rows or rows[0][0] != username:
+    row, granted = _ACTOR_WITH_GRANTS[grant].get({"username": username})
+    if row is None or row[0] != username:
         raise AuthenticationError(f"User {username!r} is not registered")
-    return _actor(rows[0]), Scope(grant, {uri: key for *_, uri, key in rows if uri is not None})
+    return _actor(row), Scope(grant, granted)
 
 
 def _actor(row: Row) -> Actor:

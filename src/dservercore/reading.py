@@ -15,9 +15,9 @@ import functools
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Engine, QueuePool, Select, event
@@ -28,6 +28,7 @@ from dservercore import db
 from dservercore.db import sql_db
 
 Row = Sequence[Any]
+Made = TypeVar("Made")
 
 #: How many rows a connection remembers at most.
 MAX_REMEMBERED_ROWS = 20_000
@@ -41,12 +42,10 @@ class Prepared:
     """A statement that reads, made once and asked often.
 
     :param statement: its parameters have names; those that are ``expanding`` take lists
-    :param remember: its rows hardly ever change, and are few
     """
 
-    def __init__(self, statement: Select[Any], *, remember: bool = False) -> None:
+    def __init__(self, statement: Select[Any]) -> None:
         self._statement = statement
-        self._remember = remember
         # By the lengths of the lists among the parameters: base URIs of a user, URIs of a page.
         self._in_sqlite: dict[tuple[tuple[str, int], ...], tuple[str, dict[str, Any]]] = {}
 
@@ -57,26 +56,17 @@ class Prepared:
         """
         if not _asks_sqlite():
             return sql_db.session.execute(self._statement, parameters).all()
-        lists = {name: value for name, value in parameters.items() if isinstance(value, list)}
         with _Lent() as reader:
-            if not self._remember:
-                return reader.rows_of(*self._for_sqlite(parameters, lists))
-            key = self, *[tuple(value) if name in lists else value for name, value in parameters.items()]
-            rows = reader.remembered(key)
-            if rows is None:
-                rows = reader.rows_of(*self._for_sqlite(parameters, lists))
-                reader.remember(key, rows, len(rows))
-            return rows
+            return reader.rows_of(*self._for_sqlite(parameters))
 
     def first(self, parameters: Mapping[str, Any]) -> Row | None:
         """Return the first row, or None if there is none. Otherwise as :meth:`all`."""
         rows = self.all(parameters)
         return rows[0] if rows else None
 
-    def _for_sqlite(
-        self, parameters: Mapping[str, Any], lists: Mapping[str, list[Any]]
-    ) -> tuple[str, Mapping[str, Any]]:
+    def _for_sqlite(self, parameters: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
         """Return the statement as SQLite takes it, and its values."""
+        lists = {name: value for name, value in parameters.items() if isinstance(value, list)}
         lengths = tuple((name, len(value)) for name, value in lists.items())
         found = self._in_sqlite.get(lengths)
         if found is None:
@@ -98,6 +88,31 @@ class Prepared:
         state = self._statement.compile(dialect=_NAMING).construct_expanded_state(parameters)
         given = {*parameters, *(element for list_ in lengths for element in _names_in(*list_))}
         return state.statement, {name: value for name, value in state.parameters.items() if name not in given}
+
+
+class Remembered(Prepared, Generic[Made]):
+    """A statement whose rows hardly ever change: what is made of them is remembered, on SQLite, until somebody commits.
+
+    :param statement: as for :class:`Prepared`
+    :param make: makes of all rows what nobody changes
+    """
+
+    def __init__(self, statement: Select[Any], make: Callable[[Sequence[Row]], Made]) -> None:
+        super().__init__(statement)
+        self._make = make
+
+    def get(self, parameters: Mapping[str, Any]) -> Made:
+        """Return what is made of the rows. Errors as for :meth:`Prepared.all`."""
+        if not _asks_sqlite():
+            return self._make(self.all(parameters))
+        key = self, *[tuple(value) if isinstance(value, list) else value for value in parameters.values()]
+        with _Lent() as reader:
+            found: Made | None = reader.remembered(key)
+            if found is None:
+                rows = reader.rows_of(*self._for_sqlite(parameters))
+                found = self._make(rows)
+                reader.remember(key, found, len(rows))
+            return found
 
 
 @functools.lru_cache(maxsize=256)
