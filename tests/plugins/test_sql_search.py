@@ -14,7 +14,8 @@ from flask_smorest.pagination import PaginationParameters
 
 from dservercore.db import sql_db
 from dservercore.errors import ConfigurationError, UnknownURIError
-from dservercore.plugins.sql import fts5
+from dservercore.models import Dataset
+from dservercore.plugins.sql import fts5, fts5_search
 from dservercore.plugins.sql.search import SqlSearch
 from dservercore.sort import SortParameters
 
@@ -162,3 +163,44 @@ def test_ready_says_whether_the_index_is_there(shelf: Any) -> None:
     assert shelf.search.ready() is None
     sql_db.session.connection().exec_driver_sql("DROP TABLE search_index")
     assert shelf.search.ready() == "the search index is missing"
+
+
+@pytest.fixture
+def many(shelf: Any) -> Any:
+    """More than a few datasets that match, some in base URIs whose names begin alike."""
+    chance = random.Random(3)
+    bases = ["s3://a", "s3://a-b", "s3://c", "s3://d"]
+    for n in range(240):
+        identifier = str(uuid.UUID(int=chance.getrandbits(128), version=4))
+        shelf.register(f"d{n}", bases[n % 4], uuid=identifier, readme="text " + "odd" * (n % 2))
+    return shelf
+
+
+@pytest.mark.parametrize("pays", [True, False])
+@pytest.mark.parametrize("base_uris", [["s3://c", "s3://d"], ["s3://a", "s3://a-b"], ["s3://a-b", "s3://d"]])
+@pytest.mark.parametrize("sort", ["uri", "-uri", "-uri,name", "name", "-base_uri"])
+def test_every_way_to_find_a_page_finds_the_same(
+    many: Any, monkeypatch: pytest.MonkeyPatch, pays: bool, base_uris: list[str], sort: str
+) -> None:
+    every = list(sql_db.session.scalars(sql_db.select(Dataset.uri)))
+    inside = [uri for uri in every if uri.rpartition("/")[0] in base_uris]
+    by = (lambda uri: (uri.rpartition("/")[0], [-ord(c) for c in uri])) if "base" in sort else str
+    if sort == "name":
+        names = dict(sql_db.session.execute(sql_db.select(Dataset.uri, Dataset.name)).all())
+        by = names.__getitem__
+    wanted = sorted(inside, key=by, reverse=sort.startswith("-"))
+    monkeypatch.setattr(fts5_search, "_pays_to_walk", lambda *_: pays and "base" not in sort)
+    found = []
+    for page in range(1, 14):
+        pagination = PaginationParameters(page, 10)
+        query = {"free_text": "text", "base_uris": base_uris}
+        found += [d["uri"] for d in many.search.search(query, pagination, SortParameters(sort))]
+        assert pagination.item_count == len(wanted) == 120
+    assert found == wanted
+
+
+def test_few_matches_are_looked_for_once(many: Any, statements: list[str]) -> None:
+    query = {"free_text": "d7", "base_uris": ["s3://a", "s3://a-b", "s3://c", "s3://d"]}
+    found = many.search.search(query, PaginationParameters(1, 10), SortParameters("uri"))
+    assert [dataset["name"] for dataset in found] == ["d7"]
+    assert sum("MATCH" in statement for statement in statements) == 1
