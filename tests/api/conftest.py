@@ -1,6 +1,6 @@
 """Fixtures for the REST API: one application for the whole session, on a database that each test finds as new.
 
-Each test runs once with each combination of a SQL database and a store for what describes a dataset (``stores``).
+Each test runs with several combinations of a SQL database and a store for what describes a dataset (``stores``).
 
 Every answer that a test receives is compared with the OpenAPI document, and with what holds for all answers.
 """
@@ -58,7 +58,29 @@ class CheckedClient(FlaskClient):
 COMBINATIONS = ["sqlite+sql", "sqlite+mongo", "postgresql+sql", "postgresql+mongo", "mariadb+mongo"]
 
 
-@pytest.fixture(scope="session", params=COMBINATIONS)
+#: What a test runs on that is not marked otherwise; together they have both plugins and two databases. Answers that do
+#: not come from a store, such as those to what is malformed, are the same whatever the stores.
+USUAL = ["sqlite+sql", "postgresql+mongo"]
+
+#: For tests of what stores do, and for those among them that never come to a store.
+on_every_store = pytest.mark.stores(COMBINATIONS)
+on_usual_stores = pytest.mark.stores(USUAL)
+
+#: For tests of what only the sql plugins can do, or of what no store has a part in.
+on_sql_alone = pytest.mark.stores(["sqlite+sql"])
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Choose the combinations that a test runs on, by the nearest mark."""
+    if "stores" in metafunc.fixturenames:
+        mark = metafunc.definition.get_closest_marker("stores") or on_usual_stores.mark
+        [chosen] = mark.args
+        if chosen == USUAL and metafunc.config.getoption("all_stores"):
+            chosen = COMBINATIONS
+        metafunc.parametrize("stores", chosen, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
 def stores(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, str]]:
@@ -83,10 +105,6 @@ def _mongo_database(mongod: Mongod) -> Iterator[str]:
     yield name
     with pymongo.MongoClient(mongod.uri) as client:
         client.drop_database(name)
-
-
-#: For tests of what only the sql plugins can do, or of what no store has a part in.
-on_sql_alone = pytest.mark.parametrize("stores", ["sqlite+sql"], indirect=True)
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,10 @@ from urllib.parse import quote
 
 import pytest
 
-from api.conftest import route
+from api.conftest import on_every_store, on_usual_stores, route
 from world import BLUE, RED
+
+pytestmark = on_every_store
 
 BAD_NAMES = ["bad name!", "a/b", "ü", "a" * 81, "a\n", "a,b", "%", "\x1b", "😀"]
 SOIL = {"annotations": {"soil": "loam"}}
@@ -62,6 +64,7 @@ class TestReplacingAll:
         assert champion.put("/annotations/s3/red/missing", json={"annotations": {}}).status_code == 404
         assert champion.put("/annotations/s3/unknown/missing", json={"annotations": {}}).status_code == 403
 
+    @on_usual_stores
     @pytest.mark.parametrize(
         "body",
         [
@@ -80,6 +83,7 @@ class TestReplacingAll:
         assert champion.put(route("annotations", uri), json=body).status_code == 422
         assert champion.get(route("annotations", uri)).json == SOIL
 
+    @on_usual_stores
     @pytest.mark.parametrize("name", [*BAD_NAMES, ""])
     def test_a_name_that_dtool_would_not_take(self, champion, uri, name):
         answer = champion.put(route("annotations", uri), json={"annotations": {"fine": 1, name: 1}})
@@ -109,6 +113,7 @@ class TestOne:
         assert (answer.status_code, answer.json) == (200, {"annotations": {"soil": "loam", "crop": None}})
         assert champion.get(route("annotations", uri)).json == answer.json
 
+    @on_usual_stores
     @pytest.mark.parametrize(
         "body",
         [{"value": None}, {"value": 2**63}, {"value": "\0"}, {"value": 1, "x": 1}, {"values": 1}],
@@ -147,6 +152,7 @@ class TestOne:
         assert champion.open("/annotations/s3/red/missing/x", **request_).status_code == 404
         assert champion.open("/annotations/s3/unknown/missing/x", **request_).status_code == 403
 
+    @on_usual_stores
     @pytest.mark.parametrize("name", BAD_NAMES)
     def test_a_name_that_dtool_would_not_take(self, champion, uri, name):
         path = route("annotations", uri, quote(name, safe=""))

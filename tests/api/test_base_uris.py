@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from api.conftest import pagination, route
+from api.conftest import on_every_store, on_usual_stores, pagination, route
 from world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED
+
+pytestmark = on_every_store
 
 SEARCH, REGISTER = "users_with_search_permissions", "users_with_register_permissions"
 
@@ -108,6 +110,7 @@ class TestPut:
         assert admin.get("/base-uris/s3/green").status_code == 404
         assert admin.get("/base-uris/s3/red").json == RED_OBJECT
 
+    @on_usual_stores
     @pytest.mark.parametrize(
         "body", [{SEARCH: None}, {SEARCH: NOBODY}, {REGISTER: [1]}, {"users": []}, {"base_uri": 1}], ids=str
     )
@@ -116,6 +119,7 @@ class TestPut:
             assert admin.open("/base-uris/s3/green", method=method, json=body).status_code == 422
         assert admin.get("/base-uris/s3/green").status_code == 404
 
+    @on_usual_stores
     @pytest.mark.parametrize("path", NOT_BASE_URIS)
     @pytest.mark.parametrize("method", ["PUT", "POST"])
     def test_what_is_no_base_uri(self, admin, path, method):

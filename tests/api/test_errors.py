@@ -7,7 +7,7 @@ import json
 import pytest
 from sqlalchemy import text
 
-from api.conftest import CheckedClient, on_sql_alone, route
+from api.conftest import CheckedClient, on_every_store, on_sql_alone, route
 from dservercore.db import sql_db
 from world import CHAMPION, RED, dataset_info
 
@@ -195,6 +195,7 @@ class TestFields:
             assert set(answer.json["errors"]) == {"query"}
 
 
+@on_every_store
 class TestPaths:
     """Whatever stands in a path, the answer is one that the route documents."""
 

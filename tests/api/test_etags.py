@@ -7,7 +7,9 @@ import json
 
 import pytest
 
-from api.conftest import route
+from api.conftest import on_every_store, on_usual_stores, route
+
+pytestmark = on_every_store
 
 SITE = "https://lookup.example.org"
 
@@ -190,6 +192,7 @@ class TestEditing:
         assert edit(method, resource, end, body, If_Match=tag, If_None_Match=tag).status_code == 412
         assert edit(method, resource, end, body, If_Match=tag, If_None_Match=OTHER).status_code == 200
 
+    @on_usual_stores
     @every_edit
     def test_a_header_that_is_no_list_of_tags(self, champion, uri, edit, method, resource, end, body):
         before = champion.get(route(resource, uri)).json

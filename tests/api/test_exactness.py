@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from api.conftest import route
+from api.conftest import on_every_store, route
 from dservercore.uris import MAX_BYTES, MAX_LENGTH
 from world import CHAMPION, RED, dataset_info
+
+pytestmark = on_every_store
 
 # Each but the first is the first to a database that compares by the rules of a language.
 ALIKE = [

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from api.conftest import route
+from api.conftest import on_every_store, route
 from world import BLUE, dataset_info
+
+pytestmark = on_every_store
 
 
 def test_the_manifest_itself(champion, register):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from api.conftest import pagination, sorting
+from api.conftest import on_every_store, on_usual_stores, pagination, sorting
 from dservercore.catalog import base_uris, users
 from dservercore.db import sql_db
 from world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED
+
+pytestmark = on_every_store
 
 SAME = "af6727bf-29c7-43dd-b42f-a5d7ede28337"
 
@@ -131,6 +133,7 @@ class TestPages:
         assert champion.post("/uris?page=9", json={"free_text": "beans"}).json == []
         assert champion.post("/uris", json={"page": 2}).status_code == 422
 
+    @on_usual_stores
     @pytest.mark.parametrize("path", ["/uris", "/uris?free_text=x&", "/uuids/x", "/users", "/base-uris"])
     @pytest.mark.parametrize(
         ("parameter", "value"),
@@ -144,6 +147,7 @@ class TestPages:
         assert answer.status_code == 422
         assert list(answer.json["errors"]["query"]) == [parameter]
 
+    @on_usual_stores
     @pytest.mark.parametrize("path", ["/me", "/config/info", "/me/summary", f"/users/{ADMIN}"])
     def test_what_is_no_list_has_no_pages(self, admin, path):
         answer = admin.get(f"{path}?page=2")
@@ -221,6 +225,7 @@ class TestOrder:
             assert sorting(reader.get(path + query)) == header
         assert sorting(reader.post(f"/uris{query}", json={"tags": ["x"]})) == header
 
+    @on_usual_stores
     @pytest.mark.parametrize(
         "sort",
         [

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from api.conftest import route
+from api.conftest import on_every_store, on_usual_stores, route
 from world import BLUE
+
+pytestmark = on_every_store
 
 
 class TestReading:
@@ -65,6 +67,7 @@ class TestReplacing:
         assert champion.put("/readmes/s3/unknown/missing", json={"readme": "x"}).status_code == 403
         assert champion.get("/uris?free_text=x").json == []
 
+    @on_usual_stores
     @pytest.mark.parametrize(
         "body",
         [

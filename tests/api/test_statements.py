@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from api.conftest import route
+from api.conftest import on_every_store, route
 from dservercore.catalog import base_uris, datasets, users
 from dservercore.db import sql_db
 from dservercore.permissions import operator_scope
 from dservercore.scope import OPERATOR
 from world import ADMIN, BLUE, CHAMPION, READER, RED, dataset_info
+
+pytestmark = on_every_store
 
 
 def manifest_of(number_of_items):

@@ -11,13 +11,15 @@ import dtoolcore
 import pytest
 from sqlalchemy import text
 
-from api.conftest import on_sql_alone
+from api.conftest import on_every_store, on_sql_alone
 from dservercore.catalog import base_uris, datasets
 from dservercore.dataset_info import generate_dataset_info
 from dservercore.db import sql_db
 from dservercore.permissions import operator_scope
 from dservercore.scope import OPERATOR
 from world import CHAMPION
+
+pytestmark = on_every_store
 
 
 @pytest.fixture

@@ -7,9 +7,11 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import text
 
-from api.conftest import on_sql_alone, route
+from api.conftest import on_every_store, on_sql_alone, on_usual_stores, route
 from dservercore.db import sql_db
 from world import BLUE
+
+pytestmark = on_every_store
 
 BAD_TAGS = ["bad tag!", "a/b", "ü", "a" * 81, "a\n", "a,b", "%", "\x1b", "😀"]
 
@@ -73,6 +75,7 @@ class TestReplacing:
         assert champion.put("/tags/s3/red/missing", json={"tags": []}).status_code == 404
         assert champion.put("/tags/s3/unknown/missing", json={"tags": []}).status_code == 403
 
+    @on_usual_stores
     @pytest.mark.parametrize(
         "body",
         [{"tags": None}, {"tags": "x"}, {"tags": {"a": 1}}, {"tags": [1]}, {"tags": [None]}, {"colour": []}],
@@ -82,6 +85,7 @@ class TestReplacing:
         assert champion.put(route("tags", uri), json=body).status_code == 422
         assert champion.get(route("tags", uri)).json == {"tags": ["beans", "2026"]}
 
+    @on_usual_stores
     @pytest.mark.parametrize("tag", [*BAD_TAGS, ""])
     def test_what_dtool_would_not_take(self, champion, uri, tag):
         answer = champion.put(route("tags", uri), json={"tags": ["fine", tag]})
@@ -127,6 +131,7 @@ class TestOne:
         assert champion.open("/tags/s3/red/missing/x", method=method).status_code == 404
         assert champion.open("/tags/s3/unknown/missing/x", method=method).status_code == 403
 
+    @on_usual_stores
     @pytest.mark.parametrize("tag", BAD_TAGS)
     def test_what_dtool_would_not_take_is_not_added(self, champion, uri, tag):
         answer = champion.post(route("tags", uri, quote(tag, safe="")))

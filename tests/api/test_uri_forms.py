@@ -19,9 +19,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from werkzeug.serving import make_server
 
-from api.conftest import on_sql_alone, route
+from api.conftest import on_every_store, on_sql_alone, on_usual_stores, route
 from dservercore.db import migrations_directory, sql_db
 from world import CHAMPION, READER, RED, dataset_info
+
+pytestmark = on_every_store
 
 UUID = "af6727bf-29c7-43dd-b42f-a5d7ede28337"
 URI = f"{RED}/{UUID}"
@@ -105,6 +107,7 @@ class TestAcceptedForms:
         assert [b["base_uri"] for b in admin.get("/base-uris").json] == ["s3://blue", RED]
 
 
+@on_usual_stores
 class TestRefusedForms:
     @refused
     def test_are_answered_as_if_nothing_were_there(self, champion, registered, form):

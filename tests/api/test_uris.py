@@ -11,7 +11,7 @@ import dtoolcore
 import pytest
 from sqlalchemy import text
 
-from api.conftest import on_sql_alone, pagination, route
+from api.conftest import on_every_store, on_sql_alone, on_usual_stores, pagination, route
 from dservercore.blueprint import Blueprint
 from dservercore.catalog import base_uris, datasets, users
 from dservercore.dataset_info import generate_dataset_info
@@ -22,6 +22,8 @@ from dservercore.plugin_api import ExtensionABC
 from dservercore.plugins.sql.search import SqlSearch
 from dservercore.scope import OPERATOR, Actor
 from world import ADMIN, BLUE, CHAMPION, READER, RED, dataset_info
+
+pytestmark = on_every_store
 
 KEYS = {
     "base_uri", "uri", "uuid", "name", "creator_username", "created_at", "frozen_at",
@@ -218,6 +220,7 @@ class TestFilters:
         assert pagination(champion.get("/uris?free_text=beans"))["total"] == 1
         assert pagination(reader.get("/uris?free_text=beans"))["total"] == 3
 
+    @on_usual_stores
     @pytest.mark.parametrize("key", ["creator_usernames", "base_uris", "uuids", "tags", "uploaded_by"])
     @pytest.mark.parametrize("value", ["x", None, 1, {"a": 1}, [1], [None], [["x"]]])
     def test_what_is_no_list_of_text(self, reader, key, value):
@@ -225,10 +228,12 @@ class TestFilters:
         assert answer.status_code == 422
         assert list(answer.json["errors"]["json"]) == [key]
 
+    @on_usual_stores
     @pytest.mark.parametrize("value", [None, 1, ["x"], {"$ne": 1}, True])
     def test_free_text_that_is_no_text(self, reader, value):
         assert reader.post("/uris", json={"free_text": value}).status_code == 422
 
+    @on_usual_stores
     @pytest.mark.parametrize("value", ["x", "", UUID[:-1], UUID + "0", "g" * 32])
     def test_what_is_no_uuid(self, reader, value):
         assert reader.post("/uris", json={"uuids": [value]}).status_code == 422
@@ -534,6 +539,7 @@ class TestRegisterForms:
         assert names(champion.get("/uris?free_text=yield.csv")) == ["real-beans"]
 
 
+@on_usual_stores
 class TestRefusedDocuments:
     """Nothing is stored of a document that is not right, and the answer names the field."""
 

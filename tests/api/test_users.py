@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from api.conftest import route
+from api.conftest import on_every_store, on_usual_stores, route
 from world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, dataset_info
+
+pytestmark = on_every_store
 
 
 def user(username, display_name=None, is_admin=False, search=(), register=()):
@@ -100,6 +102,7 @@ class TestPut:
         admin.put(f"/users/{CHAMPION}", json={"display_name": "Carl"})
         assert admin.get(f"/users/{CHAMPION}").json == {**CARL, "display_name": "Carl"}
 
+    @on_usual_stores
     @pytest.mark.parametrize(
         "body",
         [
@@ -121,6 +124,7 @@ class TestPut:
         assert admin.put("/users/new", json=body).status_code == 422
         assert admin.get("/users/new").status_code == 404
 
+    @on_usual_stores
     @pytest.mark.parametrize("name", ["x" * 65, "a%0Ab", "a%1Bb", "%7F"])
     def test_what_is_no_user_name(self, admin, name):
         answer = admin.put(f"/users/{name}", json={})
@@ -172,6 +176,7 @@ class TestPatch:
         answer = admin.patch(f"/users/{CHAMPION}", json={"is_admin": True})
         assert answer.json == {**CARL, "is_admin": True}
 
+    @on_usual_stores
     @pytest.mark.parametrize(
         "body",
         [{"username": "x"}, {"display_name": "x" * 256}, {"is_admin": "perhaps"}, {"display_name": 1}],

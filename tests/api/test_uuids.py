@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from api.conftest import pagination, route
+from api.conftest import on_every_store, pagination, route
 from world import BLUE, RED
+
+pytestmark = on_every_store
 
 UUID = "af6727bf-29c7-43dd-b42f-a5d7ede28337"
 
