@@ -28,6 +28,7 @@ from counting import noted_in
 from databases import Snapshot, do_not_wait_for_the_disk, new_database
 from dservercore import create_app, sql_db
 from dservercore.catalog import base_uris, users
+from dservercore.packing import unpack
 from dservercore.plugins.mongo.search import MongoSearch
 from mongod import Mongod, mongo_plugins
 from world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, STRANGER
@@ -41,6 +42,8 @@ class CheckedClient(FlaskClient):
     def open(self, *args: Any, **kwargs: Any) -> TestResponse:
         """Send a request and return the checked answer."""
         answer = super().open(*args, **kwargs)
+        if answer.headers.get("Content-Encoding") == "zstd":
+            answer.set_data(unpack(answer.data))
         assert answer.status_code < 500 or answer.status_code == 503, answer.text
         assert answer.headers["Access-Control-Allow-Origin"]
         assert answer.headers["X-Request-ID"]

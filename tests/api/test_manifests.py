@@ -49,3 +49,46 @@ def test_what_is_not_registered(champion):
 @pytest.mark.parametrize("method", ["PUT", "POST", "PATCH", "DELETE"])
 def test_it_never_changes(champion, register, method):
     assert champion.open(route("manifests", register()["uri"]), method=method, json={}).status_code == 405
+
+
+class TestCompressed:
+    """A manifest goes as it is stored to a client that takes zstd, which is told from what it accepts."""
+
+    @pytest.mark.parametrize("accepted", ["zstd", "gzip, deflate, br, zstd", "ZSTD;q=0.5, gzip"])
+    def test_as_it_is_stored(self, champion, register, accepted):
+        info = register()
+        answer = champion.get(route("manifests", info["uri"]), headers={"Accept-Encoding": accepted})
+        assert answer.headers["Content-Encoding"] == "zstd"
+        assert answer.headers["Content-Type"] == "application/json"
+        assert answer.json == info["manifest"]
+
+    @pytest.mark.parametrize("accepted", ["", "identity", "gzip", "*", "zstd;q=0", "gzip, zstd;q=0.0"])
+    def test_as_it_is_to_others(self, champion, register, accepted):
+        info = register()
+        answer = champion.get(route("manifests", info["uri"]), headers={"Accept-Encoding": accepted})
+        assert "Content-Encoding" not in answer.headers
+        assert answer.json == info["manifest"]
+
+    def test_each_has_an_entity_tag_of_its_own(self, champion, register):
+        path = route("manifests", register()["uri"])
+        tags = {}
+        for accepted in ("identity", "zstd"):
+            answer = champion.get(path, headers={"Accept-Encoding": accepted})
+            assert "Accept-Encoding" in ", ".join(answer.headers.getlist("Vary"))
+            tags[accepted] = answer.headers["ETag"]
+        assert tags["identity"] != tags["zstd"]
+        for accepted, tag in tags.items():
+            again = champion.get(path, headers={"Accept-Encoding": accepted, "If-None-Match": tag})
+            assert (again.status_code, again.data) == (304, b"")
+            assert again.headers["ETag"] == tag
+            assert "Accept-Encoding" in ", ".join(again.headers.getlist("Vary"))
+            assert "Content-Encoding" not in again.headers
+        other = champion.get(path, headers={"Accept-Encoding": "zstd", "If-None-Match": tags["identity"]})
+        assert other.status_code == 200
+
+    def test_needs_search_permission(self, champion, nobody, register):
+        red, blue = register(), register(BLUE)
+        headers = {"Accept-Encoding": "zstd"}
+        assert nobody.get(route("manifests", red["uri"]), headers=headers).status_code == 403
+        assert champion.get(route("manifests", blue["uri"]), headers=headers).status_code == 403
+        assert champion.get("/manifests/s3/red/missing", headers=headers).status_code == 404

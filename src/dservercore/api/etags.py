@@ -80,21 +80,25 @@ def tagged(etag: str) -> dict[str, str]:
     return {ETAG: quote_etag(etag)}
 
 
-def value_answer(answer: Mapping[str, Any] | bytes) -> Response:
+def value_answer(answer: Mapping[str, Any] | bytes, headers: Mapping[str, str] | None = None) -> Response:
     """Answer a request to read a value, or with 304 and no body a client that has it already.
 
+    :param answer: an object that JSON can express; or bytes, a JSON document, as it is or encoded
+    :param headers: of either answer: how the bytes are encoded, and what that depends on
     :raises PreconditionError: if the request has an ``If-Match``, and the value is another one
     """
+    headers = headers or {}
     etag = etag_of(answer)
     wanted = _tags_in("If-Match")
     if wanted is not None and etag not in wanted:
         raise _overtaken()
     # Nothing goes wrong if this one is read leniently: the client gets the value once more.
     if request.if_none_match.contains_weak(etag):
-        response = current_app.response_class(status=304, headers=tagged(etag))
-        del response.headers["Content-Type"]
+        response = current_app.response_class(status=304, headers={**headers, **tagged(etag)})
+        for header in ("Content-Type", "Content-Encoding"):
+            response.headers.pop(header, None)
         return response
-    return json_answer(answer, headers=tagged(etag))
+    return json_answer(answer, headers={**headers, **tagged(etag)})
 
 
 def condition_on(field: str) -> Check | None:

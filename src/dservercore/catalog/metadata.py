@@ -65,6 +65,13 @@ def get_manifest(scope: Scope, uri: str) -> bytes:
     return _read(scope, uri, lambda plugin: _manifest_json(plugin, uri))
 
 
+def get_packed_manifest(scope: Scope, uri: str) -> bytes | None:
+    """Return the manifest as JSON in one zstandard frame; None if the plugin keeps none. Errors as for README."""
+    if not hasattr(plugin_host.plugins().retrieve, "get_packed_manifest"):
+        return None
+    return _read(scope, uri, lambda plugin: plugin.get_packed_manifest(uri))  # type: ignore[attr-defined]
+
+
 def get_tags(scope: Scope, uri: str) -> list[str]:
     """Return the tags. Errors as for README."""
     return _read(scope, uri, lambda plugin: plugin.get_tags(uri))

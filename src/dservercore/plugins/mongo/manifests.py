@@ -60,7 +60,7 @@ def forget(collection: Collection[dict[str, Any]], uri: str, but: Mapping[str, A
 def load(
     collection: Collection[dict[str, Any]], uri: str, selector: Mapping[str, Any] | None = None
 ) -> bytes:
-    """Return the manifest of a dataset as JSON in UTF-8.
+    """Return the manifest of a dataset as JSON in UTF-8, packed.
 
     :param selector: which document has it; None: the one of that URI
     :raises UnknownURIError: if the dataset is not stored
@@ -71,9 +71,9 @@ def load(
             raise UnknownURIError(f"No dataset is registered as {uri}")
         if "_retrieve" not in document and "manifest" not in document:
             break  # only the search plugin has written it
-        text = of_document(collection, uri, document)
-        if text is not None:
-            return text
+        packed = of_document(collection, uri, document)
+        if packed is not None:
+            return packed
     else:
         raise LookupError(f"Pieces of the manifest of {uri} are missing")
     raise UnknownURIError(f"No dataset is registered as {uri}")
@@ -82,19 +82,19 @@ def load(
 def of_document(
     collection: Collection[dict[str, Any]], uri: str, document: Mapping[str, Any]
 ) -> bytes | None:
-    """Return the manifest that a document names; None if some of its pieces are gone."""
+    """Return the manifest that a document names, packed; None if some of its pieces are gone."""
     kept = document.get("_retrieve")
     if kept is None:  # written by the original's plugin
-        return orjson.dumps(document.get("manifest") or {}, default=str)
+        return pack(orjson.dumps(document.get("manifest") or {}, default=str))
     if "manifest" in kept:
-        return unpack(kept["manifest"])
+        return bytes(kept["manifest"])
     found = pieces_of(collection).find({"uri": uri, "digest": kept["digest"]}).sort("number", 1)
     pieces = [piece["content"] for piece in found]
-    return unpack(b"".join(pieces)) if len(pieces) == kept["pieces"] else None
+    return b"".join(pieces) if len(pieces) == kept["pieces"] else None
 
 
 def parsed(collection: Collection[dict[str, Any]], document: Mapping[str, Any]) -> dict[str, Any]:
     """Return the manifest of a document at hand, as far as it is there."""
-    text = of_document(collection, document["uri"], document)
-    manifest = parse_manifest(text) if text else {}
+    packed = of_document(collection, document["uri"], document)
+    manifest = parse_manifest(unpack(packed)) if packed else {}
     return manifest if isinstance(manifest.get("items", {}), dict) else {}

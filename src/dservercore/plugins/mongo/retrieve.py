@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dservercore.errors import UnavailableError, UnknownURIError
-from dservercore.packing import parse_manifest
+from dservercore.packing import parse_manifest, unpack
 from dservercore.plugin_api import RetrieveABC
 from dservercore.plugins.mongo import documents, manifests, prepare
 from dservercore.plugins.mongo.base import MongoPlugin
@@ -105,6 +105,10 @@ class MongoRetrieve(MongoPlugin, RetrieveABC):
 
     def get_manifest_json(self, uri: str) -> bytes:
         """Return the manifest as JSON text in UTF-8, to be handed out without being rebuilt. Errors as for README."""
+        return unpack(self.get_packed_manifest(uri))
+
+    def get_packed_manifest(self, uri: str) -> bytes:
+        """Return the same as one zstandard frame, as it is stored. Errors as for README."""
         with self.connection.open() as collection:
             return manifests.load(collection, uri, self._selector(collection, uri))
 

@@ -113,7 +113,11 @@ class SqlRetrieve(RetrieveABC):
 
         :raises UnknownURIError: if the dataset is not stored
         """
-        return unpack(_required(_MANIFEST, uri))
+        return unpack(self.get_packed_manifest(uri))
+
+    def get_packed_manifest(self, uri: str) -> bytes:
+        """Return the same as one zstandard frame, as it is stored. Errors as for :meth:`get_manifest_json`."""
+        return bytes(_required(_MANIFEST, uri))
 
     def set_readme(self, uri: str, readme: str) -> None:
         """Replace the README.
