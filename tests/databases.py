@@ -29,18 +29,19 @@ _DROP = {"postgresql": "DROP DATABASE {} WITH (FORCE)", "mariadb": "DROP DATABAS
 
 
 @contextmanager
-def new_database(kind: str, server: str = "") -> Iterator[str]:
+def new_database(kind: str, server: str = "", options: str = "") -> Iterator[str]:
     """The address of an empty database on a server; the test is skipped where there is none.
 
     :param kind: ``postgresql`` or ``mariadb``
     :param server: the address of another server than the usual one
+    :param options: of the database, as SQL
     """
     url = sqlalchemy.make_url(server or SERVERS[kind])
     name = f"test_{uuid.uuid4().hex}"
     engine = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sqlalchemy.NullPool)
     try:
         with engine.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {name}")
+            connection.exec_driver_sql(f"CREATE DATABASE {name} {options}")
     except OperationalError as error:
         pytest.skip(f"No {kind} server on this machine: {error.orig}")
     yield url.set(database=name).render_as_string(hide_password=False)

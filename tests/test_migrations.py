@@ -21,6 +21,7 @@ from sqlalchemy.sql.sqltypes import NullType
 
 from databases import new_database
 from dservercore import create_app, sql_db
+from dservercore.catalog import base_uris, users
 from dservercore.db import migrations_directory
 from dservercore.models import SEARCH_INDEX
 from dservercore.packing import pack
@@ -170,3 +171,28 @@ def test_two_upgrades_at_once(settings: dict[str, str], tmp_path: Path) -> None:
         _, said = upgrade.communicate(timeout=120)
         assert upgrade.returncode == 0, said
         assert f"at revision {REVISIONS[-1]}" in said
+
+
+def test_lists_are_sorted_by_code_point_whatever_language_postgresql_sorts_by() -> None:
+    names = ["B", "_", "a", "a-b", "ab", "b", "é"]
+    english = "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en' LOCALE 'C.UTF-8'"
+    with new_database("postgresql", options=english) as address:
+        app = create_app({"SQLALCHEMY_DATABASE_URI": address})
+        with app.app_context():
+            by_language = sql_db.session.execute(
+                sqlalchemy.text("SELECT name FROM unnest(CAST(:names AS text[])) AS name ORDER BY name"),
+                {"names": names},
+            )
+            assert by_language.scalars().all() != names
+            sql_db.session.rollback()
+            flask_migrate.upgrade()
+            base_uris.create_base_uri("s3://a", [], [])
+            for name in names:
+                users.add_user(name)
+                base_uris.create_base_uri(f"s3://x{name}", [], [])
+            sql_db.session.commit()
+            assert [user["username"] for user in users.list_users({"username": 1})[0]] == names
+            listed = base_uris.list_base_uris({"base_uri": 1})[0]
+            assert [found["base_uri"] for found in listed] == ["s3://a", *(f"s3://x{name}" for name in names)]
+            sql_db.session.remove()
+            sql_db.engine.dispose()

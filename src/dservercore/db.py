@@ -142,11 +142,6 @@ def locks_rows() -> bool:
     return kind() != "sqlite"
 
 
-def sorts_by_code_point() -> bool:
-    """Return whether the database sorts text as Python does, by code point, and not by the rules of a language."""
-    return kind() in ("sqlite", *connections.MARIADB)
-
-
 # What else is to be done when a transaction of an operation has ended; each is told whether it was committed.
 _at_end: list[Callable[[bool], None]] = []
 

@@ -57,7 +57,12 @@ class _BinaryText(TypeDecorator[str]):
         return value.decode() if isinstance(value, bytes) else value
 
 
-_URI = String(URI_LENGTH).with_variant(_BinaryText(MAX_BYTES), "mysql", "mariadb")
+def _sorted_text(length: int) -> Any:
+    """Return the type of a text that lists are sorted by: by code point, whatever language the database sorts by."""
+    return String(length).with_variant(String(length, collation="C"), "postgresql")
+
+
+_URI = _sorted_text(URI_LENGTH).with_variant(_BinaryText(MAX_BYTES), "mysql", "mariadb")
 _DateTime = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 
 
@@ -81,7 +86,7 @@ class User(sql_db.Model):  # type: ignore[name-defined]
     __tablename__ = "user"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    username: Mapped[str] = mapped_column(String(USERNAME_LENGTH), unique=True, index=True)
+    username: Mapped[str] = mapped_column(_sorted_text(USERNAME_LENGTH), unique=True, index=True)
     # NULL: no name to show has been given.
     display_name: Mapped[str | None] = mapped_column(String(DISPLAY_NAME_LENGTH))
     is_admin: Mapped[bool] = mapped_column(Boolean, default=False)
@@ -144,16 +149,16 @@ class Dataset(sql_db.Model):  # type: ignore[name-defined]
     id: Mapped[int] = mapped_column(primary_key=True)
     base_uri_id: Mapped[int] = mapped_column(ForeignKey("base_uri.id"))
     uri: Mapped[str] = mapped_column(_URI, unique=True, index=True)
-    uuid: Mapped[str] = mapped_column(String(36), index=True)
-    name: Mapped[str] = mapped_column(String(NAME_LENGTH), index=True)
-    creator_username: Mapped[str] = mapped_column(String(CREATOR_LENGTH), index=True)
+    uuid: Mapped[str] = mapped_column(_sorted_text(36), index=True)
+    name: Mapped[str] = mapped_column(_sorted_text(NAME_LENGTH), index=True)
+    creator_username: Mapped[str] = mapped_column(_sorted_text(CREATOR_LENGTH), index=True)
     frozen_at: Mapped[Any] = mapped_column(_DateTime)
     created_at: Mapped[Any] = mapped_column(_DateTime)
     # NULL: the registration did not say.
     number_of_items: Mapped[int | None] = mapped_column(BigInteger().with_variant(Integer, "sqlite"))
     size_in_bytes: Mapped[int | None] = mapped_column(BigInteger)
     # NULL: registered by the command line.
-    uploaded_by: Mapped[str | None] = mapped_column(String(255), index=True)
+    uploaded_by: Mapped[str | None] = mapped_column(_sorted_text(255), index=True)
     # NULL: registered before the server kept this.
     uploaded_at: Mapped[Any | None] = mapped_column(_DateTime)
     # What the dataset's storage looked like when it was indexed, to skip it while that has not changed.

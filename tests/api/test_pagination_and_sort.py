@@ -334,3 +334,26 @@ class TestRelevance:
 
     def test_without_it_the_order_is_that_of_the_uris(self, champion, three):
         assert self.order(champion.get("/uris?free_text=whales")) == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("sort", ["uri", "-uri", "-uri,name", "name", "-name", "frozen_at", "-base_uri,name"])
+@pytest.mark.parametrize("page_size", [1, 3, 7, 100])
+def test_pages_make_up_the_list_from_whichever_end_they_are_found(reader, register, sort, page_size):
+    for number in range(11):
+        register(BLUE if number % 3 else RED, name=f"d{number % 4}", frozen_at=float(number % 2))
+    everything = reader.get("/uris", query_string={"sort": sort, "page_size": 100}).json
+    assert len(everything) == 11
+    found = []
+    for page in range(1, -(-11 // page_size) + 1):
+        found += reader.get("/uris", query_string={"sort": sort, "page_size": page_size, "page": page}).json
+    assert found == everything
+    keys = [
+        (field.strip("-"), field.startswith("-"))
+        for field in [
+            *reversed(sort.split(",")),
+        ]
+    ]
+    wanted = sorted(everything, key=lambda dataset: dataset["uri"])
+    for field, descending in keys:
+        wanted.sort(key=lambda dataset: dataset[field], reverse=descending)
+    assert found == wanted

@@ -25,14 +25,15 @@ def test_every_page(numbers, backwards):
     assert order.total == len(datasets)
     for limit in (1, 2, 3, 7, 100):
         for offset in range(len(datasets)):
-            ids, within = order.of_page(offset, limit, backwards)
+            ids, number, within = order.of_page(offset, limit, backwards)
             touched = [uri for uri, key in datasets.items() if key in ids]
+            assert number == len(touched)
             found = page_by_sorting(touched, within, limit, backwards)
             assert found == page_by_sorting(datasets, offset, limit, backwards)
 
 
 def test_leaves_out_what_the_page_cannot_touch():
     order = URIOrder.of([("s3://a", 1, 10), ("s3://b", 2, 10), ("s3://c", 3, 10)])
-    assert order.of_page(12, 5, backwards=False) == ([2], 2)
-    assert order.of_page(18, 5, backwards=False) == ([2, 3], 8)
-    assert order.of_page(0, 10, backwards=True) == ([3], 0)
+    assert order.of_page(12, 5, backwards=False) == ([2], 10, 2)
+    assert order.of_page(18, 5, backwards=False) == ([2, 3], 20, 8)
+    assert order.of_page(0, 10, backwards=True) == ([3], 10, 0)

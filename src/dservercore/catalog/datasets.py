@@ -92,21 +92,38 @@ def list_datasets(
     by_uri = uri_order(scope)
     if page is None:
         return _rows(scope.ids, order, 0, by_uri.total), by_uri.total
-    ids, offset, limit = scope.ids, page.start, page.stop - page.start
-    if next(iter(order), "uri") == "uri" and db.sorts_by_code_point():
-        ids, offset = by_uri.of_page(offset, limit, backwards=order.get("uri", 1) < 0)
-    return _rows(ids, order, offset, limit), by_uri.total
+    ids, datasets, offset = scope.ids, by_uri.total, page.start
+    limit = min(page.stop, datasets) - offset
+    if limit <= 0:
+        return [], by_uri.total
+    if next(iter(order), "uri") == "uri":
+        ids, datasets, offset = by_uri.of_page(offset, limit, backwards=order.get("uri", 1) < 0)
+    # A page in the second half is nearer to the end than to the beginning.
+    offset_from_end = datasets - offset - limit
+    if offset_from_end >= offset:
+        return _rows(ids, order, offset, limit), by_uri.total
+    from_end = {field: -direction for field, direction in {**order, "uri": order.get("uri", 1)}.items()}
+    return _rows(ids, from_end, offset_from_end, limit)[::-1], by_uri.total
 
 
 def _rows(ids: list[int], order: Mapping[str, int], offset: int, limit: int) -> list[dict[str, Any]]:
     parameters = {"ids": ids, "limit": limit, "offset": offset}
-    return [as_object(row) for row in _page_of(tuple(order.items())).all(parameters)]
+    return [as_object(row) for row in _page_of(tuple(order.items()), db.locks_rows()).all(parameters)]
 
 
 @functools.lru_cache(maxsize=256)
-def _page_of(order: tuple[tuple[str, int], ...]) -> Prepared:
-    page = _ordered(_IN_SCOPE, dict(order)).limit(bindparam("limit")).offset(bindparam("offset"))
-    return Prepared(page)
+def _page_of(order: tuple[tuple[str, int], ...], reads_skipped_rows: bool) -> Prepared:
+    """Return the statement for one page.
+
+    :param reads_skipped_rows: the database reads the rows before the page, unless it is told to look at an index alone
+    """
+    page = _ordered(_IN_SCOPE, dict(order))
+    if reads_skipped_rows and [field for field, _ in order[:1]] in ([], ["uri"]):
+        uris_of_page = _ordered(select(_dataset.c.uri).where(_dataset.c.base_uri_id.in_(_ids)), dict(order))
+        inner = uris_of_page.limit(bindparam("limit")).offset(bindparam("offset")).subquery("page")
+        page = _ordered(OBJECT.where(_dataset.c.uri.in_(select(inner.c.uri))), dict(order))
+        return Prepared(page)
+    return Prepared(page.limit(bindparam("limit")).offset(bindparam("offset")))
 
 
 def iterate(scope: Scope) -> Iterator[dict[str, Any]]:

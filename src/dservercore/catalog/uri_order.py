@@ -41,13 +41,13 @@ class URIOrder:
         parts = tuple((key, number) for _, key, number in in_order)
         return cls(parts, sum(number for _, number in parts), is_nested)
 
-    def of_page(self, offset: int, limit: int, backwards: bool) -> tuple[list[int], int]:
-        """Return the primary keys of the base URIs that a page can touch, and where it begins within them.
+    def of_page(self, offset: int, limit: int, backwards: bool) -> tuple[list[int], int, int]:
+        """Return the primary keys of the base URIs that a page can touch, their datasets, and where it begins in them.
 
         Counting instead of walking to page 9000 of 100,000 datasets makes it as fast as the first.
         """
         if self.is_nested:
-            return [key for key, _ in self.parts], offset
+            return [key for key, _ in self.parts], self.total, offset
         needed: list[int] = []
         before = skipped = 0  # datasets
         for key, number in reversed(self.parts) if backwards else self.parts:
@@ -58,7 +58,7 @@ class URIOrder:
                 skipped = before
             else:
                 needed.append(key)
-        return needed, offset - skipped
+        return needed, before - skipped, offset - skipped
 
 
 _ORDER = Remembered(
