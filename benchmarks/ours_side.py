@@ -17,9 +17,9 @@ from flask import current_app
 
 from benchmarks.workload import BASE_URIS, USERNAME, Workload
 from dservercore import create_app, db, sql_db
-from dservercore.catalog import base_uris, datasets, indexing, users
+from dservercore.catalog import base_uris, batches, datasets, users
 from dservercore.permissions import operator_scope
-from dservercore.scope import Scope
+from dservercore.scope import OPERATOR, Scope
 
 BATCH = 500  # datasets that share one commit
 
@@ -48,9 +48,10 @@ def register(documents: Iterator[dict[str, Any]], seconds: float) -> dict[str, A
 
 
 def _register(scope: Scope, batch: list[dict[str, Any]]) -> None:
-    for done in indexing._register_batch(scope, [indexing.Read(d["uri"], d) for d in batch]):
-        if done.outcome != "registered":
-            raise RuntimeError(f"{done.uri}: {done.reason}")
+    for done in batches.register_batch(OPERATOR, scope, [batches.Incoming(document) for document in batch]):
+        if isinstance(done, Exception):
+            raise done
+    db.commit()
 
 
 def forget(uris: Sequence[str]) -> dict[str, Any]:

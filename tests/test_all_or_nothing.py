@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -212,14 +212,20 @@ class TestManyDatasets:
         for name in ("first", "second", "third"):
             with dtoolcore.DataSetCreator(name, str(tmp_path), readme_content="x: y\n"):
                 pass
-        search = FailingSearch()
-        search.fail("register_dataset", RuntimeError("in the middle"), after_work=True, at=2)
-        with_plugins(here, search)
+
+        class RefusingSearch(SqlSearch):
+            def register_datasets(self, dataset_infos: Sequence[dict[str, Any]]) -> None:
+                super().register_datasets(dataset_infos)
+                if any(dataset_info["name"] == "second" for dataset_info in dataset_infos):
+                    raise RuntimeError("after its work")
+
+        with_plugins(here, RefusingSearch())
         with here.app.app_context():
             base_uris.put_base_uri(base_uri, [CHAMPION], [])
             sql_db.session.commit()
             outcomes = list(indexing.index_base_uri(operator_scope("register"), base_uri, jobs=1))
         assert sorted(found.outcome for found in outcomes) == ["failed", "registered", "registered"]
+        assert [found.name for found in outcomes if found.outcome == "failed"] == ["second"]
         assert disagreements(here.database) == []
         registered = {found.uri for found in outcomes if found.outcome == "registered"}
         found = here.send("POST", "/uris", json={"base_uris": [base_uri]}).json

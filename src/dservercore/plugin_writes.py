@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -117,24 +117,72 @@ def begin(is_asked: bool = False) -> None:
     db.begin_write()
 
 
+@dataclass(frozen=True)
+class Registration:
+    """What plugins are told of a dataset that is registered.
+
+    :param former: the dataset of another UUID that was registered under the same URI
+    """
+
+    document: dict[str, Any]
+    former: Former | None = None
+
+
 def register(document: dict[str, Any], former: Former | None = None) -> None:
-    """Store a dataset's document in the search and retrieve plugins, then tell the extensions.
+    """Store one dataset's document everywhere: see :func:`register_all`."""
+    register_all([Registration(document, former)])
+
+
+def register_all(registrations: Sequence[Registration]) -> None:
+    """Store the documents of different datasets in the search and retrieve plugins, then tell the extensions.
 
     Each gets a copy of its own.
 
-    :param former: the dataset of another UUID that was registered under the same URI
-    :raises ValidationError: if a store cannot hold the document
+    :raises ValidationError: if a store cannot hold a document
     """
-    uuids = _uuids_of(document["uri"], document["uuid"], *([former.uuid] if former else []))
+    uuids = {one.document["uri"]: _uuids_of_registration(one) for one in registrations}
+    for plugin in _stores():
+        _register_in(plugin, registrations, uuids)
+    for one in registrations:
+        _tell(plugins().extensions, partial(_register_in, registrations=[one], uuids=uuids))
 
-    def tell(plugin: PluginABC) -> None:
+
+def _uuids_of_registration(registration: Registration) -> set[str]:
+    document, former = registration.document, registration.former
+    return _uuids_of(document["uri"], document["uuid"], *([former.uuid] if former else []))
+
+
+def _register_in(
+    plugin: PluginABC, registrations: Sequence[Registration], uuids: Mapping[str, Set[str]]
+) -> None:
+    """Store documents in one plugin: all at once, but for those that it must also store under other UUIDs."""
+    together = []
+    for one in registrations:
+        document, former = one.document, one.former
         if former and not _has_own(plugin, "delete_dataset"):
             plugin.register_dataset(former.tombstone())
-        _write(plugin, document, uuids)
+        if uuids[document["uri"]] - {document["uuid"]}:
+            _write(plugin, document, uuids[document["uri"]])
+        else:
+            together.append(dict(document))
+    if len(together) == 1:
+        plugin.register_dataset(together[0])
+    elif together and _takes_many(plugin):
+        plugin.register_datasets(together)
+    else:
+        PluginABC.register_datasets(plugin, together)
 
-    for plugin in _stores():
-        tell(plugin)
-    _tell(plugins().extensions, tell)
+
+def _takes_many(plugin: PluginABC) -> bool:
+    """Return whether what the plugin does with many datasets is what it does with each of them.
+
+    It is not where a class changes what it has inherited for one, and does not know of many.
+    """
+    one, many = (
+        next(index for index, base in enumerate(type(plugin).__mro__) if method in vars(base))
+        for method in ("register_dataset", "register_datasets")
+    )
+    return many <= one
 
 
 def delete(former: Former) -> None:

@@ -136,7 +136,7 @@ def rebuild_index() -> None:
     connection = sql_db.session.connection()
     connection.exec_driver_sql("INSERT INTO search_index (search_index) VALUES ('delete-all')")
     for row in connection.exec_driver_sql("SELECT dataset_id AS id, tokens FROM search_document").all():
-        fts5._put_in(row, fts5._unpacked(row.tokens))
+        fts5._put_in([(row.id, fts5._unpacked(row.tokens))])
     sql_db.session.commit()
 
 

@@ -141,7 +141,7 @@ def complete(told: Progress) -> list[str]:
         except UnknownURIError:
             undescribed.append(uri)
         sql_db.session.execute(delete(DatasetTag).where(DatasetTag.dataset_id == dataset_id))
-        dataset_rows.write_tags(dataset_id, (), tags)
+        dataset_rows.write_tags([(dataset_id, (), tags)])
         told()
     summary.recount()
     return undescribed
@@ -176,8 +176,8 @@ def copy_documents(source: RetrieveABC, told: Progress) -> list[str]:
             tags = list(dict.fromkeys(document["tags"]))
             registered = dataset_rows.hold_registered(uri)
             if registered:  # nobody has deleted it meanwhile
-                dataset_rows.write_tags(registered.id, registered.counted.tags, tuple(tags))
-                summary.count_change(registered.counted, registered.counted.with_tags(tags))
+                dataset_rows.write_tags([(registered.id, registered.counted.tags, tuple(tags))])
+                summary.count_changes([(registered.counted, registered.counted.with_tags(tags))])
                 sql_db.session.flush()
                 plugin_writes.register({**document, "tags": tags})
         told()

@@ -5,7 +5,8 @@ Nothing here tells a plugin.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,39 +30,47 @@ COLUMNS = {key: _base_uri.c.base_uri if key == "base_uri" else _dataset.c[key] f
 OBJECT = select(*COLUMNS.values(), _dataset.c.base_uri_id).select_from(
     _dataset.join(_base_uri, _base_uri.c.id == _dataset.c.base_uri_id)
 )
+_OVERWRITTEN = (*(key for key in DATASET_KEYS if key != "base_uri"), "base_uri_id", "fingerprint")
 #: Where in a row of ``OBJECT`` the primary key of the base URI is.
 BASE_URI_ID = -1
 BY_URI = Prepared(OBJECT.where(_dataset.c.uri == bindparam("uri")))
 
+_uris: Any = bindparam("uris", expanding=True)
+_ids: Any = bindparam("ids", expanding=True)
 _REGISTERED = select(
     *summary.COUNTED_COLUMNS,
-    *(_dataset.c[name] for name in ("uuid", "frozen_at", "created_at", "uploaded_at")),
-).where(_dataset.c.uri == bindparam("uri"))
+    *(_dataset.c[name] for name in ("uri", "uuid", "frozen_at", "created_at", "uploaded_at")),
+).where(_dataset.c.uri.in_(_uris))
 _TAGS = (
-    select(_dataset_tag.c.tag)
-    .where(_dataset_tag.c.dataset_id == bindparam("dataset_id"))
-    .order_by(_dataset_tag.c.position, _dataset_tag.c.tag)
+    select(_dataset_tag.c.dataset_id, _dataset_tag.c.tag)
+    .where(_dataset_tag.c.dataset_id.in_(_ids))
+    .order_by(_dataset_tag.c.dataset_id, _dataset_tag.c.position, _dataset_tag.c.tag)
 )
+_IDS = select(_dataset.c.uri, _dataset.c.id).where(_dataset.c.uri.in_(_uris))
 # Who writes a dataset holds the row of its base URI, where the database has locks for rows: then what was read of the
 # dataset before stays true, and nobody waits for one who waits for him.
-_BASE_URI_ID = select(_base_uri.c.id).where(_base_uri.c.base_uri == bindparam("base_uri")).with_for_update()
+_parents: Any = bindparam("parents", expanding=True)
+_BASE_URI_IDS_BY_NAME = select(_base_uri.c.id).where(_base_uri.c.base_uri.in_(_parents))
+_HOLD_BASE_URI_BY_NAME = (
+    select(_base_uri.c.base_uri, _base_uri.c.id).where(_base_uri.c.base_uri.in_(_parents)).with_for_update()
+)
 # Not in one statement with a join: MariaDB would hold the dataset's row as well, and before that of the base URI.
 _BASE_URI_ID_OF = select(_dataset.c.base_uri_id).where(_dataset.c.uri == bindparam("uri"))
 _HOLD_BASE_URI = select(_base_uri.c.id).where(_base_uri.c.id == bindparam("key")).with_for_update()
 _keys: Any = bindparam("keys", expanding=True)
-_uris: Any = bindparam("uris", expanding=True)
-_parents: Any = bindparam("parents", expanding=True)
 _BASE_URI_IDS = union(
     select(_base_uri.c.id).where(_base_uri.c.base_uri.in_(_parents)),
     select(_dataset.c.base_uri_id).where(_dataset.c.uri.in_(_uris)),
 )
 _HOLD_BASE_URIS = (
-    select(_base_uri.c.id).where(_base_uri.c.id.in_(_keys)).order_by(_base_uri.c.id).with_for_update()
+    select(_base_uri.c.base_uri, _base_uri.c.id)
+    .where(_base_uri.c.id.in_(_keys))
+    .order_by(_base_uri.c.id)
+    .with_for_update()
 )
-_ids: Any = bindparam("ids", expanding=True)
 _URIS = select(_dataset.c.uri).where(_dataset.c.base_uri_id.in_(_ids)).order_by(_dataset.c.uri)
 _INSERT_TAGS = _dataset_tag.insert()
-_DELETE_TAGS = delete(_dataset_tag).where(_dataset_tag.c.dataset_id == bindparam("of_dataset"))
+_DELETE_TAGS = delete(_dataset_tag).where(_dataset_tag.c.dataset_id.in_(_ids))
 
 
 @dataclass(frozen=True)
@@ -71,6 +80,32 @@ class Registered:
     id: int
     counted: summary.Counted
     former: plugin_writes.Former
+
+
+@dataclass(frozen=True)
+class Written:
+    """A dataset as it is after a write.
+
+    :param document: as :func:`dataset_info.checked` returns it, with ``uploaded_by`` and ``uploaded_at``
+    :param before: what :func:`find_registered` returns of it, in the same transaction
+    :param fingerprint: what its storage looked like, if it was read from there
+    """
+
+    document: dict[str, Any]
+    base_uri_id: int
+    before: Registered | None
+    fingerprint: str | None = None
+
+    @property
+    def counted(self) -> summary.Counted:
+        """What it counts under."""
+        return summary.Counted(
+            self.base_uri_id,
+            self.document["creator_username"],
+            self.document["size_in_bytes"],
+            self.document["uploaded_by"],
+            tuple(self.document["tags"]),
+        )
 
 
 # Reading
@@ -100,15 +135,24 @@ def uris_in(base_uri_ids: Sequence[int]) -> Sequence[str]:
 
 def find_registered(uri: str) -> Registered | None:
     """Return what a write needs to know of the dataset that is registered under *uri*; None if there is none."""
-    row = sql_db.session.execute(_REGISTERED, {"uri": uri}).first()
-    if row is None:
-        return None
-    tags = sql_db.session.execute(_TAGS, {"dataset_id": row.id}).scalars()
-    return Registered(
-        row.id,
-        summary.Counted.of(row, tags),
-        plugin_writes.Former(uri, row.uuid, row.frozen_at, row.created_at, row.uploaded_at),
-    )
+    return find_all_registered([uri]).get(uri)
+
+
+def find_all_registered(wanted: Sequence[str]) -> dict[str, Registered]:
+    """Return the same of several datasets, by URI, of as many as go into one statement."""
+    rows = sql_db.session.execute(_REGISTERED, {"uris": list(wanted)}).all()
+    tags: defaultdict[int, list[str]] = defaultdict(list)
+    if rows:
+        for dataset_id, tag in sql_db.session.execute(_TAGS, {"ids": [row.id for row in rows]}):
+            tags[dataset_id].append(tag)
+    return {
+        row.uri: Registered(
+            row.id,
+            summary.Counted.of(row, tags[row.id]),
+            plugin_writes.Former(row.uri, row.uuid, row.frozen_at, row.created_at, row.uploaded_at),
+        )
+        for row in rows
+    }
 
 
 def hold_registered(uri: str) -> Registered | None:
@@ -145,69 +189,78 @@ def keep_everybody_out() -> None:
         sql_db.session.execute(everything).all()
 
 
-def hold_base_uri(base_uri: str) -> int:
-    """Return the primary key of a base URI, which nobody removes until this transaction ends.
+def hold_base_uris(base_uris: Iterable[str]) -> dict[str, int]:
+    """Return the primary keys of base URIs, by name, which nobody removes until this transaction ends.
 
-    :raises AuthorizationError: if it is not registered
+    :raises AuthorizationError: if one is not registered
     """
-    key = sql_db.session.execute(_BASE_URI_ID, {"base_uri": base_uri}).scalar()
-    if key is None:
+    wanted = sorted(set(base_uris))
+    if len(wanted) == 1 or not db.locks_rows():
+        held = sql_db.session.execute(_HOLD_BASE_URI_BY_NAME, {"parents": wanted}).all()
+    else:  # in two statements, as in keep_others_from
+        keys = sql_db.session.execute(_BASE_URI_IDS_BY_NAME, {"parents": wanted}).scalars().all()
+        held = sql_db.session.execute(_HOLD_BASE_URIS, {"keys": list(keys)}).all()
+    if len(held) < len(wanted):
         raise AuthorizationError("The base URI of the dataset is no longer registered")
-    return key
+    return {row.base_uri: row.id for row in held}
 
 
-def write_row(
-    document: Mapping[str, Any],
-    base_uri_id: int,
-    registered: Registered | None,
-    fingerprint: str | None = None,
-) -> None:
-    """Insert or replace the dataset's row and its tags, and count it, without telling any plugin.
+def write_rows(written: Sequence[Written]) -> None:
+    """Insert or replace the rows of different datasets and their tags, and count them, without telling any plugin.
 
-    :param document: as :func:`dataset_info.checked` returns it, with ``uploaded_by`` and ``uploaded_at``
-    :param registered: what :func:`find_registered` returns of it, in the same transaction
-    :raises AuthorizationError: if it is registered in another base URI
+    :raises AuthorizationError: if one is registered in another base URI
     """
-    before = registered.counted if registered else None
-    after = _count_of(document, base_uri_id)
-    if before and before.base_uri_id != base_uri_id:
-        raise AuthorizationError("The dataset is registered in another base URI")
-    dataset_id = _put_row(document, base_uri_id, fingerprint)
-    write_tags(dataset_id, before.tags if before else (), after.tags)
-    summary.count_change(before, after)
+    for one in written:
+        if one.before and one.before.counted.base_uri_id != one.base_uri_id:
+            raise AuthorizationError("The dataset is registered in another base URI")
+    put = db.upsert(_dataset, ("uri",), overwrite=_OVERWRITTEN)
+    sql_db.session.execute(put, [_row(one) for one in written])
+    _write_all_tags(written)
+    summary.count_changes((one.before.counted if one.before else None, one.counted) for one in written)
 
 
-def _put_row(document: Mapping[str, Any], base_uri_id: int, fingerprint: str | None) -> int:
-    """Insert or replace the dataset's row; return its primary key."""
-    values = {key: document[key] for key in DATASET_KEYS if key != "base_uri"}
-    values |= {
-        "base_uri_id": base_uri_id,
+def _row(written: Written) -> dict[str, Any]:
+    document = written.document
+    return {
+        **{key: document[key] for key in DATASET_KEYS if key != "base_uri"},
+        "base_uri_id": written.base_uri_id,
         "frozen_at": timestamp_to_datetime(document["frozen_at"]),
         "created_at": timestamp_to_datetime(document["created_at"]),
-        "fingerprint": fingerprint,
+        "fingerprint": written.fingerprint,
     }
-    return db.put_row(_dataset, "uri", values)
 
 
-def write_tags(dataset_id: int, before: tuple[str, ...], after: tuple[str, ...]) -> None:
-    """Replace the tag rows of a dataset, if they differ."""
-    if before == after:
-        return
-    if before:
-        sql_db.session.execute(_DELETE_TAGS, {"of_dataset": dataset_id})
-    if after:
-        rows = [{"dataset_id": dataset_id, "tag": tag, "position": n} for n, tag in enumerate(after)]
-        sql_db.session.execute(_INSERT_TAGS, rows)
-
-
-def _count_of(document: Mapping[str, Any], base_uri_id: int) -> summary.Counted:
-    return summary.Counted(
-        base_uri_id,
-        document["creator_username"],
-        document["size_in_bytes"],
-        document["uploaded_by"],
-        tuple(document["tags"]),
+def _write_all_tags(written: Sequence[Written]) -> None:
+    """Replace the tag rows of datasets whose rows have been written."""
+    ids = {one.document["uri"]: one.before.id for one in written if one.before}
+    new = [one.document["uri"] for one in written if not one.before and one.document["tags"]]
+    if new:
+        ids |= {row.uri: row.id for row in sql_db.session.execute(_IDS, {"uris": new})}
+    write_tags(
+        [
+            (ids[uri], one.before.counted.tags if one.before else (), one.counted.tags)
+            for one in written
+            if (uri := one.document["uri"]) in ids
+        ]
     )
+
+
+def write_tags(changes: Iterable[tuple[int, tuple[str, ...], tuple[str, ...]]]) -> None:
+    """Replace the tag rows of datasets, where they differ.
+
+    :param changes: of each dataset its primary key, and its tags before and after
+    """
+    gone, rows = [], []
+    for dataset_id, before, after in changes:
+        if before == after:
+            continue
+        if before:
+            gone.append(dataset_id)
+        rows += [{"dataset_id": dataset_id, "tag": tag, "position": n} for n, tag in enumerate(after)]
+    if gone:
+        sql_db.session.execute(_DELETE_TAGS, {"ids": gone})
+    if rows:
+        sql_db.session.execute(_INSERT_TAGS, rows)
 
 
 def remove_row(registered: Registered) -> None:
@@ -218,5 +271,5 @@ def remove_row(registered: Registered) -> None:
 
 def uncount(registered: Registered) -> None:
     """Remove the tags of one dataset, and its part in the summaries; its row is left."""
-    sql_db.session.execute(_DELETE_TAGS, {"of_dataset": registered.id})
-    summary.count_change(registered.counted, None)
+    sql_db.session.execute(_DELETE_TAGS, {"ids": [registered.id]})
+    summary.count_changes([(registered.counted, None)])

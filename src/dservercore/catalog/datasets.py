@@ -11,12 +11,12 @@ from typing import Any
 from sqlalchemy import Select, bindparam, select
 
 from dservercore import db, plugin_writes, uris
-from dservercore.catalog import audit, journal, limits
+from dservercore.catalog import audit, batches, journal
 from dservercore.catalog import dataset_rows as rows
+from dservercore.catalog.batches import Incoming
 from dservercore.catalog.dataset_rows import BASE_URI_ID, BY_URI, COLUMNS, OBJECT, as_object
 from dservercore.catalog.uri_order import uri_order
-from dservercore.dataset_info import DATASET_SORT_FIELDS, checked, checked_uuid
-from dservercore.date_utils import timestamp_to_datetime, utcnow
+from dservercore.dataset_info import DATASET_SORT_FIELDS, checked_uuid
 from dservercore.db import sql_db
 from dservercore.errors import UnknownURIError, ValidationError, invalid
 from dservercore.models import Dataset, DatasetTag
@@ -166,70 +166,18 @@ def _ordered(statement: Select[Any], order: Mapping[str, int]) -> Select[Any]:
 
 
 def register_dataset(
-    actor: Actor,
-    scope: Scope,
-    info: Mapping[str, Any],
-    fingerprint: str | None = None,
-    uploaded_at: datetime | None = None,
+    actor: Actor, scope: Scope, info: Mapping[str, Any], uploaded_at: datetime | None = None
 ) -> bool:
     """Store a dataset's document everywhere, or replace the one of the same URI. Return whether it is new.
 
     :param scope: the base URIs in which *actor* may register
     :param info: the document (see ``dataset_info``)
-    :param fingerprint: what its storage looked like, if it was read from there
     :param uploaded_at: naive UTC; None: now
     :raises ValidationError: if the document is not acceptable
     :raises AuthorizationError: if *scope* does not have its base URI
     :raises UnavailableError: if a plugin cannot reach its store
     """
-    document = acceptable(actor, scope, info, uploaded_at)
-    begin_registration([document])
-    is_new = store(document, fingerprint)
-    journal.strike([document["uri"]])
-    return is_new
-
-
-def acceptable(
-    actor: Actor, scope: Scope, info: Mapping[str, Any], uploaded_at: datetime | None = None
-) -> dict[str, Any]:
-    """Return the document to store of a dataset. Parameters and errors as for :func:`register_dataset`."""
-    if isinstance(info.get("base_uri"), str):
-        scope.require(info["base_uri"])  # first, so that nobody else learns what is wrong with the document
-    document = checked(info)
-    limits.check_description(document)
-    document["uploaded_by"] = actor.username
-    document["uploaded_at"] = uploaded_at or utcnow()
-    return document
-
-
-def begin_registration(documents: Sequence[Mapping[str, Any]]) -> None:
-    """Start the write in which these documents are stored, each with :func:`store`, and then struck off the journal.
-
-    :param documents: as :func:`acceptable` returns them
-    :raises UnavailableError: if a plugin cannot reach its store
-    """
-    journal.begin_change([journal.Change(d["uri"], incoming=_identity(d)) for d in documents])
-
-
-def store(document: Mapping[str, Any], fingerprint: str | None = None) -> bool:
-    """Store a document everywhere. Return whether the dataset is new. Errors as for :func:`register_dataset`."""
-    # The scope is older than the write: meanwhile the base URI may be gone, and its key be that of another one.
-    base_uri_id = rows.hold_base_uri(document["base_uri"])
-    registered = rows.find_registered(document["uri"])
-    rows.write_row(document, base_uri_id, registered, fingerprint)
-    is_another = registered is not None and registered.former.uuid != document["uuid"]
-    plugin_writes.register(dict(document), registered.former if registered and is_another else None)
-    return registered is None
-
-
-def _identity(document: Mapping[str, Any]) -> plugin_writes.Former:
-    return plugin_writes.Former(
-        document["uri"],
-        document["uuid"],
-        timestamp_to_datetime(document["frozen_at"]),
-        timestamp_to_datetime(document["created_at"]),
-        document["uploaded_at"],
-    )
+    return batches.register_one(actor, scope, Incoming(info, uploaded_at=uploaded_at)) == "created"
 
 
 # Deleting
@@ -265,8 +213,7 @@ def delete_all_in(base_uri_id: int) -> int:
     """Remove every dataset of a base URI, whose row the caller holds, from every store. Return how many there were."""
     found = rows.uris_in([base_uri_id])
     for start in range(0, len(found), URIS_AT_ONCE):
-        registered = [rows.find_registered(uri) for uri in found[start : start + URIS_AT_ONCE]]
-        remove([dataset for dataset in registered if dataset])
+        remove(list(rows.find_all_registered(found[start : start + URIS_AT_ONCE]).values()))
     return len(found)
 
 

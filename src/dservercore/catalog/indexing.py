@@ -6,14 +6,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from sqlalchemy import select
-from sqlalchemy.exc import OperationalError
 
 from dservercore import db, plugin_writes, uris
-from dservercore.catalog import base_uris, dataset_rows, datasets, journal, storage
+from dservercore.catalog import base_uris, batches, dataset_rows, datasets, storage
+from dservercore.catalog.batches import Incoming
 from dservercore.dataset_info import generate_dataset_info
 from dservercore.db import sql_db
 from dservercore.models import Dataset
@@ -21,7 +21,8 @@ from dservercore.scope import OPERATOR, Scope
 
 Outcome = Literal["registered", "unchanged", "not frozen", "failed", "pruned"]
 
-BATCH = 100  # datasets that share one commit
+BATCH = 500  # datasets that share one commit
+BATCH_ITEMS = 100_000  # of manifests, above which a batch takes no more datasets: all of them are in memory
 BATCH_SECONDS = 1.0  # for how long what has been read waits for slow storage to fill its batch
 
 
@@ -134,14 +135,16 @@ def _in_parallel(read_one: Callable[[str], Read], found: Iterable[str], jobs: in
 def _batches(reads: Iterable[Future[Read]]) -> Iterator[list[Read]]:
     """Gather results into batches, each of ``BATCH`` or as many as there are when storage keeps one waiting."""
     batch: list[Read] = []
-    deadline = 0.0
+    items, deadline = 0, 0.0
     for read in reads:
         if not batch:
-            deadline = time.monotonic() + BATCH_SECONDS
-        elif len(batch) == BATCH or not _is_done_by(deadline, read):
+            items, deadline = 0, time.monotonic() + BATCH_SECONDS
+        elif len(batch) == BATCH or items >= BATCH_ITEMS or not _is_done_by(deadline, read):
             yield batch
-            batch, deadline = [], time.monotonic() + BATCH_SECONDS
-        batch.append(read.result())
+            batch, items, deadline = [], 0, time.monotonic() + BATCH_SECONDS
+        result = read.result()
+        batch.append(result)
+        items += len(result.document["manifest"]["items"]) if result.document else 0
     if batch:
         yield batch
 
@@ -156,39 +159,21 @@ def _is_done_by(deadline: float, read: Future[Read]) -> bool:
 
 def _register_batch(scope: Scope, batch: list[Read], commit: bool = True) -> list[Indexed]:
     """Register a batch in one transaction, in which a dataset that fails undoes itself alone."""
-    batch = [_accepted(scope, read) for read in batch]
-    datasets.begin_registration([read.document for read in batch if read.document])
-    outcomes = [read.outcome or _register(read) for read in batch]
-    journal.strike(done.uri for done in outcomes if done.outcome == "registered")
+    incoming = {
+        read.uri: Incoming(read.document, read.fingerprint) for read in batch if read.document is not None
+    }
+    done = batches.register_batch(OPERATOR, scope, list(incoming.values()))
     if commit:
         db.commit()
-    return outcomes
+    outcomes = dict(zip(incoming, done, strict=True))
+    return [read.outcome or _indexed(read, outcomes[read.uri]) for read in batch]
 
 
-def _accepted(scope: Scope, read: Read) -> Read:
-    if read.document is None:
-        return read
-    try:
-        return replace(read, document=datasets.acceptable(OPERATOR, scope, read.document))
-    except Exception as error:  # one broken dataset must not stop the others
-        return Read(read.uri, outcome=_failed(read, error))
-
-
-def _register(read: Read) -> Indexed:
-    assert read.document is not None
-    try:
-        with sql_db.session.begin_nested():
-            datasets.store(read.document, read.fingerprint)
-    except OperationalError:  # a full disk, a lost connection: not the fault of this dataset
-        raise
-    except Exception as error:  # a document that one store refuses must not stop the others
-        return _failed(read, error)
-    return Indexed("registered", read.uri)
-
-
-def _failed(read: Read, error: Exception) -> Indexed:
+def _indexed(read: Read, outcome: batches.Outcome) -> Indexed:
+    if not isinstance(outcome, Exception):
+        return Indexed("registered", read.uri)
     name = str(read.document.get("name", "")) if read.document else ""
-    return Indexed("failed", read.uri, name, storage.reason(error))
+    return Indexed("failed", read.uri, name, storage.reason(outcome))
 
 
 def _prune(gone: Iterable[str]) -> Iterator[Indexed]:

@@ -87,11 +87,9 @@ def _enter_beside(changes: Sequence[Change]) -> dict[str, str]:
     wanted = [change.uri for change in changes]
     dataset_rows.keep_others_from(wanted)
     settling.settle(wanted)
-    contents = {change.uri: _contents(change) for change in changes}
+    contents = _contents(changes)
     with db.connection_beside() as connection:
-        keys = {
-            uri: entries.insert(connection, entries.CHANGE, uri, content) for uri, content in contents.items()
-        }
+        keys = entries.insert(connection, entries.CHANGE, contents)
         entries.own().left |= keys  # before the commit, of which the answer may get lost
     return keys
 
@@ -113,29 +111,34 @@ def _enter_before(changes: Sequence[Change]) -> dict[str, str]:
     plugin_writes.begin()
     settling.settle([change.uri for change in changes])
     connection = session.connection()
-    keys = {c.uri: entries.insert(connection, entries.CHANGE, c.uri, _contents(c)) for c in changes}
+    keys = entries.insert(connection, entries.CHANGE, _contents(changes))
     entries.own().left |= keys
     session.commit()
     plugin_writes.begin(is_asked=True)
     return keys
 
 
-def _contents(change: Change) -> dict[str, Any]:
-    """Return what it takes to undo a change: under what it is stored, and what the stores hold before."""
-    contents: dict[str, Any] = {"field": change.field, "before": None}
-    if change.incoming:
-        contents["incoming"] = change.incoming.as_json()
-    if dataset_rows.find_registered(change.uri) is None:
-        return contents
+def _contents(changes: Sequence[Change]) -> dict[str, dict[str, Any]]:
+    """Return by URI what it takes to undo changes: under what they are stored, and what the stores hold before."""
+    registered = dataset_rows.find_all_registered([change.uri for change in changes])
+    return {
+        change.uri: {
+            "field": change.field,
+            "before": _before(change) if change.uri in registered else None,
+            **({"incoming": change.incoming.as_json()} if change.incoming else {}),
+        }
+        for change in changes
+    }
+
+
+def _before(change: Change) -> dict[str, Any] | None:
     try:
         if change.field is None:
-            contents["before"] = description_of(change.uri)
-        else:
-            read = getattr(plugin_host.plugins().retrieve, f"get_{change.field}")
-            contents["before"] = {change.field: read(change.uri)}
+            return description_of(change.uri)
+        read = getattr(plugin_host.plugins().retrieve, f"get_{change.field}")
+        return {change.field: read(change.uri)}
     except UnknownURIError:  # the stores have nothing of it, though it is registered
-        pass
-    return contents
+        return None
 
 
 def delete_from_stores(formers: Sequence[Former]) -> None:
@@ -149,13 +152,10 @@ def delete_from_stores(formers: Sequence[Former]) -> None:
         return
     # Whoever is undoing a change of one of them is waited for, lest it comes back.
     settling.settle([former.uri for former in formers])
-    own = entries.own()
     for former in formers:
         plugin_writes.delete_from_sql(former)
-        content = {"former": former.as_json()}
-        own.left[former.uri] = entries.insert(
-            sql_db.session.connection(), entries.DELETION, former.uri, content
-        )
+    contents = {former.uri: {"former": former.as_json()} for former in formers}
+    entries.own().left |= entries.insert(sql_db.session.connection(), entries.DELETION, contents)
 
 
 def adopt_pending(wanted: Sequence[str]) -> None:

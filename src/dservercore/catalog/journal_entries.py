@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from dservercore.packing import json_text, pack, unpack
 
 CHANGE, DELETION = "change", "deletion"
 
-PIECE_BYTES = 4 * 2**20  # MariaDB takes 16 MB in one statement, unless told otherwise
+PIECE_BYTES = db.BYTES_AT_ONCE
 
 _entry, _piece = JournalEntry.__table__, JournalPiece.__table__
 _keys: Any = bindparam("keys", expanding=True)
@@ -49,16 +49,21 @@ def own() -> Own:
     return found
 
 
-def insert(connection: Connection, kind: str, uri: str, contents: dict[str, Any]) -> str:
-    """Insert an entry; return its key."""
-    key = uuid.uuid4().hex
-    packed = pack(json_text("journal", contents).encode())
-    pieces = [packed[start : start + PIECE_BYTES] for start in range(0, len(packed), PIECE_BYTES)]
-    entry = {"id": key, "uri": uri, "kind": kind, "started_at": utcnow(), "content": pieces[0]}
-    connection.execute(_entry.insert(), entry)
-    for number, piece in enumerate(pieces[1:], start=1):
-        connection.execute(_piece.insert(), {"entry_id": key, "number": number, "content": piece})
-    return key
+def insert(connection: Connection, kind: str, contents: Mapping[str, dict[str, Any]]) -> dict[str, str]:
+    """Insert an entry for each URI; return their keys by URI."""
+    keys = {uri: uuid.uuid4().hex for uri in contents}
+    inserted, rest = [], []
+    for uri, key in keys.items():
+        packed = pack(json_text("journal", contents[uri]).encode())
+        pieces = [packed[start : start + PIECE_BYTES] for start in range(0, len(packed), PIECE_BYTES)]
+        inserted.append({"id": key, "uri": uri, "kind": kind, "started_at": utcnow(), "content": pieces[0]})
+        rest += [
+            {"entry_id": key, "number": number, "content": piece}
+            for number, piece in enumerate(pieces[1:], start=1)
+        ]
+    db.execute_many(connection, _entry.insert(), inserted)
+    db.execute_many(connection, _piece.insert(), rest)
+    return keys
 
 
 def lock(keys: Sequence[str], skip_locked: bool = False) -> list[Any]:

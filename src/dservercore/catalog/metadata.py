@@ -215,8 +215,8 @@ def _store_tags(
     uri: str, registered: Registered, tags: list[str], change: tuple[str, str] | None = None
 ) -> list[str]:
     before = registered.counted
-    write_tags(registered.id, before.tags, tuple(tags))
-    summary.count_change(before, before.with_tags(tags))
+    write_tags([(registered.id, before.tags, tuple(tags))])
+    summary.count_changes([(before, before.with_tags(tags))])
     sql_db.session.flush()
     _store(uri, "tags", tags, change)
     return tags

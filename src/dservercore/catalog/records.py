@@ -126,7 +126,8 @@ def put_admin_metadata(scope: Scope, admin_metadata: Mapping[str, Any]) -> str:
         "uploaded_by": uploaded_by,
         "uploaded_at": uploaded_at or utcnow(),
     }
-    dataset_rows.write_row(document, scope.base_uris[document["base_uri"]], registered)
+    base_uri_id = scope.base_uris[document["base_uri"]]
+    dataset_rows.write_rows([dataset_rows.Written(document, base_uri_id, registered)])
     return document["uri"]
 
 
@@ -180,7 +181,7 @@ def _before_flush(session: Session, _context: Any, _instances: Any) -> None:
 def _after_flush(session: Session, _context: Any) -> None:
     for row in session.new if plugin_host.is_at_home() else ():
         if isinstance(row, Dataset):
-            summary.count_change(None, summary.Counted.of(row, tags=()))
+            summary.count_changes([(None, summary.Counted.of(row, tags=()))])
 
 
 def _clear(uris: Iterable[str]) -> None:

@@ -63,14 +63,18 @@ class Counted:
 # Writing
 
 
-def count_change(before: Counted | None, after: Counted | None) -> None:
-    """Bring the counts up to date with one dataset's change; None stands for a dataset that is not there."""
-    datasets: Counter[tuple[str, str, int]] = Counter()
-    sizes: Counter[tuple[str, str, int]] = Counter()
-    for counted, sign in ((before, -1), (after, 1)):
-        for key in counted.rows() if counted else ():
-            datasets[key] += sign
-            sizes[key] += sign * (counted.size_in_bytes or 0)  # type: ignore[union-attr]
+def count_changes(changes: Iterable[tuple[Counted | None, Counted | None]]) -> None:
+    """Bring the counts up to date with changes of datasets, each from what it counted under to what it counts under.
+
+    :param changes: None stands for a dataset that is not there
+    """
+    datasets: defaultdict[tuple[str, str, int], int] = defaultdict(int)
+    sizes: defaultdict[tuple[str, str, int], int] = defaultdict(int)
+    for before, after in changes:
+        for counted, sign in ((before, -1), (after, 1)):
+            for key in counted.rows() if counted else ():
+                datasets[key] += sign
+                sizes[key] += sign * (counted.size_in_bytes or 0)  # type: ignore[union-attr]
     # In one order everywhere, so that two writers never wait for each other's rows.
     changed = sorted(key for key in datasets if datasets[key] or sizes[key])
     if changed:

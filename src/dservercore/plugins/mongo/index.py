@@ -11,7 +11,7 @@ What has more text than a document has room for is stored in parts beside it (:f
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bson import ObjectId
@@ -49,7 +49,7 @@ def parts_of(collection: Collection[dict[str, Any]]) -> Collection[dict[str, Any
 def index_of(collection: Collection[dict[str, Any]], dataset_info: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part ``_search`` of a dataset's document, and store what is too long for it.
 
-    Until the document is replaced, the parts that the old one has stay; :func:`forget` removes them then.
+    Until the document is replaced, the parts that the old one has stay; :func:`forget_others` removes them then.
     """
     own, rest = _split(text_columns(dataset_info))
     generation = ObjectId() if rest else None
@@ -173,10 +173,16 @@ def forget_new(collection: Collection[dict[str, Any]], fields: Mapping[str, Any]
         parts_of(collection).delete_many({"generation": fields["parts"]})
 
 
-def forget(collection: Collection[dict[str, Any]], uri: str, but: Mapping[str, Any] | None = None) -> None:
-    """Remove the parts of a dataset.
+def forget(collection: Collection[dict[str, Any]], uri: str) -> None:
+    """Remove the parts of a dataset."""
+    parts_of(collection).delete_many({"uri": uri})
 
-    :param but: the part ``_search`` of the document that is now stored, whose parts stay
+
+def forget_others(collection: Collection[dict[str, Any]], stored: Sequence[Mapping[str, Any]]) -> None:
+    """Remove the parts that documents had before.
+
+    :param stored: the documents, as they are now
     """
-    other = {"generation": {"$ne": but["parts"]}} if but else {}
-    parts_of(collection).delete_many({"uri": uri, **other})
+    kept = [generation for document in stored if (generation := document["_search"]["parts"])]
+    uris = [document["uri"] for document in stored]
+    parts_of(collection).delete_many({"uri": {"$in": uris}, "generation": {"$nin": kept}})

@@ -5,7 +5,7 @@ A document of MongoDB has 16 MB at most, which is not enough for a manifest of a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -31,7 +31,7 @@ def pieces_of(collection: Collection[dict[str, Any]]) -> Collection[dict[str, An
 def store(collection: Collection[dict[str, Any]], uri: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Store what is too large for the dataset's document; return the part ``_retrieve`` of that document.
 
-    Until the document is replaced, what the old one names stays; :func:`forget` removes it then.
+    Until the document is replaced, what the old one names stays; :func:`forget_others` removes it then.
 
     :raises ValidationError: if the manifest cannot be written as JSON
     """
@@ -48,13 +48,23 @@ def store(collection: Collection[dict[str, Any]], uri: str, manifest: Mapping[st
     return {"digest": digest, "pieces": len(starts)}
 
 
-def forget(collection: Collection[dict[str, Any]], uri: str, but: Mapping[str, Any] | None = None) -> None:
-    """Remove the pieces of a dataset's manifests.
+def forget(collection: Collection[dict[str, Any]], uri: str) -> None:
+    """Remove the pieces of a dataset's manifests."""
+    pieces_of(collection).delete_many({"uri": uri})
 
-    :param but: the part ``_retrieve`` of the document that is now stored, whose pieces stay
+
+def forget_others(collection: Collection[dict[str, Any]], stored: Iterable[Mapping[str, Any]]) -> None:
+    """Remove the pieces of manifests that documents had before.
+
+    :param stored: the documents, as they are now
     """
-    other = {"digest": {"$ne": but["digest"]}} if but and "digest" in but else {}
-    pieces_of(collection).delete_many({"uri": uri, **other})
+    digests = {document["uri"]: document["_retrieve"].get("digest") for document in stored}
+    whole = [uri for uri, digest in digests.items() if digest is None]
+    if whole:
+        pieces_of(collection).delete_many({"uri": {"$in": whole}})
+    for uri, digest in digests.items():
+        if digest is not None:
+            pieces_of(collection).delete_many({"uri": uri, "digest": {"$ne": digest}})
 
 
 def load(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from dservercore.errors import UnavailableError, UnknownURIError
@@ -12,7 +13,7 @@ from dservercore.plugins.mongo.base import MongoPlugin
 from dservercore.plugins.mongo.connection import Document
 from dservercore.plugins.mongo.edits import Update
 from dservercore.plugins.mongo.source import Source
-from dservercore.plugins.mongo.writing import write
+from dservercore.plugins.mongo.writing import write_all
 
 if TYPE_CHECKING:
     from pymongo.collection import Collection
@@ -49,14 +50,22 @@ class MongoRetrieve(MongoPlugin, RetrieveABC):
         :raises ValidationError: if MongoDB cannot hold it
         :raises UnavailableError: if it cannot be reached
         """
+        self.register_datasets([dataset_info])
+
+    def register_datasets(self, dataset_infos: Sequence[dict[str, Any]]) -> None:
+        """Do so for different datasets."""
         if self.shares_collection:
             return
-        uri = dataset_info["uri"]
         with self.connection.open() as collection:
-            document = documents.fields_of(dataset_info)
-            document["_retrieve"] = manifests.store(collection, uri, dataset_info["manifest"])
-            write(collection, document)
-            manifests.forget(collection, uri, but=document["_retrieve"])
+            stored = [
+                {
+                    **documents.fields_of(info),
+                    "_retrieve": manifests.store(collection, info["uri"], info["manifest"]),
+                }
+                for info in dataset_infos
+            ]
+            write_all(collection, stored)
+            manifests.forget_others(collection, stored)
 
     def delete_dataset(self, uri: str) -> None:
         """Forget a dataset; no error if it is not there.

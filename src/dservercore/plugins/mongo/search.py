@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from dservercore.plugins.mongo.base import MongoPlugin
 from dservercore.plugins.mongo.connection import Document
 from dservercore.plugins.mongo.edits import Update, also_setting
 from dservercore.plugins.mongo.query import Filter, filters_of, relevance_of, words_of
-from dservercore.plugins.mongo.writing import write
+from dservercore.plugins.mongo.writing import write_all
 from dservercore.plugins.search_order import search_order
 from dservercore.plugins.time_limit import TimeLimit, search_seconds
 
@@ -83,21 +83,32 @@ class MongoSearch(MongoPlugin, SearchABC):
         :raises ValidationError: if MongoDB cannot hold it
         :raises UnavailableError: if it cannot be reached
         """
-        uri = dataset_info["uri"]
+        self.register_datasets([dataset_info])
+
+    def register_datasets(self, dataset_infos: Sequence[dict[str, Any]]) -> None:
+        """Do so for different datasets."""
+        stored: list[Document] = []
         with self.connection.open() as collection:
-            document = documents.fields_of(dataset_info)
-            document["_search"] = index.index_of(collection, dataset_info)
-            if self.shares_collection:
-                document["_retrieve"] = manifests.store(collection, uri, dataset_info["manifest"])
             try:
-                write(collection, document)
+                for dataset_info in dataset_infos:
+                    stored.append(self._document(collection, dataset_info))
+                write_all(collection, stored)
             except Exception:
                 with suppress(PyMongoError):  # what is left is found by nobody
-                    index.forget_new(collection, document["_search"])
+                    for document in stored:
+                        index.forget_new(collection, document["_search"])
                 raise
-            index.forget(collection, uri, but=document["_search"])
+            index.forget_others(collection, stored)
             if self.shares_collection:
-                manifests.forget(collection, uri, but=document["_retrieve"])
+                manifests.forget_others(collection, stored)
+
+    def _document(self, collection: Collection[Document], dataset_info: Mapping[str, Any]) -> Document:
+        """Return the document to store, having stored what has no room in it."""
+        document = documents.fields_of(dataset_info)
+        document["_search"] = index.index_of(collection, dataset_info)
+        if self.shares_collection:
+            document["_retrieve"] = manifests.store(collection, dataset_info["uri"], dataset_info["manifest"])
+        return document
 
     def delete_dataset(self, uri: str) -> None:
         """Forget a dataset; no error if it is not there.

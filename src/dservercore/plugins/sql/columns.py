@@ -42,8 +42,8 @@ class Index(Protocol):
     def is_there(self) -> bool:
         """Return whether the database has the index."""
 
-    def store(self, uri: str, columns: Columns) -> None:
-        """Put a dataset into the index, in place of what is there of it."""
+    def store(self, wanted: Mapping[str, Columns]) -> None:
+        """Put datasets, by their URIs, into the index, in place of what is there of them."""
 
     def change(self, uri: str, changed_columns: Columns) -> None:
         """Replace some of the columns."""

@@ -6,8 +6,9 @@ remembers them.
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from dservercore.db import begin_write, sql_db
@@ -57,7 +58,11 @@ def is_there() -> bool:
 
 
 def _execute(statement: str, **values: Any) -> Any:
-    return sql_db.session.connection().exec_driver_sql(statement, values)
+    return _connection().exec_driver_sql(statement, values)
+
+
+def _connection() -> Any:
+    return sql_db.session.connection()
 
 
 # -- Writing ---------------------------------------------------------------------------------------------------------
@@ -65,6 +70,12 @@ def _execute(statement: str, **values: Any) -> Any:
 _ROW = """
 SELECT d.id, d.base_uri_id, d.creator_username, d.uploaded_by, d.uuid, s.tokens
 FROM dataset d LEFT JOIN search_document s ON s.dataset_id = d.id WHERE d.uri = :uri
+"""
+# In the order of the keys: FTS5 writes out what it has gathered when a lower key follows on a higher one.
+_ROWS = """
+SELECT d.uri, d.id, d.base_uri_id, d.creator_username, d.uploaded_by, d.uuid, s.tokens
+FROM dataset d LEFT JOIN search_document s ON s.dataset_id = d.id
+WHERE d.uri IN (SELECT value FROM json_each(:uris)) ORDER BY d.id
 """
 _COLUMNS = ", ".join(WEIGHTS)
 _VALUES = ", ".join(f":{column}" for column in WEIGHTS)
@@ -76,16 +87,18 @@ _REMEMBER = "INSERT OR REPLACE INTO search_document (dataset_id, tokens) VALUES 
 _FORGET = "DELETE FROM search_document WHERE dataset_id = :id"
 
 
-def store(uri: str, columns: Columns) -> None:
-    """Put a dataset into the index, in place of what is there of it.
+def store(wanted: Mapping[str, Columns]) -> None:
+    """Put datasets, by their URIs, into the index, in place of what is there of them.
 
-    :raises UnknownURIError: if the dataset has no row
+    :raises UnknownURIError: if one has no row
     """
-    row = _row_to_change(uri)
-    if row is None:
-        raise UnknownURIError(f"No dataset is registered as {uri}")
-    _take_out(row)
-    _put_in(row, columns(row._mapping))
+    begin_write()
+    rows = _execute(_ROWS, uris=json.dumps(list(wanted))).all()
+    unknown = wanted.keys() - {row.uri for row in rows}
+    if unknown:
+        raise UnknownURIError(f"No dataset is registered as {min(unknown)}")
+    _take_out(rows)
+    _put_in([(row.id, wanted[row.uri](row._mapping)) for row in rows])
 
 
 def change(uri: str, changed_columns: Columns) -> None:
@@ -96,15 +109,15 @@ def change(uri: str, changed_columns: Columns) -> None:
     row = _row_to_change(uri)
     if row is None or row.tokens is None:
         raise UnknownURIError(f"No dataset is registered as {uri}")
-    _take_out(row)
-    _put_in(row, {**_unpacked(row.tokens), **changed_columns(row._mapping)})
+    _take_out([row])
+    _put_in([(row.id, {**_unpacked(row.tokens), **changed_columns(row._mapping)})])
 
 
 def remove(uri: str) -> None:
     """Take a dataset out of the index, if it is there, while its row still exists."""
     row = _row_to_change(uri)
     if row is not None:
-        _take_out(row)
+        _take_out([row])
         _execute(_FORGET, id=row.id)
 
 
@@ -114,15 +127,23 @@ def _row_to_change(uri: str) -> Any:
     return _execute(_ROW, uri=uri).first()
 
 
-def _take_out(row: Any) -> None:
-    if row.tokens is not None:
-        _execute(_TAKE_OUT, id=row.id, **_unpacked(row.tokens))
+def _take_out(rows: Iterable[Any]) -> None:
+    gone = [{"id": row.id, **_unpacked(row.tokens)} for row in rows if row.tokens is not None]
+    if gone:
+        _connection().exec_driver_sql(_TAKE_OUT, gone)
 
 
-def _put_in(row: Any, columns: Mapping[str, str]) -> None:
-    _execute(_PUT_IN, id=row.id, **columns)
-    tokens = "\n".join([columns[name] for name in WEIGHTS])
-    _execute(_REMEMBER, id=row.id, tokens=pack(tokens.encode()))
+def _put_in(documents: Iterable[tuple[int, Mapping[str, str]]]) -> None:
+    """Put datasets into the index: those with lower primary keys first."""
+    indexed = list(documents)
+    _connection().exec_driver_sql(_PUT_IN, [{"id": id_, **columns} for id_, columns in indexed])
+    _connection().exec_driver_sql(
+        _REMEMBER,
+        [
+            {"id": id_, "tokens": pack("\n".join([columns[name] for name in WEIGHTS]).encode())}
+            for id_, columns in indexed
+        ],
+    )
 
 
 def _unpacked(tokens: bytes) -> dict[str, str]:

@@ -47,23 +47,37 @@ def _execute(statement: str, **values: Any) -> Any:
 
 # -- Writing ---------------------------------------------------------------------------------------------------------
 
+_ROWS = """
+SELECT d.uri, d.id, d.base_uri_id, d.creator_username, d.uploaded_by, d.uuid FROM dataset d WHERE d.uri = ANY (:uris)
+"""
 _ROW = (
     "SELECT d.id, d.base_uri_id, d.creator_username, d.uploaded_by, d.uuid FROM dataset d WHERE d.uri = :uri"
 )
 # Both rows: what somebody else has changed while this waited is in what it gets.
 _ROW_TO_CHANGE = f"""
-SELECT d.id, d.base_uri_id, d.creator_username, d.uploaded_by, d.uuid, s.texts
+SELECT d.uri, d.id, d.base_uri_id, d.creator_username, d.uploaded_by, d.uuid, s.texts
 FROM dataset d JOIN {SEARCH_INDEX} s ON s.dataset_id = d.id WHERE d.uri = :uri FOR NO KEY UPDATE OF d, s
 """
+_BATCH = {
+    "ids": "integer",
+    "base_uri_ids": "integer",
+    "uris": "text",
+    "texts": "text",
+    "words": "text",
+    "weights": "bytea",
+}
+# One statement, however many they are: each array has the values of one column.
 _PUT_IN = f"""
-WITH weighed AS (
-  INSERT INTO {SEARCH_INDEX}_weights (dataset_id, weights) VALUES (:id, :weights)
+WITH given (id, base_uri_id, uri, texts, words, weights) AS (
+  SELECT * FROM unnest({", ".join(f"CAST(:{name} AS {type_}[])" for name, type_ in _BATCH.items())})
+), weighed AS (
+  INSERT INTO {SEARCH_INDEX}_weights (dataset_id, weights) SELECT id, weights FROM given
   ON CONFLICT (dataset_id) DO UPDATE SET weights = excluded.weights
 ), parts AS (
-  DELETE FROM {SEARCH_INDEX}_part WHERE dataset_id = :id
+  DELETE FROM {SEARCH_INDEX}_part WHERE dataset_id = ANY (CAST(:ids AS integer[]))
 )
 INSERT INTO {SEARCH_INDEX} (dataset_id, base_uri_id, uri, texts, words)
-VALUES (:id, :base_uri_id, :uri, :texts, array_to_tsvector(string_to_array(:words, ' ')))
+SELECT id, base_uri_id, uri, texts, array_to_tsvector(string_to_array(words, ' ')) FROM given
 ON CONFLICT (dataset_id) DO UPDATE
 SET base_uri_id = excluded.base_uri_id, uri = excluded.uri, texts = excluded.texts, words = excluded.words
 """
@@ -79,15 +93,16 @@ DELETE FROM {SEARCH_INDEX} WHERE dataset_id IN (SELECT id FROM gone)
 """
 
 
-def store(uri: str, columns: Columns) -> None:
-    """Put a dataset into the index, in place of what is there of it.
+def store(wanted: Mapping[str, Columns]) -> None:
+    """Put datasets, by their URIs, into the index, in place of what is there of them.
 
-    :raises UnknownURIError: if the dataset has no row
+    :raises UnknownURIError: if one has no row
     """
-    row = _execute(_ROW, uri=uri).first()
-    if row is None:
-        raise UnknownURIError(f"No dataset is registered as {uri}")
-    _put_in(row, uri, columns(row._mapping))
+    rows = _execute(_ROWS, uris=list(wanted)).all()
+    unknown = wanted.keys() - {row.uri for row in rows}
+    if unknown:
+        raise UnknownURIError(f"No dataset is registered as {min(unknown)}")
+    _put_in([(row, wanted[row.uri](row._mapping)) for row in rows])
 
 
 def change(uri: str, changed_columns: Columns) -> None:
@@ -98,7 +113,7 @@ def change(uri: str, changed_columns: Columns) -> None:
     row = _execute(_ROW_TO_CHANGE, uri=uri).first()
     if row is None:
         raise UnknownURIError(f"No dataset is registered as {uri}")
-    _put_in(row, uri, {**_columns(row.texts), **changed_columns(row._mapping)})
+    _put_in([(row, {**_columns(row.texts), **changed_columns(row._mapping)})])
 
 
 def remove(uri: str) -> None:
@@ -106,19 +121,19 @@ def remove(uri: str) -> None:
     _execute(_TAKE_OUT, uri=uri)
 
 
-def _put_in(row: Any, uri: str, columns: Mapping[str, str]) -> None:
-    words, parts = _words(row.id, columns)
-    _execute(
-        _PUT_IN,
-        id=row.id,
-        base_uri_id=row.base_uri_id,
-        uri=uri,
-        texts=_texts(columns),
-        words=words,
-        weights=ranking.weights(columns),
-    )
-    for number, part in enumerate(parts):
-        _execute(_PUT_PART, id=row.id, number=number, words=part)
+def _put_in(documents: Iterable[tuple[Any, Mapping[str, str]]]) -> None:
+    """Put datasets into the index, given their rows and columns."""
+    batch: dict[str, list[Any]] = {name: [] for name in _BATCH}
+    all_parts = []
+    for row, columns in documents:
+        words, parts = _words(row.id, columns)
+        values = (row.id, row.base_uri_id, row.uri, _texts(columns), words, ranking.weights(columns))
+        for name, value in zip(_BATCH, values, strict=True):
+            batch[name].append(value)
+        all_parts += [{"id": row.id, "number": number, "words": part} for number, part in enumerate(parts)]
+    _execute(_PUT_IN, **batch)
+    for part in all_parts:
+        _execute(_PUT_PART, **part)
 
 
 def _words(dataset_id: int, columns: Mapping[str, str]) -> tuple[str, list[str]]:
@@ -195,7 +210,7 @@ def faults() -> list[str]:
 def rebuild() -> None:
     """Make the index anew from the texts that it has."""
     for row in _execute(_ALL).all():
-        _put_in(row, row.uri, _columns(row.texts))
+        _put_in([(row, _columns(row.texts))])
 
 
 # -- Asking ----------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Update, bindparam, delete, select, update
 
-from dservercore.db import kind, sql_db, upsert
+from dservercore.db import execute_many, kind, sql_db, upsert
 from dservercore.errors import UnknownURIError
 from dservercore.models import Dataset, DatasetDocument, DatasetTag
 from dservercore.packing import json_text, manifest_json, pack, parse_manifest, storable_text, unpack
@@ -33,7 +33,8 @@ _ANNOTATIONS = _document_column("annotations")
 _MANIFEST = _document_column("manifest")
 _STORED = select(_dataset.c.uri, _dataset.c.uuid).join(_document, _document.c.dataset_id == _dataset.c.id)
 _SELECT_ID = select(_dataset.c.id).where(_dataset.c.uri == bindparam("uri"))
-_ID = Prepared(_SELECT_ID)
+_uris: Any = bindparam("uris", expanding=True)
+_IDS = select(_dataset.c.uri, _dataset.c.id).where(_dataset.c.uri.in_(_uris))
 _TAGS = Prepared(
     select(_tag.c.tag)
     .select_from(_dataset.outerjoin(_tag))  # one row without a tag, where there are none
@@ -61,14 +62,27 @@ class SqlRetrieve(RetrieveABC):
         :raises UnknownURIError: if the dataset has no row
         :raises ValidationError: if one of them cannot be stored
         """
-        document = {
-            "dataset_id": _required(_ID, dataset_info["uri"]),
-            "readme": _to_store(storable_text("readme", dataset_info["readme"])),
-            "annotations": json_text("annotations", dataset_info["annotations"]),
-            "manifest": pack(manifest_json(dataset_info["manifest"])),
-        }
+        self.register_datasets([dataset_info])
+
+    def register_datasets(self, dataset_infos: Sequence[dict[str, Any]]) -> None:
+        """Do so for different datasets."""
+        connection = sql_db.session.connection()
+        uris = [dataset_info["uri"] for dataset_info in dataset_infos]
+        ids = {row.uri: row.id for row in connection.execute(_IDS, {"uris": uris})}
+        documents = []
+        for dataset_info in dataset_infos:
+            if dataset_info["uri"] not in ids:
+                raise _unknown(dataset_info["uri"])
+            documents.append(
+                {
+                    "dataset_id": ids[dataset_info["uri"]],
+                    "readme": _to_store(storable_text("readme", dataset_info["readme"])),
+                    "annotations": json_text("annotations", dataset_info["annotations"]),
+                    "manifest": pack(manifest_json(dataset_info["manifest"])),
+                }
+            )
         replace = upsert(_document, ("dataset_id",), overwrite=("readme", "annotations", "manifest"))
-        sql_db.session.connection().execute(replace, document)
+        execute_many(connection, replace, documents)
 
     def delete_dataset(self, uri: str) -> None:
         """Forget a dataset's README, annotations and manifest; no error if there are none."""
@@ -171,11 +185,15 @@ def _values(statement: Prepared, uri: str) -> Sequence[Any]:
     if _NUL not in uri:  # which PostgreSQL does not even take
         values = [value for (value,) in statement.all({"uri": uri})]
     if not values:
-        raise UnknownURIError(f"No dataset is registered as {uri}")
+        raise _unknown(uri)
     return values
 
 
 def _change(statement: Update, uri: str, value: str) -> None:
     changed = sql_db.session.connection().execute(statement, {"uri": uri, "value": value})
     if not changed.rowcount:
-        raise UnknownURIError(f"No dataset is registered as {uri}")
+        raise _unknown(uri)
+
+
+def _unknown(uri: str) -> UnknownURIError:
+    return UnknownURIError(f"No dataset is registered as {uri}")

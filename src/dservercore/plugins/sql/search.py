@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import make_url
@@ -73,7 +74,11 @@ class SqlSearch(SearchABC):
 
         :raises UnknownURIError: if the dataset has no row
         """
-        _index().store(dataset_info["uri"], lambda row: index_document(dataset_info, row))
+        self.register_datasets([dataset_info])
+
+    def register_datasets(self, dataset_infos: Sequence[dict[str, Any]]) -> None:
+        """Do so for different datasets."""
+        _index().store({info["uri"]: partial(index_document, info) for info in dataset_infos})
 
     def delete_dataset(self, uri: str) -> None:
         """Take a dataset out of the index; no error if it is not there."""
