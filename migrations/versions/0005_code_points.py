@@ -34,3 +34,4 @@ def _collate(collation: str) -> None:
             for column, length in columns.items()
         ]
         op.execute(f'ALTER TABLE "{table}" {", ".join(changes)}')
+        op.execute(f'ANALYZE "{table}"')  # what was known of the columns' contents is forgotten
