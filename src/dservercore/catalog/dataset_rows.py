@@ -27,8 +27,8 @@ _dataset, _base_uri, _dataset_tag = Dataset.__table__, BaseURI.__table__, Datase
 
 #: The columns of a dataset object by its keys.
 COLUMNS = {key: _base_uri.c.base_uri if key == "base_uri" else _dataset.c[key] for key in DATASET_KEYS}
-# Every dataset has a base URI. An outer join keeps PostgreSQL from going through the datasets of each base URI, which it
-# does for a UUID as long as it knows nothing of what is in the tables.
+# Every dataset has a base URI. An outer join keeps PostgreSQL from going through the datasets of each base URI, which
+# it does for a UUID as long as it knows nothing of what is in the tables.
 OBJECT = select(*COLUMNS.values(), _dataset.c.base_uri_id).select_from(
     _dataset.outerjoin(_base_uri, _base_uri.c.id == _dataset.c.base_uri_id)
 )
