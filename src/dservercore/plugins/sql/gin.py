@@ -11,6 +11,7 @@ facet of their own, by which they are named in the question. How much words coun
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -243,11 +244,16 @@ def within(limit: TimeLimit) -> Iterator[None]:
             connection.exec_driver_sql("ROLLBACK TO SAVEPOINT search; RELEASE SAVEPOINT search")
 
 
-_BASE_URIS = "SELECT id FROM base_uri WHERE base_uri = ANY (:base_uris) ORDER BY id"
+# In one statement, because asking takes longer than answering: the keys of the base URIs, and of each word the datasets
+# that have it in a part.
+_KEYS = "SELECT array_agg(id ORDER BY id) FROM base_uri WHERE base_uri = ANY (:base_uris)"
 _PARTED = f"""
-SELECT word, array_agg(DISTINCT p.dataset_id) FROM unnest(CAST(:words AS text[])) AS asked (word)
-JOIN {SEARCH_INDEX}_part p ON p.words @@ CAST(word AS tsquery) GROUP BY word
+SELECT CAST(json_object_agg(word, ids) AS text) FROM (
+  SELECT word, array_agg(DISTINCT p.dataset_id) AS ids FROM unnest(CAST(:words AS text[])) AS asked (word)
+  JOIN {SEARCH_INDEX}_part p ON p.words @@ CAST(word AS tsquery) GROUP BY word
+) AS parted
 """
+_ASKED = f"SELECT ({_KEYS}), ({_PARTED})"
 
 
 def match(query: Query, facets: Sequence[Sequence[str]], base_uris: Iterable[str]) -> tsquery.Match | None:
@@ -257,13 +263,10 @@ def match(query: Query, facets: Sequence[Sequence[str]], base_uris: Iterable[str
     :param facets: groups of facet tokens, alternatives within a group
     """
     possible = [base_uri for base_uri in base_uris if _is_text(base_uri)]
-    ids = _execute(_BASE_URIS, base_uris=possible).scalars().all()
-    if not ids:
-        return None
     terms = [*query.none_of, *(term for any_of in query.all_of for term in any_of.terms)]
     words = list(dict.fromkeys(word for term in terms for word in tsquery.words_of(term)))
-    parted = dict(_execute(_PARTED, words=words).all()) if words else {}
-    return tsquery.match(query, facets, ids, parted)
+    ids, parted = _execute(_ASKED, base_uris=possible, words=words).one()
+    return tsquery.match(query, facets, ids, json.loads(parted or "{}")) if ids else None
 
 
 def _is_text(value: str) -> bool:
