@@ -73,7 +73,7 @@ class TestReading:
             ("/me/summary", 3),
         ],
     )
-    def test_takes_a_few_statements_whatever_is_stored(self, reader, register, statements, growGONE):
+    def test_takes_a_few_statements_whatever_is_stored(self, reader, register, statements, grow, path, most):
         uuid = register(RED)["uuid"]
         grow()
         _, executed = count(statements, reader, "GET", path.format(uuid=uuid))
