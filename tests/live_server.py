@@ -33,6 +33,7 @@ def environment(data_dir: Path, **settings: str) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "FLASK_APP": "dservercore",
         "DSERVER_DATA_DIR": str(data_dir),
+        "AWS_EC2_METADATA_DISABLED": "true",
         **settings,
     }
 

@@ -79,6 +79,7 @@ class Installation:
             "LANG": "C.UTF-8",
             "FLASK_APP": "dservercore",
             "DSERVER_DATA_DIR": str(self.data),
+            "AWS_EC2_METADATA_DISABLED": "true",
         }
 
     def flask(self, *arguments: str | bytes, **settings: str) -> subprocess.CompletedProcess[str]:

@@ -19,6 +19,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
 from dservercore import db, plugin_host, uris
+from dservercore.catalog import s3_storage
 from dservercore.db import sql_db
 from dservercore.errors import DserverError, UnavailableError
 from dservercore.models import Dataset
@@ -45,7 +46,11 @@ def list_uris(base_uri: str) -> list[str]:
     """
     try:
         _require_reach(base_uri)
-        listed = _storage_broker_of(base_uri).list_dataset_uris(base_uri, DEFAULT_CONFIG_PATH)
+        broker = _storage_broker_of(base_uri)
+        if s3_storage.knows(broker):
+            listed = s3_storage.list_uris(broker, base_uri)
+        else:
+            listed = broker.list_dataset_uris(base_uri, DEFAULT_CONFIG_PATH)
     except Exception as error:  # each storage has errors of its own
         raise UnavailableError(f"Cannot list the datasets in {base_uri}: {reason(error)}") from error
     # dtool writes the host name into the URIs of files, whether or not the base URI has it.
@@ -94,14 +99,25 @@ def open_dataset(uri: str) -> dtoolcore.DataSet:
 
 
 def fingerprint(uri: str) -> str | None:
-    """Return a digest of names, sizes and modification times of a dataset's metadata files.
+    """Return a digest of names and sizes of a dataset's metadata files, and of what changes with their contents.
 
-    None where the storage is not a directory here, so that only reading the dataset tells whether it has changed.
+    That is when they were modified, or their entity tags. None where the storage is neither a directory here nor S3,
+    so that only reading the dataset tells whether it has changed.
+
+    :raises NotFrozenError: if it has no administrative metadata yet
     """
-    parsed = urlparse(uri)
-    if parsed.scheme != "file":
+    if urlparse(uri).scheme == "file":
+        return _fingerprint_of_files(Path(urlparse(uri).path))
+    broker = _storage_broker_of(uri)
+    if not s3_storage.knows(broker):
         return None
-    directory = Path(parsed.path)
+    try:
+        return s3_storage.fingerprint(broker, uri)
+    except s3_storage.NoMetadataError as error:
+        raise NotFrozenError(error.message) from None
+
+
+def _fingerprint_of_files(directory: Path) -> str:
     hidden = directory / ".dtool"
     files = [directory / "README.yml", hidden / "dtool", hidden / "manifest.json"]
     for name in ("annotations", "tags"):
@@ -154,7 +170,11 @@ def _storage_broker_of(uri: str) -> Any:
 @functools.cache
 def _storage_brokers() -> dict[str, Any]:
     # dtoolcore has no public way to the brokers by scheme.
-    return dtoolcore._generate_storage_broker_lookup()
+    brokers: dict[str, Any] = dtoolcore._generate_storage_broker_lookup()
+    return {
+        scheme: s3_storage.sharing_connections(broker) if s3_storage.knows(broker) else broker
+        for scheme, broker in brokers.items()
+    }
 
 
 # Writing

@@ -92,9 +92,9 @@ def _datasets(number: int) -> str:
 def index_base_uri(base_uri: str, jobs: int, full: bool, prune: bool) -> None:
     """Register the datasets that are stored in BASE_URI.
 
-    Datasets that are registered and have not changed are skipped where the storage tells that they have not (a
-    directory does). One that cannot be registered is reported, and the others go on. Datasets that are not frozen yet
-    are left out.
+    Datasets that are registered and have not changed are skipped where the storage tells that they have not
+    (directories and S3 do). One that cannot be registered is reported, and the others go on. Datasets that are not
+    frozen yet are left out.
 
     It can be interrupted: what was reported is registered. The exit code is 1 if any dataset failed.
 

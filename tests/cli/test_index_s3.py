@@ -1,0 +1,191 @@
+"""``flask base_uri index`` of a bucket: real datasets that dtool-s3 has put there, over the real protocol."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import dtoolcore
+import pytest
+import requests
+
+from .conftest import CommandLine
+
+Package = Callable[..., str]
+
+
+class Storage:
+    """An S3 server, and what it was asked."""
+
+    def __init__(self, log: Path):
+        with log.open("w") as file:
+            # With port 0 it takes a free one, and says which.
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"],
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
+        self.log = log
+        self.address = self._wait()
+
+    def _wait(self) -> str:
+        for _ in range(600):
+            found = re.search(r"Running on (http://127.0.0.1:\d+)", self.log.read_text())
+            if found and requests.get(f"{found[1]}/moto-api/", timeout=10).ok:
+                return found[1]
+            time.sleep(0.1)
+        raise TimeoutError(self.log.read_text())
+
+    def requests_for(self, bucket: str, since: int) -> list[str]:
+        """Return method and path of each request about a bucket, after the first *since* characters of the log."""
+        return re.findall(rf'"((?:GET|HEAD|PUT) /{bucket}\S*)', self.log.read_text()[since:])
+
+
+@pytest.fixture(scope="session")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
+    storage = Storage(tmp_path_factory.mktemp("moto") / "log")
+    yield storage
+    storage.process.terminate()
+    storage.process.wait(timeout=30)
+
+
+@pytest.fixture
+def bucket(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty bucket, and a configuration of dtool with which it is found."""
+    name = f"harvest{uuid.uuid4().hex}"
+    monkeypatch.setenv(f"DTOOL_S3_ENDPOINT_{name}", storage.address)
+    for key in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(f"DTOOL_S3_{key}_{name}", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    client(storage).create_bucket(Bucket=name)
+    return name
+
+
+def client(storage: Storage) -> Any:
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    return boto3.client("s3", endpoint_url=storage.address, region_name="us-east-1", **keys)
+
+
+@pytest.fixture
+def package(bucket: str, tmp_path: Path) -> Package:
+    """``package(name)`` makes a dtool dataset with some files in the bucket, and returns its UUID."""
+
+    def make(name: str, items: int = 1) -> str:
+        with dtoolcore.DataSetCreator(name, f"s3://{bucket}", f"description: {name}\n", "olga") as creator:
+            for number in range(items):
+                item = tmp_path / f"pods-{number}.csv"
+                item.write_text(f"pods,weight\n{number},12.5\n")
+                creator.put_item(str(item), item.name)
+            creator.proto_dataset.put_tag("legume")
+            creator.proto_dataset.put_annotation("soil", "loam")
+            return str(creator.proto_dataset.uuid)
+
+    return make
+
+
+@pytest.fixture
+def base_uri(flask: CommandLine, bucket: str) -> str:
+    flask.succeed("base_uri", "add", f"s3://{bucket}")
+    return f"s3://{bucket}"
+
+
+def index(flask: CommandLine, base_uri: str, *options: str) -> tuple[list[str], str]:
+    """Return the lines on stdout and the summary of an index run in which nothing fails."""
+    result = flask("base_uri", "index", base_uri, *options)
+    assert result.exit_code == 0, result.output
+    return result.stdout.splitlines(), result.stderr.strip()
+
+
+@pytest.mark.parametrize("jobs", ["1", "8"])
+def test_every_dataset_is_registered_as_it_is_stored(
+    flask: CommandLine, base_uri: str, package: Package, jobs: str
+) -> None:
+    packaged = {package(name): name for name in ("peas", "beans", "lentils")}
+    lines, summary = index(flask, base_uri, "--jobs", jobs)
+    assert lines == [f"Registered: {base_uri}/{identifier}" for identifier in sorted(packaged)]
+    assert summary == "3 registered, 0 unchanged, 0 failed"
+    registered = flask.read("dataset", "list")
+    assert {dataset["uuid"]: dataset["name"] for dataset in registered} == packaged
+    assert all(dataset["number_of_items"] == 1 for dataset in registered)
+
+
+def test_what_has_not_changed_is_not_read(
+    flask: CommandLine, base_uri: str, bucket: str, package: Package, storage: Storage
+) -> None:
+    for name in ("peas", "beans"):
+        package(name)
+    index(flask, base_uri)
+    since = len(storage.log.read_text())
+    lines, summary = index(flask, base_uri)
+    assert (lines, summary) == ([], "0 registered, 2 unchanged, 0 failed")
+    asked = storage.requests_for(bucket, since)
+    assert not [request for request in asked if "manifest" in request or "README" in request]
+    assert len(asked) == 1 + 2 * 2  # the bucket; of each dataset where it is, and what is there
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda dataset: dataset.put_readme("description: changed\n"),
+        lambda dataset: dataset.put_tag("another"),
+        lambda dataset: dataset.delete_tag("legume"),
+        lambda dataset: dataset.put_annotation("soil", "clay"),
+        lambda dataset: dataset.put_annotation("water", 3),
+    ],
+)
+@pytest.mark.parametrize("keys_at_once", [1000, 3])
+def test_what_has_changed_is_registered_anew(
+    flask: CommandLine,
+    base_uri: str,
+    package: Package,
+    change: Callable[[Any], None],
+    keys_at_once: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also where a dataset has more objects than S3 lists at once."""
+    monkeypatch.setattr("dservercore.catalog.s3_storage.KEYS_AT_ONCE", keys_at_once)
+    package("peas")
+    uri = f"{base_uri}/{package('beans', items=5)}"
+    index(flask, base_uri)
+    assert index(flask, base_uri) == ([], "0 registered, 2 unchanged, 0 failed")
+    change(dtoolcore.DataSet.from_uri(uri))
+    assert index(flask, base_uri) == ([f"Registered: {uri}"], "1 registered, 1 unchanged, 0 failed")
+
+
+def test_a_dataset_without_metadata_is_left_out(
+    flask: CommandLine, base_uri: str, bucket: str, package: Package, storage: Storage
+) -> None:
+    """Its registration in the bucket is the first thing that is written of a dataset."""
+    client(storage).put_object(Bucket=bucket, Key=f"dtool-{uuid.uuid4()}", Body=b"")
+    whole = package("beans")
+    lines, summary = index(flask, base_uri)
+    assert lines == [f"Registered: {base_uri}/{whole}"]
+    assert summary == "1 registered, 0 unchanged, 0 failed, 1 not frozen yet"
+
+
+def test_a_dataset_below_a_prefix_is_found(
+    flask: CommandLine,
+    base_uri: str,
+    bucket: str,
+    package: Package,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(f"DTOOL_S3_DATASET_PREFIX_{bucket}", "u/olga/")
+    below = package("beans")
+    monkeypatch.delenv(f"DTOOL_S3_DATASET_PREFIX_{bucket}")
+    assert index(flask, base_uri)[0] == [f"Registered: {base_uri}/{below}"]
+    assert index(flask, base_uri) == ([], "0 registered, 1 unchanged, 0 failed")
+
+
+def test_a_bucket_that_is_not_there_is_named(
+    flask: CommandLine, base_uri: str, bucket: str, storage: Storage
+) -> None:
+    client(storage).delete_bucket(Bucket=bucket)
+    assert bucket in flask.fail("base_uri", "index", base_uri)
