@@ -44,6 +44,16 @@ def install(work: Path) -> Path:
     return python
 
 
+def mongo_settings(mongod: Mongod) -> dict[str, str]:
+    """Return the environment variables by which both plugins use one collection."""
+    settings = {}
+    for kind in ("SEARCH", "RETRIEVE"):
+        settings[f"{kind}_MONGO_URI"] = mongod.uri
+        settings[f"{kind}_MONGO_DB"] = "dserver"
+        settings[f"{kind}_MONGO_COLLECTION"] = "datasets"
+    return settings
+
+
 class Original:
     """The original server with the datasets of a workload, kept in *work*."""
 
@@ -58,11 +68,7 @@ class Original:
 
     def _environment(self, mongod: Mongod) -> dict[str, str]:
         settings = {"FLASK_APP": "dservercore", "SQLALCHEMY_DATABASE_URI": f"sqlite:///{self._folder}/app.db"}
-        for kind in ("SEARCH", "RETRIEVE"):
-            settings[f"{kind}_MONGO_URI"] = mongod.uri
-            settings[f"{kind}_MONGO_DB"] = "dserver"
-            settings[f"{kind}_MONGO_COLLECTION"] = "datasets"
-        return environment(**settings, **self._keys.settings)
+        return environment(**settings, **mongo_settings(mongod), **self._keys.settings)
 
     def fill(self) -> None:
         complete = self._folder / "complete"

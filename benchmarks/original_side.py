@@ -127,7 +127,7 @@ def forget(uris: Sequence[str]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("action", choices=["fill", "register", "forget"])
+    parser.add_argument("action", choices=["fill", "register", "forget", "prepare", "registered"])
     parser.add_argument("--size", type=int, required=True)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--extra", type=int, default=0, help="datasets after the first --size ones")
@@ -138,6 +138,11 @@ def main() -> None:
     with server.create_app().app_context():
         if options.action == "fill":
             outcome = fill(workload)
+        elif options.action == "prepare":
+            server.sql_db.create_all()
+            outcome = {}
+        elif options.action == "registered":
+            outcome = {"uris": [dataset.uri for dataset in models.Dataset.query]}
         elif options.action == "register":
             outcome = register(map(workload.document, extra), options.seconds)
         else:
