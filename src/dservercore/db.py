@@ -76,6 +76,8 @@ def _prepare_sqlite(connection: Any, record: Any) -> None:
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {SQLITE_BUSY_SECONDS * 1000}")
     if _is_ours(cursor):
+        # Of a new file: descriptions and the search index fill pages of twice the usual size better, by a fifth.
+        cursor.execute("PRAGMA page_size = 8192")
         cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
