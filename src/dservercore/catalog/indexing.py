@@ -12,7 +12,7 @@ from typing import Any, Literal
 from sqlalchemy import select
 
 from dservercore import db, plugin_writes, uris
-from dservercore.catalog import base_uris, batches, dataset_rows, datasets, storage
+from dservercore.catalog import base_uris, batches, dataset_rows, datasets, storage, upkeep
 from dservercore.catalog.batches import Incoming
 from dservercore.dataset_info import generate_dataset_info
 from dservercore.db import sql_db
@@ -72,10 +72,14 @@ def index_base_uri(
     started(len(found))
     known = fingerprints(base_uri_id)
     reads = _in_parallel(lambda uri: read(uri, base_uri, None if full else known.get(uri)), found, jobs)
+    registered = 0
     for batch in _batches(reads):
-        yield from _register_batch(scope, batch)
+        done = _register_batch(scope, batch)
+        registered += sum(indexed.outcome == "registered" for indexed in done)
+        yield from done
     if prune:
         yield from _prune(uri for uri in sorted(known.keys() - set(found)) if storage.is_gone(uri))
+    upkeep.after_registering(registered)
 
 
 def register_from_storage(scope: Scope, uri: str) -> Indexed:
