@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 
-from benchmarks import checks, load, report
+from benchmarks import bulk, checks, load, report
 from benchmarks.installations import Installation, Served, keys
 from benchmarks.load import Measured
 from benchmarks.options import add_common, parser_of
@@ -26,6 +26,7 @@ from benchmarks.workload import Workload
 PUTS_A_SECOND = 1000  # more than either server can take
 BULK = 5000  # datasets to register at most
 PUT = Operation("PUT /uris/<uri>, one client", [], 4, 20)
+TOGETHER = Operation("POST /uris/bulk (datasets/s), beside PUT on ours", [], 5, 5)
 IN_BULK = Operation("registration in bulk, no HTTP (datasets/s)", [], 15, 15)
 
 
@@ -88,6 +89,8 @@ class Comparison:
             rows = [self._read(operation) for operation in chosen]
             if self._is_chosen(PUT):
                 rows.append(self._put())
+            if self._is_chosen(TOGETHER):
+                rows.append(self._put_together())
             if self._is_chosen(IN_BULK):
                 rows.append(self._register())
         return rows
@@ -128,6 +131,23 @@ class Comparison:
             return row
         finally:
             self._forget(self._puts)
+
+    def _put_together(self) -> Row:
+        """Compare registrations in one request with single ones, of the same kind of datasets, on our server."""
+        ours, number, rounds = self._servers[-1], self._options.bulk, self._options.rounds
+        documents = self._workload.documents(self._workload.size, self._workload.size + 2 * number * rounds)
+        requests = [put(document) for document in documents]
+        shares = iter([requests[n * number : (n + 1) * number] for n in range(2 * rounds)])
+        try:
+            return self._in_turns(
+                TOGETHER,
+                [
+                    lambda: load.send(ours.address, ours.token, next(shares), self._options.seconds, 1),
+                    lambda: bulk.send(ours, next(shares)),
+                ],
+            )
+        finally:
+            self._installations[-1].forget(2 * number * rounds)
 
     def _register(self) -> Row:
         def register(installation: Installation) -> Measured:

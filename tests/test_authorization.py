@@ -43,6 +43,7 @@ PLACES_WITHOUT_PERMISSION = {
 }
 
 BODIES: dict[str, Any] = {
+    "POST /uris/bulk": NEW_DATASETS,
     "PUT /readmes/{uri}": {"readme": "changed"},
     "PUT /tags/{uri}": {"tags": ["changed"]},
     "PUT /annotations/{uri}": {"annotations": {"changed": True}},

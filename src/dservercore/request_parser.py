@@ -134,6 +134,44 @@ def parse_json_body(body: bytes) -> Any:
     :raises HTTPException: 400 if it is not JSON in UTF-8
     :raises marshmallow.ValidationError: if it holds text or numbers that cannot be stored
     """
+    document, problems = parse_json_line(body)
+    if problems:
+        raise ma.ValidationError(problems)
+    return document
+
+
+def parse_json_line(line: bytes) -> tuple[Any, dict[Any, Any]]:
+    """Return the document on a line, and the errors of text and numbers in it that cannot be stored.
+
+    :raises HTTPException: 400 if it is not JSON in UTF-8
+    """
+    document, is_unusual = _parse(line)
+    return document, _unfit_values(document) if is_unusual else {}
+
+
+def parse_json_list(body: bytes) -> list[tuple[Any, dict[Any, Any]]] | None:
+    """Return the documents of a list, each as :func:`parse_json_line` does; None if *body* is no list."""
+    documents, is_unusual = _parse(body)
+    if not isinstance(documents, list):
+        return None
+    return [(document, _unfit_values(document) if is_unusual else {}) for document in documents]
+
+
+def load_document(schema: ma.Schema, document: Any, problems: dict[Any, Any] | None) -> Any:
+    """Return what *schema* loads from a document, of which the errors are those of a request with it as its body.
+
+    :raises HTTPException: 422
+    """
+    try:
+        if problems:
+            raise ma.ValidationError(problems)
+        return schema.load(document)
+    except ma.ValidationError as error:
+        abort(422, messages={"json": error.messages})
+
+
+def _parse(body: bytes) -> tuple[Any, bool]:
+    """Return the document in *body*, and whether some of its text and numbers may be unfit to be stored."""
     numbers = _Numbers()
     try:
         document = json.loads(
@@ -144,11 +182,7 @@ def parse_json_body(body: bytes) -> Any:
         )
     except (ValueError, RecursionError):
         abort(400, messages={"json": ["Invalid JSON body."]})
-    if numbers.out_of_range or _TEXT_ESCAPE.search(body):
-        problems = _unfit_values(document)
-        if problems:
-            raise ma.ValidationError(problems)
-    return document
+    return document, numbers.out_of_range or _TEXT_ESCAPE.search(body) is not None
 
 
 class _Numbers:

@@ -227,6 +227,21 @@ class RegisterDatasetSchema(ma.Schema):
     dtoolcore_version = fields.String(metadata=_described("Version of dtoolcore that made the dataset"))
 
 
+class BulkResultSchema(ma.Schema):
+    """What became of one dataset of many that were to be registered."""
+
+    uri = fields.String(
+        required=True,
+        allow_none=True,
+        metadata=_described("As it was given; null where there is none to read"),
+    )
+    status = fields.Integer(
+        required=True, metadata=_described("201: it is new; 200: it was replaced; otherwise nothing was done")
+    )
+    line = fields.Integer(metadata=_described("Its number, from 1 on, where datasets come on lines"))
+    error = fields.Nested(ErrorSchema, metadata=_described("Why nothing was done"))
+
+
 _few_enough = Length(max=MAX_FILTER_VALUES)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -20,6 +21,9 @@ ERROR = f"{DOCUMENT}#/components/schemas/Error"
 
 #: What any operation may answer when the database is out of reach; ``default`` in the document covers it.
 UNAVAILABLE = "503"
+
+#: A JSON document on each line.
+LINES = "application/x-ndjson"
 
 #: What has no body: the client has it already.
 NOT_MODIFIED = "304"
@@ -103,14 +107,19 @@ class OpenAPIDocument:
         if answer.request.method == "HEAD":
             assert answer.data == b""
             return
-        assert "application/json" in described.get("content", {}), f"{where}: no body is documented"
-        self._check_body(answer, _pointer(operation["responses"][status], path, method, status))
+        media_type = LINES if answer.mimetype == LINES else "application/json"
+        assert media_type in described.get("content", {}), f"{where}: no body is documented"
+        pointer = _pointer(operation["responses"][status], path, method, status, media_type)
+        self._check_body(answer, pointer, media_type)
 
-    def _check_body(self, answer: TestResponse, pointer: str) -> None:
-        assert answer.mimetype == "application/json", answer.mimetype
+    def _check_body(self, answer: TestResponse, pointer: str, media_type: str = "application/json") -> None:
+        assert answer.mimetype == media_type, answer.mimetype
+        is_lines = media_type == LINES
+        values = list(map(json.loads, answer.data.splitlines())) if is_lines else [answer.get_json()]
         problems = [
             f"{'/'.join(map(str, problem.absolute_path))}: {problem.message}"
-            for problem in self._validator(pointer).iter_errors(answer.get_json())
+            for value in values
+            for problem in self._validator(pointer).iter_errors(value)
         ]
         assert not problems, (answer.request.method, answer.request.path, answer.status, problems)
 
@@ -128,13 +137,13 @@ def _rule(routes: Map, path: str, method: str) -> str | None:
     return rule.rule
 
 
-def _pointer(response: dict[str, Any], path: str, method: str, status: str) -> str:
+def _pointer(response: dict[str, Any], path: str, method: str, status: str, media_type: str) -> str:
     start = (
         response["$ref"]
         if "$ref" in response
         else f"#/paths/{_escaped(path)}/{method.lower()}/responses/{status}"
     )
-    return f"{DOCUMENT}{start}/content/application~1json/schema"
+    return f"{DOCUMENT}{start}/content/{_escaped(media_type)}/schema"
 
 
 def _escaped(path: str) -> str:

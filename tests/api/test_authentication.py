@@ -24,6 +24,7 @@ UNAUTHORIZED = {"code": 401, "status": "Unauthorized"}
 PROTECTED = [
     ("GET", "/uris"),
     ("POST", "/uris"),
+    ("POST", "/uris/bulk"),
     ("GET", "/uris/s3/red/x"),
     ("PUT", "/uris/s3/red/x"),
     ("DELETE", "/uris/s3/red/x"),

@@ -68,6 +68,12 @@ WALKS = {
         substituted=ON_THIS_MACHINE,
         failing=frozenset({"flask base_uri delete /data/datasets"}),
     ),
+    "register-many-datasets": Walk(
+        DOCS / "how-to" / "register-many-datasets.rst",
+        before=f"{SERVER}{DATASETS}{INDEXED}",
+        is_served=True,
+        substituted=ON_THIS_MACHINE,
+    ),
     "users-and-permissions": Walk(
         DOCS / "how-to" / "users-and-permissions.rst",
         before=f"{SERVER}flask base_uri add s3://my-bucket",

@@ -4,6 +4,7 @@ from dservercore.api import (
     annotations,
     audit,
     base_uris,
+    bulk,
     config,
     manifests,
     me,
@@ -17,6 +18,7 @@ from dservercore.blueprint import Blueprint
 
 RESOURCES: tuple[Blueprint, ...] = (
     uris.blp,
+    bulk.blp,
     uuids.blp,
     readmes.blp,
     manifests.blp,

@@ -25,11 +25,12 @@ def json_answer(obj: Any, status: int = 200, headers: Mapping[str, str] | None =
 
     :param obj: anything that JSON can express; or bytes, a JSON document that is passed on as it is
     """
-    body = obj if isinstance(obj, bytes) else _json_bytes(obj)
+    body = obj if isinstance(obj, bytes) else as_json(obj)
     return current_app.response_class(body, status=status, headers=headers, mimetype="application/json")
 
 
-def _json_bytes(obj: Any) -> bytes:
+def as_json(obj: Any) -> bytes:
+    """Return *obj*, anything that JSON can express, as JSON."""
     try:
         return orjson.dumps(obj)
     except orjson.JSONEncodeError:
@@ -101,3 +102,17 @@ def also_answers(
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Document another way for a view to succeed, such as 201 next to 200. Goes above :func:`answers`."""
     return blp.alt_response(status, schema=schema, description=description, success=True)
+
+
+def also_in_lines(
+    blp: Blueprint, media_type: str, taken: type[ma.Schema], answered: type[ma.Schema]
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Document that a view takes a list as JSON, or as lines of another type, and answers alike.
+
+    :param taken: schema of an element of the body
+    :param answered: schema of an element of the answer
+    """
+    content = {"application/json": {"schema": taken(many=True)}, media_type: {"schema": taken}}
+    in_lines = blp.alt_response(200, schema=answered, content_type=media_type, success=True)
+    takes = blp.doc(requestBody={"required": True, "content": content})
+    return lambda view: documented_as(takes(in_lines(view)), view)

@@ -6,7 +6,7 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response, request
+from flask import Flask, Response, current_app, request
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as NoConnectionError
 from werkzeug.exceptions import HTTPException, default_exceptions
@@ -60,6 +60,15 @@ def init_errors(app: Flask) -> None:
         app.register_error_handler(kind, _database_error)
     app.register_error_handler(DBAPIError, _other_database_error)
     app.register_error_handler(IntegrityError, _overtaken)
+
+
+def answer_to(error: Exception) -> Response:
+    """Return the answer to a request that failed with an error, for one that goes on nevertheless."""
+    try:
+        return current_app.make_response(current_app.handle_user_exception(error))
+    except Exception as unexpected:
+        logger.exception("A dataset could not be registered", exc_info=unexpected)
+        return error_answer(HTTPStatus.INTERNAL_SERVER_ERROR, "")
 
 
 def error_answer(status: int, message: str, details: Any = None) -> Response:

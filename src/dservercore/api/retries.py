@@ -8,7 +8,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from flask import Flask, Request, request
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
@@ -18,6 +18,8 @@ from dservercore import connections, db
 
 ATTEMPTS = 5
 PAUSE_SECONDS = 0.05  # doubled with each attempt, and shortened at random so that two do not meet again
+
+Answer = TypeVar("Answer")
 
 logger = logging.getLogger(__name__)
 
@@ -58,13 +60,23 @@ class RetryingFlask(Flask):
 
     def dispatch_request(self) -> Any:
         """Return what the view function returns."""
-        for attempt in range(1, ATTEMPTS):
-            try:
-                return super().dispatch_request()
-            except DBAPIError as error:
-                if not connections.lost_a_race(error) or request.blueprint not in self.repeatable:
-                    raise
-                logger.info("Repeating %s %s: %s", request.method, request.path, error.orig)
-                db.rollback()
-            time.sleep(random.uniform(0, PAUSE_SECONDS * 2**attempt))
-        return super().dispatch_request()
+        if request.blueprint not in self.repeatable:
+            return super().dispatch_request()
+        return repeated(super().dispatch_request, f"{request.method} {request.path}")
+
+
+def repeated(attempt: Callable[[], Answer], what: str) -> Answer:
+    """Return what *attempt* returns, which is called again if it was the victim of a deadlock.
+
+    :param what: it does, for the log
+    """
+    for number in range(1, ATTEMPTS):
+        try:
+            return attempt()
+        except DBAPIError as error:
+            if not connections.lost_a_race(error):
+                raise
+            logger.info("Repeating %s: %s", what, error.orig)
+            db.rollback()
+        time.sleep(random.uniform(0, PAUSE_SECONDS * 2**number))
+    return attempt()

@@ -1,0 +1,84 @@
+"""``/uris/bulk``: registering many datasets with one request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from tempfile import SpooledTemporaryFile
+from typing import Any
+
+from flask import Response, current_app, request
+from flask.views import MethodView
+from webargs.flaskparser import abort, is_json_request
+
+from dservercore import guards
+from dservercore.api import registering
+from dservercore.api.answers import also_in_lines, answers, as_json, json_answer
+from dservercore.api.lines import lines_of_body
+from dservercore.api.registering import Given
+from dservercore.blueprint import Blueprint
+from dservercore.errors import invalid
+from dservercore.request_parser import parse_json_list, read_body
+from dservercore.schemas import BulkResultSchema, RegisterDatasetSchema
+from dservercore.scope import Actor
+
+LINES = "application/x-ndjson"
+
+_SPOOLED_BYTES = 2**20  # of results, above which they wait in a file
+
+blp = Blueprint("bulk", __name__, url_prefix="/uris", description="Many datasets at once")
+
+
+@blp.route("/bulk")
+class Bulk(MethodView):
+    """Many datasets."""
+
+    @guards.signed_in
+    @also_in_lines(blp, LINES, RegisterDatasetSchema, BulkResultSchema)
+    @answers(blp, 200, BulkResultSchema, many=True, errors=(400, 401, 413, 415, 422))
+    def post(self, actor: Actor) -> Response:
+        """Register datasets, or replace what is registered, and tell what became of each.
+
+        The body is a list of datasets; or, as `application/x-ndjson`, one dataset on each line, however many there are.
+        Each counts on its own, with the status and the error that a `PUT` of it would have. What is answered is stored
+        for good. The results come in the order of the datasets.
+        """
+        if is_json_request(request):
+            return json_answer(list(registering.register(actor, _listed())))
+        if request.mimetype == LINES:
+            return _answer_in_lines(registering.register(actor, _on_lines()))
+        abort(415, message=f"The body must be application/json or {LINES}")
+
+
+def _listed() -> Iterator[Given]:
+    documents = parse_json_list(read_body(request))
+    if documents is None:
+        raise invalid("_schema", "must be a list of datasets")
+    for document, problems in documents:
+        yield Given(document, problems=problems)
+
+
+def _on_lines() -> Iterator[Given]:
+    for number, line in lines_of_body(request.environ, current_app.config["MAX_CONTENT_LENGTH"]):
+        if line is None or line.strip():
+            yield Given.of_line(number, line)
+
+
+def _answer_in_lines(results: Iterator[dict[str, Any]]) -> Response:
+    """Return the answer when the whole body has been read.
+
+    Many clients and proxies send all of a body before they read anything, and would wait for ever for a server that
+    waits for them to read.
+    """
+    spool = SpooledTemporaryFile(_SPOOLED_BYTES)  # noqa: SIM115 closed with the answer
+    try:
+        for result in results:
+            spool.write(as_json(result) + b"\n")
+        length = spool.tell()
+        spool.seek(0)
+    except BaseException:
+        spool.close()
+        raise
+    answer = current_app.response_class(iter(lambda: spool.read(2**16), b""), mimetype=LINES)
+    answer.content_length = length
+    answer.call_on_close(spool.close)
+    return answer

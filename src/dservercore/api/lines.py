@@ -1,0 +1,55 @@
+"""A body that is read line by line, so that it need not fit into memory."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import IO, Any
+
+from webargs.flaskparser import abort
+from werkzeug.exceptions import HTTPException
+from werkzeug.wsgi import get_content_length, get_input_stream
+
+_CHUNK = 2**16
+
+
+def lines_of_body(environ: dict[str, Any], longest: int | None) -> Iterator[tuple[int, bytes | None]]:
+    """Yield number, from 1 on, and content of each line of a request's body.
+
+    :param longest: bytes of a line; instead of a longer one None is yielded. None: they have any length
+    :raises HTTPException: 400 if the body does not arrive as it was announced
+    """
+    body = io.BufferedReader(_Body(get_input_stream(environ), get_content_length(environ)), _CHUNK)
+    number = 0
+    while line := body.readline(-1 if longest is None else longest + 1):
+        number += 1
+        if longest is None or len(line) <= longest or line.endswith(b"\n"):
+            yield number, line
+            continue
+        while (more := body.readline(_CHUNK)) and not more.endswith(b"\n"):
+            pass
+        yield number, None
+
+
+class _Body(io.RawIOBase):
+    """What a server hands over as body, of which it may tell nothing but how to read it."""
+
+    def __init__(self, stream: IO[bytes], length: int | None) -> None:
+        self._stream = stream
+        self._missing = length or 0  # bytes that have been announced, and have not come
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            content = self._stream.read(len(buffer))
+        except HTTPException:
+            raise
+        except Exception:  # each server has errors of its own for a body in chunks that are none
+            abort(400, messages={"json": ["The body could not be read."]})
+        self._missing -= len(content)
+        if not content and self._missing > 0:
+            abort(400, messages={"json": ["The body is shorter than its Content-Length."]})
+        buffer[: len(content)] = content
+        return len(content)
