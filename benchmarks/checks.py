@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -14,7 +15,7 @@ import requests
 from benchmarks.installations import Served
 from benchmarks.load import Measured
 from benchmarks.questions import PAGE_SIZE, Operation, Request
-from benchmarks.workload import Workload
+from benchmarks.workload import BASE_URIS, COMMON, Workload
 
 #: What our answers have and those of the original do not: who registered a dataset, and when.
 UPLOADS = {"uploaded_by", "uploaded_at", "uploaders", "datasets_per_uploader", "size_in_bytes_per_uploader"}
@@ -138,8 +139,8 @@ def _is_right(request: Request, total: int | None, answered: Any, workload: Work
         return bool(answered["number_of_datasets"] == workload.size)
     if request.about is None and request.body is None:
         return total == workload.size and [d["uri"] for d in answered] == _page(request, workload)
-    if request.about is None:  # a common word
-        return bool(answered) and total is not None and total > workload.size // 50
+    if request.about is None:
+        return _is_common(request, total, answered, workload)
     document = workload.document(request.about)
     if request.path.startswith("/readmes/"):
         return bool(answered == {"readme": document["readme"]})
@@ -147,6 +148,19 @@ def _is_right(request: Request, total: int | None, answered: Any, workload: Work
         return bool(answered == document["manifest"])
     found = answered if isinstance(answered, list) else [answered]
     return document["uri"] in [dataset["uri"] for dataset in found] or (total or 0) > PAGE_SIZE
+
+
+def _is_common(request: Request, total: int | None, found: Any, workload: Workload) -> bool:
+    """Return whether as many were found as have a common word, and where they were asked for."""
+    among = request.body.get("base_uris", BASE_URIS)
+    chance = 1 / len(COMMON)
+    expected = workload.size * len(among) / len(BASE_URIS) * chance
+    spread = 5 * math.sqrt(expected * (1 - chance))  # once in two million
+    return (
+        total is not None
+        and abs(total - expected) <= spread
+        and all(dataset["base_uri"] in among for dataset in found)
+    )
 
 
 def _page(request: Request, workload: Workload) -> list[str]:

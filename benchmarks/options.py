@@ -35,7 +35,9 @@ def add_common(parser: argparse.ArgumentParser, sizes: list[int]) -> None:
         "--sizes", type=int, nargs="+", default=sizes, help=f"numbers of datasets (default: {default})"
     )
     parser.add_argument("--seconds", type=int, default=10, help="of load, in each round (default: 10)")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each server (default: 3)")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="turns of each operation (default: %(default)s)"
+    )
     parser.add_argument("--connections", type=int, default=4, help="clients at the same time (default: 4)")
     parser.add_argument("--seed", type=int, default=1, help="another one makes other datasets and requests")
     add_kept(parser)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,16 +27,25 @@ class Ours:
     """Our server with the datasets of a workload, kept in *work* or in a database of PostgreSQL.
 
     :param database: ``sqlite``, or the address of a PostgreSQL server on which databases may be made
+    :param settings: further settings of the server, which is nevertheless kept in the same place
     """
 
-    def __init__(self, work: Path, keys: Keys, workload: Workload, database: str = "sqlite") -> None:
+    def __init__(
+        self,
+        work: Path,
+        keys: Keys,
+        workload: Workload,
+        database: str = "sqlite",
+        settings: Mapping[str, str] = {},
+    ) -> None:
         self.name = "sqlite" if database == "sqlite" else "postgresql"
         self._folder = work / f"{self.name}-{workload.size}-{workload.seed}"
         self._keys, self._workload = keys, workload
-        self._settings = {"FLASK_APP": "dservercore", "DSERVER_DATA_DIR": str(self._folder)}
+        self._settings = {"FLASK_APP": "dservercore", "DSERVER_DATA_DIR": str(self._folder), **settings}
         self._server = None if database == "sqlite" else make_url(database)
         if self._server is not None:
-            self._database = f"dservercore_benchmark_{workload.size}_{workload.seed}"
+            place = hashlib.sha256(str(work).encode()).hexdigest()[:8]  # each folder has databases of its own
+            self._database = f"dservercore_benchmark_{workload.size}_{workload.seed}_{place}"
             address = self._server.set(database=self._database).render_as_string(hide_password=False)
             self._settings["SQLALCHEMY_DATABASE_URI"] = address
 
@@ -53,6 +64,15 @@ class Ours:
         print(f"Filling ours on {self.name} with {self._workload.size} datasets ...", file=sys.stderr)
         complete.write_text(json.dumps(self._run("fill")))
 
+    def begin_anew(self) -> None:
+        """Let :meth:`fill` register the datasets once more."""
+        (self._folder / "complete.json").unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Remove the datasets, and everything that is kept with them."""
+        self._maintain("DROP DATABASE IF EXISTS {}")
+        shutil.rmtree(self._folder, ignore_errors=True)
+
     @property
     def filled(self) -> dict[str, Any]:
         """What was measured when the datasets were registered."""
@@ -70,11 +90,14 @@ class Ours:
         """Make the database anew: what is there is from a run that was stopped."""
         for file in self._folder.glob("*.db*"):
             file.unlink()
+        self._maintain("DROP DATABASE IF EXISTS {}", "CREATE DATABASE {}")
+
+    def _maintain(self, *statements: str) -> None:
         if self._server is not None:
             engine = create_engine(self._server, isolation_level="AUTOCOMMIT")
             with engine.connect() as connection:
-                connection.execute(text(f"DROP DATABASE IF EXISTS {self._database}"))
-                connection.execute(text(f"CREATE DATABASE {self._database}"))
+                for statement in statements:
+                    connection.execute(text(statement.format(self._database)))
             engine.dispose()
 
     def _flask(self, *arguments: str) -> None:
