@@ -279,15 +279,36 @@ def generate_dataset_info(dataset: Any, base_uri: str) -> dict[str, Any]:
     :param dataset: ``dtoolcore.DataSet``
     :param base_uri: the base URI of the dataset, as it is registered
     """
-    manifest = dataset._manifest  # dtoolcore has no public way to the whole manifest
+    return document_of_parts(
+        dataset.admin_metadata,
+        dataset.uri,
+        base_uri,
+        manifest=dataset._manifest,  # dtoolcore has no public way to the whole manifest
+        readme=dataset.get_readme_content(),
+        annotations={name: dataset.get_annotation(name) for name in dataset.list_annotation_names()},
+        tags=dataset.list_tags(),
+    )
+
+
+def document_of_parts(
+    admin_metadata: Mapping[str, Any],
+    uri: str,
+    base_uri: str,
+    readme: str,
+    manifest: Mapping[str, Any],
+    annotations: Mapping[str, Any],
+    tags: Iterable[str],
+) -> dict[str, Any]:
+    """Return the document of a frozen dataset, of which the parts have been read from its storage."""
+    items = manifest["items"]
     return {
-        **dataset.admin_metadata,
-        "uri": dataset.uri,
+        **admin_metadata,
+        "uri": uri,
         "base_uri": base_uri,
-        "readme": dataset.get_readme_content(),
+        "readme": readme,
         "manifest": manifest,
-        "annotations": {name: dataset.get_annotation(name) for name in dataset.list_annotation_names()},
-        "tags": sorted(dataset.list_tags()),
-        "number_of_items": len(manifest["items"]),
-        "size_in_bytes": sum(item["size_in_bytes"] for item in manifest["items"].values()),
+        "annotations": annotations,
+        "tags": sorted(tags),
+        "number_of_items": len(items),
+        "size_in_bytes": sum(item["size_in_bytes"] for item in items.values()),
     }

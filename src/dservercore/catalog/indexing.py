@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,13 +15,13 @@ from sqlalchemy import select
 from dservercore import db, plugin_writes, uris
 from dservercore.catalog import base_uris, batches, dataset_rows, datasets, storage, upkeep
 from dservercore.catalog.batches import Incoming
-from dservercore.dataset_info import generate_dataset_info
 from dservercore.db import sql_db
 from dservercore.models import Dataset
 from dservercore.scope import OPERATOR, Scope
 
 Outcome = Literal["registered", "unchanged", "not frozen", "failed", "pruned"]
 
+LOOKS = 50  # datasets that a thread looks at before it tells
 BATCH = 500  # datasets that share one commit
 BATCH_ITEMS = 100_000  # of manifests, above which a batch takes no more datasets: all of them are in memory
 BATCH_SECONDS = 1.0  # for how long what has been read waits for slow storage to fill its batch
@@ -71,12 +72,16 @@ def index_base_uri(
     found = storage.list_uris(base_uri)
     started(len(found))
     known = fingerprints(base_uri_id)
-    reads = _in_parallel(lambda uri: read(uri, base_uri, None if full else known.get(uri)), found, jobs)
     registered = 0
-    for batch in _batches(reads):
-        done = _register_batch(scope, batch)
-        registered += sum(indexed.outcome == "registered" for indexed in done)
-        yield from done
+    with _pool(jobs) as pool:
+        unchanged = set() if full else _unchanged(found, known, pool, jobs)
+        yield from (Indexed("unchanged", uri) for uri in unchanged)
+        changed = [uri for uri in found if uri not in unchanged]
+        reads = _in_parallel(lambda uri: read(uri, base_uri, None), changed, pool, 4 * jobs)
+        for batch in _batches(reads):
+            done = _register_batch(scope, batch)
+            registered += sum(indexed.outcome == "registered" for indexed in done)
+            yield from done
     if prune:
         yield from _prune(uri for uri in sorted(known.keys() - set(found)) if storage.is_gone(uri))
     upkeep.after_registering(registered)
@@ -103,9 +108,9 @@ def read(uri: str, base_uri: str, known: str | None) -> Read:
         fingerprint = storage.fingerprint(uri)
         if known is not None and fingerprint == known:
             return Read(uri, outcome=Indexed("unchanged", uri))
-        dataset = storage.open_dataset(uri)
+        dataset = storage.open_readable(uri)
         name = str(dataset.name)
-        return Read(uri, generate_dataset_info(dataset, base_uri), fingerprint)
+        return Read(uri, dataset.document(base_uri), fingerprint)
     except storage.NotFrozenError as error:
         return Read(uri, outcome=Indexed("not frozen", uri, name, storage.reason(error)))
     except Exception as error:  # one broken dataset must not stop the others
@@ -120,20 +125,46 @@ def fingerprints(base_uri_id: int) -> dict[str, str | None]:
     return {row.uri: row.fingerprint for row in rows}
 
 
-def _in_parallel(read_one: Callable[[str], Read], found: Iterable[str], jobs: int) -> Iterator[Future[Read]]:
-    """Yield the future result of *read_one* for each URI, in order, never holding many more than *jobs* results."""
-    waiting: deque[Future[Read]] = deque()
+def _unchanged(
+    found: Sequence[str], known: Mapping[str, str | None], pool: ThreadPoolExecutor, jobs: int
+) -> set[str]:
+    """Return which datasets look in storage as they did when they were registered."""
+    to_look_at = [uri for uri in found if known.get(uri) is not None]
+    # Many at once, as looking at one on disk takes less time than handing it to another thread.
+    size = max(1, min(LOOKS, len(to_look_at) // (4 * jobs)))
+    parts = [to_look_at[start : start + size] for start in range(0, len(to_look_at), size)]
+    looked = pool.map(lambda part: [uri for uri in part if _looks_as(known[uri], uri)], parts)
+    return {uri for unchanged in looked for uri in unchanged}
+
+
+def _looks_as(known: str | None, uri: str) -> bool:
+    try:
+        return storage.fingerprint(uri) == known
+    except Exception:  # each storage has errors of its own; reading it will tell what is wrong
+        return False
+
+
+@contextmanager
+def _pool(jobs: int) -> Iterator[ThreadPoolExecutor]:
     pool = ThreadPoolExecutor(max_workers=jobs)
     try:
-        for uri in found:
-            waiting.append(pool.submit(read_one, uri))
-            if len(waiting) > 4 * jobs:
-                yield waiting.popleft()
-        while waiting:
-            yield waiting.popleft()
+        yield pool
     finally:
         # Whoever interrupts is not kept waiting by a storage that may never answer.
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _in_parallel(
+    read_one: Callable[[str], Read], found: Iterable[str], pool: ThreadPoolExecutor, ahead: int
+) -> Iterator[Future[Read]]:
+    """Yield the future result of *read_one* for each URI, in order, never holding many more than *ahead* results."""
+    waiting: deque[Future[Read]] = deque()
+    for uri in found:
+        waiting.append(pool.submit(read_one, uri))
+        if len(waiting) > ahead:
+            yield waiting.popleft()
+    while waiting:
+        yield waiting.popleft()
 
 
 def _batches(reads: Iterable[Future[Read]]) -> Iterator[list[Read]]:

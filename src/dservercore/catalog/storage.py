@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import logging
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 from urllib.parse import urlparse
 
 import dtoolcore
@@ -19,7 +17,8 @@ from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
 from dservercore import db, plugin_host, uris
-from dservercore.catalog import s3_storage
+from dservercore.catalog import disk, s3_storage
+from dservercore.dataset_info import generate_dataset_info
 from dservercore.db import sql_db
 from dservercore.errors import DserverError, UnavailableError
 from dservercore.models import Dataset
@@ -39,6 +38,17 @@ class NotFrozenError(ValueError):
 # Reading
 
 
+class Readable(Protocol):
+    """A frozen dataset in its storage, to be registered."""
+
+    @property
+    def name(self) -> str: ...
+
+    def document(self, base_uri: str) -> dict[str, Any]:
+        """Return what a registration takes; see ``dataset_info.generate_dataset_info``."""
+        ...
+
+
 def list_uris(base_uri: str) -> list[str]:
     """Return the URIs of all datasets, frozen or not, in the storage of a base URI.
 
@@ -46,27 +56,31 @@ def list_uris(base_uri: str) -> list[str]:
     """
     try:
         _require_reach(base_uri)
-        broker = _storage_broker_of(base_uri)
-        if s3_storage.knows(broker):
-            listed = s3_storage.list_uris(broker, base_uri)
+        if _is_on_disk(base_uri):
+            names = disk.names(_directory(base_uri))
         else:
-            listed = broker.list_dataset_uris(base_uri, DEFAULT_CONFIG_PATH)
+            names = [uris.last_segment(uri) for uri in _listed_by_broker(base_uri)]
     except Exception as error:  # each storage has errors of its own
         raise UnavailableError(f"Cannot list the datasets in {base_uri}: {reason(error)}") from error
-    # dtool writes the host name into the URIs of files, whether or not the base URI has it.
-    return sorted(f"{base_uri}/{uris.last_segment(uri)}" for uri in listed)
+    return sorted(f"{base_uri}/{name}" for name in names)
+
+
+def _listed_by_broker(base_uri: str) -> Sequence[str]:
+    broker = _storage_broker_of(base_uri)
+    if s3_storage.knows(broker):
+        return s3_storage.list_uris(broker, base_uri)
+    listed: Sequence[str] = broker.list_dataset_uris(base_uri, DEFAULT_CONFIG_PATH)
+    return listed
 
 
 def is_gone(uri: str) -> bool:
     """Return whether there is certainly no dataset at *uri*; one that cannot be looked at may be there."""
     try:
         _require_reach(uri)
-        if urlparse(uri).scheme == "file":
-            # dtoolcore takes a folder that it may not enter for one without a dataset.
-            (Path(urlparse(uri).path) / ".dtool" / "dtool").stat()
-            return False
+        if _is_on_disk(uri):
+            return disk.is_gone(_directory(uri))
         return not _storage_broker_of(uri)(uri, None).has_admin_metadata()
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return True
     except Exception:  # each storage has errors of its own
         return False
@@ -81,9 +95,12 @@ class _StoredDataset(dtoolcore.DataSet):
         self._admin_metadata = admin_metadata
         self._manifest_cache = None
 
+    def document(self, base_uri: str) -> dict[str, Any]:
+        return generate_dataset_info(self, base_uri)
 
-def open_dataset(uri: str) -> dtoolcore.DataSet:
-    """Return the frozen dataset that is stored at *uri*.
+
+def open_dataset(uri: str) -> _StoredDataset:
+    """Return the frozen dataset that is stored at *uri*, as dtoolcore has it.
 
     :raises NotFrozenError: if it is not frozen yet
     :raises FileNotFoundError: if there is none, and whatever the storage raises
@@ -93,9 +110,23 @@ def open_dataset(uri: str) -> dtoolcore.DataSet:
     if not storage_broker.has_admin_metadata():
         raise FileNotFoundError(f"no dataset is stored as {uri}")
     admin_metadata = storage_broker.get_admin_metadata()
-    if admin_metadata["type"] != "dataset":
-        raise NotFrozenError("not frozen yet")
+    _require_frozen(admin_metadata)
     return _StoredDataset(uri, storage_broker, admin_metadata)
+
+
+def open_readable(uri: str) -> Readable:
+    """Return the frozen dataset that is stored at *uri*, to be read in the fastest way.
+
+    :raises: as ``open_dataset``
+    """
+    if not _is_on_disk(uri):
+        return open_dataset(uri)
+    _require_reach(uri)
+    if disk.is_gone(_directory(uri)):
+        raise FileNotFoundError(f"no dataset is stored as {uri}")
+    dataset = disk.DiskDataset(_directory(uri), uri)
+    _require_frozen(dataset.admin_metadata)
+    return dataset
 
 
 def fingerprint(uri: str) -> str | None:
@@ -106,8 +137,8 @@ def fingerprint(uri: str) -> str | None:
 
     :raises NotFrozenError: if it has no administrative metadata yet
     """
-    if urlparse(uri).scheme == "file":
-        return _fingerprint_of_files(Path(urlparse(uri).path))
+    if _is_on_disk(uri):
+        return disk.fingerprint(_directory(uri))
     broker = _storage_broker_of(uri)
     if not s3_storage.knows(broker):
         return None
@@ -117,20 +148,17 @@ def fingerprint(uri: str) -> str | None:
         raise NotFrozenError(error.message) from None
 
 
-def _fingerprint_of_files(directory: Path) -> str:
-    hidden = directory / ".dtool"
-    files = [directory / "README.yml", hidden / "dtool", hidden / "manifest.json"]
-    for name in ("annotations", "tags"):
-        if (hidden / name).is_dir():
-            files.extend(Path(entry) for entry in os.scandir(hidden / name))
-    digest = hashlib.blake2b(digest_size=20)
-    for path in sorted(files):
-        try:
-            status = path.stat()
-            digest.update(json.dumps([path.name, status.st_size, status.st_mtime_ns]).encode())
-        except FileNotFoundError:  # not frozen, or broken: reading it will tell
-            digest.update(json.dumps([path.name, None]).encode())
-    return digest.hexdigest()
+def _is_on_disk(uri: str) -> bool:
+    return urlparse(uri).scheme == "file"
+
+
+def _directory(uri: str) -> str:
+    return urlparse(uri).path
+
+
+def _require_frozen(admin_metadata: Mapping[str, Any]) -> None:
+    if admin_metadata["type"] != "dataset":
+        raise NotFrozenError("not frozen yet")
 
 
 def reason(error: Exception) -> str:

@@ -1,0 +1,236 @@
+"""Datasets on disk are read as dtoolcore reads them, and no change of what is registered goes unseen."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dtoolcore
+import pytest
+
+from dservercore.catalog import disk, storage
+from dservercore.dataset_info import generate_dataset_info
+
+Change = Callable[[Path], object]
+
+
+def make(base: Path, name: str = "beans") -> Path:
+    """Return the directory of a dataset with items, tags and annotations."""
+    item = base.parent / "pods.csv"
+    item.write_text("pods,weight\n3,12.5\n")
+    with dtoolcore.DataSetCreator(name, f"file://{base}", "soil: loam\n", creator_username="olga") as creator:
+        for place in ("pods.csv", "old/Hülsen.csv"):
+            creator.put_item(str(item), place)
+        creator.put_annotation("soil", "loam")
+        creator.put_annotation("plot", 7)
+        creator.put_tag("wet")
+        creator.put_tag("raw")
+    return base / name
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    base = tmp_path / "base"
+    base.mkdir()
+    return base
+
+
+@pytest.fixture
+def dataset(base: Path) -> Path:
+    return make(base)
+
+
+def write(name: str, content: bytes) -> Change:
+    """Return what writes a file of a dataset."""
+    return lambda dataset: (dataset / name).write_bytes(content)
+
+
+def change_json(file: str, /, **values: Any) -> Change:
+    def change(dataset: Path) -> None:
+        content = json.loads((dataset / file).read_text())
+        (dataset / file).write_text(json.dumps({**content, **values}))
+
+    return change
+
+
+def remove(name: str) -> Change:
+    def change(dataset: Path) -> None:
+        path = dataset / name
+        if path.is_dir():
+            for file in path.iterdir():
+                file.unlink()
+            path.rmdir()
+        else:
+            path.unlink()
+
+    return change
+
+
+def link(name: str) -> Change:
+    """Return what makes a file of a dataset a link to where it is now."""
+
+    def change(dataset: Path) -> None:
+        elsewhere = dataset.parent.parent / "elsewhere"
+        (dataset / name).rename(elsewhere)
+        (dataset / name).symlink_to(elsewhere)
+
+    return change
+
+
+def both(first: Change, second: Change) -> Change:
+    return lambda dataset: (first(dataset), second(dataset))
+
+
+README, ADMIN, MANIFEST = "README.yml", ".dtool/dtool", ".dtool/manifest.json"
+SOIL, TAGS, ANNOTATIONS = ".dtool/annotations/soil.json", ".dtool/tags", ".dtool/annotations"
+
+ODD: dict[str, Change] = {
+    "nothing odd": lambda dataset: None,
+    "an empty README": write(README, b""),
+    "line ends of Windows and of old": write(README, b"a: 1\r\nb: 2\rc: 3\n"),
+    "a README with a byte order mark": write(README, b"\xef\xbb\xbfa: 1\n"),
+    "a README beyond the first plane": write(README, "a: 🌱 Böhnchen\u2028x\n".encode()),
+    "a README with a NUL": write(README, b"a: \0"),
+    "a README that is not UTF-8": write(README, b"B\xf6hnchen"),
+    "no README": remove(README),
+    "a README that is a link": link(README),
+    "more administrative metadata": change_json(ADMIN, project="soil", created_at=1.5, nested={"a": [None]}),
+    "a name that is a number": change_json(ADMIN, name=7),
+    "administrative metadata that is a list": write(ADMIN, b"[]"),
+    "administrative metadata with a mark": write(ADMIN, b"\xef\xbb\xbf{}"),
+    "administrative metadata without a type": write(ADMIN, b'{"name": "beans"}'),
+    "administrative metadata without a name": write(ADMIN, b'{"type": "dataset"}'),
+    "not frozen": change_json(ADMIN, type="protodataset"),
+    "another type": change_json(ADMIN, type="box"),
+    "no administrative metadata": remove(ADMIN),
+    "a manifest with numbers of any size": change_json(
+        MANIFEST, items={"x": {"size_in_bytes": 10**30, "relpath": "x", "utc_timestamp": 1e-320}}
+    ),
+    "a manifest with numbers that are none": write(
+        MANIFEST, b'{"items": {"x": {"size_in_bytes": NaN, "a": -Infinity, "b": -0, "c": -0.0}}}'
+    ),
+    "a manifest with keys given twice": write(MANIFEST, b'{"items": {"x": 1}, "items": {}, "a": 1, "a": 2}'),
+    "a manifest with half a character": write(MANIFEST, b'{"items": {}, "hash_function": "\\ud83c"}'),
+    "a manifest without items": write(MANIFEST, b"{}"),
+    "a manifest whose items are a list": write(MANIFEST, b'{"items": []}'),
+    "a manifest whose items have no size": change_json(MANIFEST, items={"x": {"relpath": "x"}}),
+    "a manifest of another shape": write(MANIFEST, b"[]"),
+    "a manifest that ends early": write(MANIFEST, b'{"items": '),
+    "an empty manifest": write(MANIFEST, b""),
+    "no manifest": remove(MANIFEST),
+    "annotations of all kinds": write(SOIL, b'{"a": [1, 1.5, true, null, "\\u00e4"], "b": 123456789012345678901}'),
+    "an annotation that is not JSON": write(SOIL, b"loam"),
+    "an annotation with another ending": write(".dtool/annotations/depth.txt", b"1"),
+    "an annotation with two endings": write(".dtool/annotations/a.b.json", b"1"),
+    "an annotation with two files": write(".dtool/annotations/soil.json~", b"1"),
+    "a hidden file among the annotations": write(".dtool/annotations/.DS_Store", b"1"),
+    "no folder of annotations": remove(ANNOTATIONS),
+    "a file in place of the annotations": both(remove(ANNOTATIONS), write(ANNOTATIONS, b"")),
+    "a tag that is no tag": write(".dtool/tags/so wet", b""),
+    "a folder among the tags": lambda dataset: (dataset / TAGS / "deep").mkdir(),
+    "a file name that is not UTF-8": lambda dataset: open(os.fsencode(dataset / TAGS) + b"/\xf6", "w").close(),
+    "no folder of tags": remove(TAGS),
+    "tags that are elsewhere": link(TAGS),
+    "a folder in place of the manifest": both(remove(MANIFEST), lambda dataset: (dataset / MANIFEST).mkdir()),
+}  # fmt: skip
+
+
+def outcome(read: Callable[[], Any]) -> str:
+    """Return what was read, with the order and types of everything in it, or what was wrong."""
+    try:
+        return repr(read())
+    except Exception as error:
+        return f"{type(error).__name__}: {storage.reason(error)}"
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_what_is_read_is_what_dtoolcore_reads(dataset: Path, odd: str) -> None:
+    ODD[odd](dataset)
+    uri, base_uri = f"file://{dataset}", f"file://{dataset.parent}"
+    slow = outcome(
+        lambda: (
+            str(storage.open_dataset(uri).name),
+            generate_dataset_info(storage.open_dataset(uri), base_uri),
+        )
+    )
+    fast = outcome(lambda: (storage.open_readable(uri).name, storage.open_readable(uri).document(base_uri)))
+    assert fast == slow
+
+
+def test_what_is_read_is_what_is_there(dataset: Path) -> None:
+    document = storage.open_readable(f"file://{dataset}").document(f"file://{dataset.parent}")
+    assert (document["name"], document["readme"], document["tags"]) == (
+        "beans",
+        "soil: loam\n",
+        ["raw", "wet"],
+    )
+    assert document["annotations"] == {"soil": "loam", "plot": 7}
+    assert (document["number_of_items"], document["size_in_bytes"]) == (2, 38)
+
+
+def test_what_is_listed_is_what_dtoolcore_lists(base: Path) -> None:
+    for name in ("beans", "peas"):
+        make(base, name)
+    dtoolcore.create_proto_dataset("draft", f"file://{base}", "", creator_username="olga")
+    (base / "beans").rename(base / "Grüne Bohnen 🌱")
+    (base / "linked").symlink_to(base / "peas")
+    (base / "nowhere").symlink_to(base / "none")
+    (base / "itself").symlink_to(base / "itself")
+    (base / "empty").mkdir()
+    (base / "file").write_text("")
+    (base / "odd" / ".dtool" / "dtool").mkdir(parents=True)
+    broker = dtoolcore.storagebroker.DiskStorageBroker
+    listed = {uri.rsplit("/", 1)[1] for uri in broker.list_dataset_uris(f"file://{base}", None)}
+    assert listed == {"Grüne Bohnen 🌱", "peas", "draft", "linked"}
+    assert set(disk.names(str(base))) == listed
+    assert storage.list_uris(f"file://{base}") == sorted(f"file://{base}/{name}" for name in listed)
+
+
+CHANGES: dict[str, Change] = {
+    "README": write(README, b"soil: clay\n"),
+    "administrative metadata": change_json(ADMIN, name="other"),
+    "manifest": change_json(MANIFEST, items={}),
+    "an annotation": write(SOIL, b'"clay"'),
+    "an annotation more": write(".dtool/annotations/depth.json", b"1"),
+    "an annotation less": remove(SOIL),
+    "a tag more": write(".dtool/tags/dry", b""),
+    "a tag less": remove(".dtool/tags/wet"),
+    "another name of a tag": lambda dataset: (dataset / TAGS / "wet").rename(dataset / TAGS / "dry"),
+    "another name of an annotation": lambda dataset: (dataset / SOIL).rename(dataset / ANNOTATIONS / "x.json"),
+    "a tag that becomes an annotation": lambda dataset: (dataset / TAGS / "wet").rename(dataset / ANNOTATIONS / "wet"),
+    "no README": remove(README),
+    "no tags": remove(TAGS),
+    "the same size, a nanosecond later": lambda dataset: later(dataset / README),
+    "another file of the same size at the end of a link": both(link(README), lambda dataset: later(dataset / README)),
+}  # fmt: skip
+
+
+def later(file: Path) -> None:
+    status = file.stat()
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_is_seen(dataset: Path, change: str) -> None:
+    before = disk.fingerprint(str(dataset))
+    CHANGES[change](dataset)
+    assert disk.fingerprint(str(dataset)) != before
+
+
+def test_the_items_are_not_looked_at(dataset: Path) -> None:
+    before = disk.fingerprint(str(dataset))
+    (dataset / "data" / "pods.csv").write_text("")
+    later(dataset / ".dtool" / "structure.json")
+    assert disk.fingerprint(str(dataset)) == before
+
+
+def test_a_dataset_that_cannot_be_looked_at_is_not_gone(dataset: Path) -> None:
+    uri = f"file://{dataset}"
+    assert not storage.is_gone(uri)
+    (dataset / ".dtool").rename(dataset / "moved")
+    assert storage.is_gone(uri)
+    (dataset / ".dtool").symlink_to(dataset / ".dtool")
+    assert not storage.is_gone(uri)
