@@ -91,6 +91,23 @@ def test_what_has_changed_is_registered_anew(
     assert index(flask, base) == ([f"Registered: {base_uri}/beans"], "1 registered, 1 unchanged, 0 failed")
 
 
+@pytest.mark.parametrize("jobs", ["1", "3"])
+def test_changes_among_many_that_have_not_changed_are_found(
+    flask: CommandLine, base: Path, base_uri: str, package: Package, jobs: str
+) -> None:
+    template = package("plot-000")
+    for number in range(1, 250):
+        shutil.copytree(template, base / f"plot-{number:03}")
+    index(flask, base, "--jobs", jobs)
+    changed = [f"plot-{number:03}" for number in (0, 49, 50, 120, 249)]
+    for name in changed:
+        (base / name / "README.yml").write_text("description: runner beans\n")
+    shutil.copytree(template, base / "plot-250")
+    lines, summary = index(flask, base, "--jobs", jobs)
+    assert lines == [f"Registered: {base_uri}/{name}" for name in (*changed, "plot-250")]
+    assert summary == "6 registered, 245 unchanged, 0 failed"
+
+
 def test_full_reads_everything_again(flask: CommandLine, base: Path, base_uri: str, package: Package) -> None:
     package("beans")
     index(flask, base)

@@ -1,7 +1,8 @@
 """Datasets in directories of this machine, as dtool lays them out there: found, looked at and read with few calls.
 
-dtoolcore puts the same questions to any kind of storage. Here they take, for each of 10,000 datasets with ten items, 2
-microseconds instead of 24 to be listed, 38 instead of 84 to be looked at, and 86 instead of 141 to be read.
+dtoolcore puts the same questions to any kind of storage. Here a dataset with ten items, two tags and two annotations
+takes 2 microseconds of processor time instead of 24 to be listed, 38 instead of 84 to be looked at, and 86 instead of
+141 to be read.
 """
 
 from __future__ import annotations

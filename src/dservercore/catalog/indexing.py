@@ -74,8 +74,10 @@ def index_base_uri(
     known = fingerprints(base_uri_id)
     registered = 0
     with _pool(jobs) as pool:
-        unchanged = set() if full else _unchanged(found, known, pool, jobs)
-        yield from (Indexed("unchanged", uri) for uri in unchanged)
+        unchanged: set[str] = set()
+        for uri in () if full else _unchanged(found, known, pool, jobs):
+            unchanged.add(uri)
+            yield Indexed("unchanged", uri)
         changed = [uri for uri in found if uri not in unchanged]
         reads = _in_parallel(lambda uri: read(uri, base_uri, None), changed, pool, 4 * jobs)
         for batch in _batches(reads):
@@ -127,14 +129,15 @@ def fingerprints(base_uri_id: int) -> dict[str, str | None]:
 
 def _unchanged(
     found: Sequence[str], known: Mapping[str, str | None], pool: ThreadPoolExecutor, jobs: int
-) -> set[str]:
-    """Return which datasets look in storage as they did when they were registered."""
+) -> Iterator[str]:
+    """Yield the URIs of the datasets that look in storage as they did when they were registered."""
     to_look_at = [uri for uri in found if known.get(uri) is not None]
     # Many at once, as looking at one on disk takes less time than handing it to another thread.
     size = max(1, min(LOOKS, len(to_look_at) // (4 * jobs)))
     parts = [to_look_at[start : start + size] for start in range(0, len(to_look_at), size)]
     looked = pool.map(lambda part: [uri for uri in part if _looks_as(known[uri], uri)], parts)
-    return {uri for unchanged in looked for uri in unchanged}
+    for unchanged in looked:
+        yield from unchanged
 
 
 def _looks_as(known: str | None, uri: str) -> bool:
