@@ -12,6 +12,7 @@ import functools
 import json
 import math
 import re
+from collections.abc import Iterator
 from typing import Any, NoReturn
 from urllib.parse import unquote_to_bytes
 
@@ -149,12 +150,16 @@ def parse_json_line(line: bytes) -> tuple[Any, dict[Any, Any]]:
     return document, _unfit_values(document) if is_unusual else {}
 
 
-def parse_json_list(body: bytes) -> list[tuple[Any, dict[Any, Any]]] | None:
-    """Return the documents of a list, each as :func:`parse_json_line` does; None if *body* is no list."""
+def parse_json_list(body: bytes, most: int) -> Iterator[tuple[Any, dict[Any, Any]]]:
+    """Yield the documents of a list, each as :func:`parse_json_line` returns one.
+
+    :raises HTTPException: 400 if *body* is not JSON in UTF-8, 422 if it is no list, or one of more than *most* elements
+    """
     documents, is_unusual = _parse(body)
-    if not isinstance(documents, list):
-        return None
-    return [(document, _unfit_values(document) if is_unusual else {}) for document in documents]
+    if not isinstance(documents, list) or len(documents) > most:
+        abort(422, messages={"json": {"_schema": [f"Must be a list of at most {most:,} elements."]}})
+    for document in documents:
+        yield document, _unfit_values(document) if is_unusual else {}
 
 
 def load_document(schema: ma.Schema, document: Any, problems: dict[Any, Any] | None) -> Any:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import OperationalError
 from api.conftest import on_every_store, on_sql_alone, route
 from counting import noted_in
 from dservercore import sql_db
+from dservercore.api import bulk
 from dservercore.catalog import batches, users
 from dservercore.catalog.checking import check
 from dservercore.errors import UnavailableError
@@ -180,7 +181,20 @@ class TestBodies:
     def test_of_json_must_be_a_list(self, champion, body):
         answer = champion.post("/uris/bulk", json=body)
         assert answer.status_code == 422
-        assert "list of datasets" in answer.json["message"]
+        assert answer.json["errors"] == {"json": {"_schema": ["Must be a list of at most 10,000 elements."]}}
+
+    def test_a_list_that_is_too_long_is_refused_whole(self, champion, monkeypatch):
+        monkeypatch.setattr(bulk, "MAX_LISTED", 2)
+        assert status_of(post(champion, [dataset_info(), dataset_info()])) == [201, 201]
+        assert champion.post("/uris/bulk", json=[dataset_info()] * 3).status_code == 422
+        assert len(uris_of(champion)) == 2
+
+    def test_lines_that_are_too_many_are_not_registered(self, champion, monkeypatch):
+        monkeypatch.setattr(bulk, "MAX_LINES", 3)
+        results = post_lines(champion, [dataset_info(), b"", dataset_info(), *[dataset_info()] * 5])
+        assert [(result["line"], result["status"]) for result in results] == [(1, 201), (3, 201), (4, 422)]
+        assert "lines" in results[2]["error"]["message"]
+        assert len(uris_of(champion)) == 2
 
     @pytest.mark.parametrize("body", [b"", b"[", b"[{]", b"\xff", b"[NaN]"])
     def test_that_are_no_json_are_refused(self, champion, body):

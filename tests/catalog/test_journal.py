@@ -174,13 +174,22 @@ def info(place: Place) -> Iterator[dict[str, Any]]:
 
 Request = tuple[str, str, Any]
 REQUESTS: dict[str, Callable[[dict[str, Any]], Request]] = {
-    "registration": lambda info: put(dataset_info(uuid=uuid.uuid5(uuid.NAMESPACE_URL, info["uri"]))),
+    "registration": lambda info: put(new_beside(info)),
     "registration again": lambda info: put({**info, "readme": "new", "tags": ["new"], "name": "new"}),
+    "many": lambda info: (
+        "POST",
+        "/uris/bulk",
+        [new_beside(info), {**info, "readme": "new", "tags": ["new"], "name": "new"}],
+    ),
     "one tag more": lambda info: ("POST", f"/tags/{info['uri']}/new", None),
     "README": lambda info: ("PUT", f"/readmes/{info['uri']}", {"readme": "new"}),
     "annotation less": lambda info: ("DELETE", f"/annotations/{info['uri']}/soil", None),
     "deletion": lambda info: ("DELETE", f"/uris/{info['uri']}", None),
 }
+
+
+def new_beside(info: dict[str, Any]) -> dict[str, Any]:
+    return dataset_info(uuid=uuid.uuid5(uuid.NAMESPACE_URL, info["uri"]))
 
 
 def put(info: dict[str, Any]) -> Request:
@@ -203,8 +212,8 @@ def test_a_write_that_is_cut_short_is_in_all_stores_or_in_none(
         assert after == before or info["uri"] not in str(after)
     elif point.startswith(("before", "after search", "after retrieve")) and died:
         assert after == before
-    if request_ == "registration":
-        place.send("DELETE", request[1])
+    if request_ in ("registration", "many"):
+        place.send("DELETE", f"/uris/{new_beside(info)['uri']}")
 
 
 # -- A store that fails while the process lives ----------------------------------------------------------------------
@@ -308,8 +317,8 @@ def test_a_write_during_which_mongodb_goes_away_is_settled_when_it_is_back(
     else:  # it was the last thing to be written
         assert (store, when) == ("retrieve", "after")
         assert after != before
-    if request_ == "registration":
-        place.send("DELETE", request[1])
+    if request_ in ("registration", "many"):
+        place.send("DELETE", f"/uris/{new_beside(info)['uri']}")
 
 
 def test_the_next_write_of_the_same_process_settles_what_it_left(

@@ -16,12 +16,20 @@ from dservercore.api.answers import also_in_lines, answers, as_json, json_answer
 from dservercore.api.lines import lines_of_body
 from dservercore.api.registering import Given
 from dservercore.blueprint import Blueprint
-from dservercore.errors import invalid
+from dservercore.errors import ValidationError
 from dservercore.request_parser import parse_json_list, read_body
 from dservercore.schemas import BulkResultSchema, RegisterDatasetSchema
 from dservercore.scope import Actor
 
 LINES = "application/x-ndjson"
+
+#: Datasets of a list, all of which is in memory.
+MAX_LISTED = 10_000
+#: Lines of a body. Of what comes after them nothing is done, and nothing said: results take more room than short lines.
+MAX_LINES = 1_000_000
+TOO_MANY_LINES = ValidationError(
+    f"A body has at most {MAX_LINES:,} lines: send the rest with another request", status=422
+)
 
 _SPOOLED_BYTES = 2**20  # of results, above which they wait in a file
 
@@ -38,7 +46,8 @@ class Bulk(MethodView):
     def post(self, actor: Actor) -> Response:
         """Register datasets, or replace what is registered, and tell what became of each.
 
-        The body is a list of datasets; or, as `application/x-ndjson`, one dataset on each line, however many there are.
+        The body is a list of up to 10,000 datasets; or, as `application/x-ndjson`, one dataset on each of up to a
+        million lines.
         Each counts on its own, with the status and the error that a `PUT` of it would have. What is answered is stored
         for good. The results come in the order of the datasets.
         """
@@ -50,16 +59,15 @@ class Bulk(MethodView):
 
 
 def _listed() -> Iterator[Given]:
-    documents = parse_json_list(read_body(request))
-    if documents is None:
-        raise invalid("_schema", "must be a list of datasets")
-    for document, problems in documents:
-        yield Given(document, problems=problems)
+    for document, problems in parse_json_list(read_body(request), MAX_LISTED):
+        yield Given(document, problems)
 
 
 def _on_lines() -> Iterator[Given]:
     for number, line in lines_of_body(request.environ, current_app.config["MAX_CONTENT_LENGTH"]):
-        if line is None or line.strip():
+        if number == MAX_LINES + 1:
+            yield Given(error=TOO_MANY_LINES, line=number)
+        elif number <= MAX_LINES and (line is None or line.strip()):
             yield Given.of_line(number, line)
 
 

@@ -99,23 +99,21 @@ def _runs(given: Iterable[Given]) -> Iterator[list[Given]]:
 def _register_run(actor: Actor, run: Sequence[Given]) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
     """Return the results of a run; and why nothing can be stored any more, if that is so."""
     infos: dict[int, dict[str, Any]] = {}
-    outcomes: dict[int, batches.Outcome] = {}
+    results: dict[int, dict[str, Any]] = {}
     for number, one in enumerate(run):
         try:
             infos[number] = one.load()
         except Exception as error:
-            outcomes[number] = error
-    failure: Exception | None = None
+            results[number] = _result(one, error)
+    failure: dict[str, Any] | None = None
     try:
         stored = repeated(lambda: _store(actor, list(infos.values())), "a part of many registrations")
-        outcomes |= zip(infos, stored, strict=True)
+        results |= {n: _result(run[n], outcome) for n, outcome in zip(infos, stored, strict=True)}
     except Exception as error:
         db.rollback()
-        failure = error
-        outcomes |= dict.fromkeys(infos, error)
-    return [_result(one, outcomes[number]) for number, one in enumerate(run)], _told(
-        failure
-    ) if failure else None
+        failure = _told(error)
+        results |= {number: run[number].result(failure["code"], failure) for number in infos}
+    return [results[number] for number in range(len(run))], failure
 
 
 def _store(actor: Actor, infos: Sequence[dict[str, Any]]) -> list[batches.Outcome]:
