@@ -315,8 +315,20 @@ CREATE_SEARCH_INDEX = DDL(
     "name, tags, lead, readme, annotations, rest, facets, content='', tokenize=\"ascii tokenchars '_=|'\")"
 )
 DROP_SEARCH_INDEX = DDL(f"DROP TABLE IF EXISTS {SEARCH_INDEX}")
-event.listen(SearchDocument.__table__, "after_create", CREATE_SEARCH_INDEX.execute_if(dialect="sqlite"))
-event.listen(SearchDocument.__table__, "before_drop", DROP_SEARCH_INDEX.execute_if(dialect="sqlite"))
+# How much words count in each dataset (see plugins/sql/fts5_relevance.py). Which datasets have a token is all there is
+# to know of it, so a posting takes a byte or two.
+SEARCH_WEIGHTS = f"{SEARCH_INDEX}_weights"
+CREATE_SEARCH_WEIGHTS = DDL(
+    f"CREATE VIRTUAL TABLE IF NOT EXISTS {SEARCH_WEIGHTS} USING fts5("
+    "words, content='', detail='none', columnsize=0, tokenize=\"ascii tokenchars '='\")"
+)
+DROP_SEARCH_WEIGHTS = DDL(f"DROP TABLE IF EXISTS {SEARCH_WEIGHTS}")
+for _create, _drop in (
+    (CREATE_SEARCH_INDEX, DROP_SEARCH_INDEX),
+    (CREATE_SEARCH_WEIGHTS, DROP_SEARCH_WEIGHTS),
+):
+    event.listen(SearchDocument.__table__, "after_create", _create.execute_if(dialect="sqlite"))
+    event.listen(SearchDocument.__table__, "before_drop", _drop.execute_if(dialect="sqlite"))
 
 # The same on PostgreSQL: ``plugins/sql/gin.py`` says what is where. Rows stay narrow, because what is long is stored
 # apart from them, and a URI (PLAIN) never is, by which most results are sorted. The list of entries that are still to

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask_smorest.pagination import PaginationParameters
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 
 from counting import noted_in
 from dservercore.date_utils import timestamp_to_datetime
 from dservercore.db import sql_db
-from dservercore.models import BaseURI, Dataset, DatasetTag
+from dservercore.models import BaseURI, Dataset, DatasetTag, SummaryCount
 from dservercore.plugin_api import RetrieveABC, SearchABC
 from dservercore.plugins.mongo.retrieve import MongoRetrieve
 from dservercore.plugins.mongo.search import MongoSearch
@@ -64,6 +64,7 @@ class Shelf:
         sql_db.session.add(row)
         sql_db.session.flush()
         self._write_tags(row.id, info["tags"])
+        self._count()
         self.search.register_dataset(info)
         self.retrieve.register_dataset(info)
         sql_db.session.commit()
@@ -73,6 +74,7 @@ class Shelf:
         self.search.delete_dataset(uri)
         self.retrieve.delete_dataset(uri)
         sql_db.session.execute(delete(Dataset).where(Dataset.uri == uri))
+        self._count()
         sql_db.session.commit()
 
     def set_tags(self, uri: str, tags: list[str]) -> None:
@@ -96,6 +98,20 @@ class Shelf:
         sql_db.session.add_all(
             DatasetTag(dataset_id=dataset_id, tag=tag, position=n) for n, tag in enumerate(tags)
         )
+
+    def _count(self) -> None:
+        """Count the datasets of each base URI, as the server does."""
+        sql_db.session.execute(delete(SummaryCount))
+        numbers = sql_db.session.execute(
+            select(Dataset.base_uri_id, func.count(Dataset.id)).group_by(Dataset.base_uri_id)
+        )
+        sql_db.session.add_all(
+            SummaryCount(
+                kind="base_uri", value=str(id_), base_uri_id=id_, datasets=number, size_high=0, size_low=0
+            )
+            for id_, number in numbers.all()
+        )
+        sql_db.session.flush()
 
     def find(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from pymongo.collection import Collection
@@ -116,11 +116,16 @@ def _has(term: Term, tokens: str, texts: Iterable[str]) -> Filter:
 # -- How well they match ---------------------------------------------------------------------------------------------
 
 
-def relevance_of(collection: Collection[dict[str, Any]], query: Query) -> Any:
-    """Return the expression of how relevant a dataset is: BM25, each word weighted by where it stands."""
+def relevance_of(query: Query, count: Callable[[Filter], int]) -> Any:
+    """Return the expression of how relevant a dataset is: BM25, each word weighted by where it stands.
+
+    :param count: returns how many of the datasets that the asker may search fulfil a condition; of others nothing is
+        counted, because the order of an answer would tell of it
+    """
     terms = list(dict.fromkeys(term for any_of in query.all_of for term in any_of.terms))
-    number = collection.estimated_document_count()
-    shares = [_share(term, _rarity(collection, term, number)) for term in terms]
+    # Of a single one it changes no order.
+    rarities = _rarities(terms, count) if len(terms) > 1 else [1.0 for _ in terms]
+    shares = [_share(term, rarity) for term, rarity in zip(terms, rarities, strict=True)]
     norm = {
         "$add": [
             _K1 * (1 - _B),
@@ -130,13 +135,17 @@ def relevance_of(collection: Collection[dict[str, Any]], query: Query) -> Any:
     return {"$let": {"vars": {"norm": norm}, "in": {"$add": shares or [0]}}}
 
 
-def _rarity(collection: Collection[dict[str, Any]], term: Term, number: int) -> float:
-    """Return the inverse document frequency of a term; that of its rarest token, for a phrase."""
-    conditions: list[Filter] = [{TOKENS: token} for token in dict.fromkeys(term.tokens)]
-    if not conditions:
-        conditions = [_has(term, TOKENS, [])]
-    having = min(collection.count_documents(condition) for condition in conditions)
-    return max(math.log((number - having + 0.5) / (having + 0.5)) if having <= number else 0, 1e-6)
+def _rarities(terms: Sequence[Term], count: Callable[[Filter], int]) -> list[float]:
+    """Return the inverse document frequency of each term; that of its rarest token, for a phrase."""
+    number = count({})
+    rarities = []
+    for term in terms:
+        conditions: list[Filter] = [{TOKENS: token} for token in dict.fromkeys(term.tokens)]
+        having = min(map(count, conditions or [_has(term, TOKENS, [])]))
+        rarities.append(
+            max(math.log((number - having + 0.5) / (having + 0.5)) if having <= number else 0, 1e-6)
+        )
+    return rarities
 
 
 def _share(term: Term, rarity: float) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -201,15 +201,25 @@ def _found(
 ) -> list[dict[str, Any]]:
     """Return the dataset objects of the page, and set ``item_count`` on the pagination."""
     matching = {"$and": [*filters_of(query), *words_of(collection, words)]}
+    (scope,) = filters_of({"base_uris": query["base_uris"]})
+
+    def relevance() -> Any:
+        return relevance_of(
+            words,
+            lambda condition: collection.count_documents(
+                {**scope, **condition}, maxTimeMS=_milliseconds_left(limit)
+            ),
+        )
+
     if pagination_parameters is None:
-        return _page(collection, matching, words, order, 0, 0, limit)
+        return _page(collection, matching, relevance, order, 0, 0, limit)
     pagination_parameters.item_count = collection.count_documents(
         matching, maxTimeMS=_milliseconds_left(limit)
     )
     offset, size = pagination_parameters.first_item, pagination_parameters.page_size
     if offset >= pagination_parameters.item_count:
         return []
-    return _page(collection, matching, words, order, offset, size, limit)
+    return _page(collection, matching, relevance, order, offset, size, limit)
 
 
 def _milliseconds_left(limit: TimeLimit) -> int:
@@ -239,7 +249,7 @@ def _reindex(collection: Collection[Document], document: Document) -> bool:
 def _page(
     collection: Collection[Document],
     matching: Filter,
-    words: text_query.Query,
+    relevance: Callable[[], Any],
     order: Mapping[str, int],
     offset: int,
     size: int,
@@ -247,6 +257,7 @@ def _page(
 ) -> list[dict[str, Any]]:
     """Return the dataset objects of one page. Where *order* leaves datasets equal, their URI decides.
 
+    :param relevance: returns the expression of it
     :param size: 0: all from *offset* on
     """
     sort = {
@@ -266,7 +277,7 @@ def _page(
         return [documents.dataset_object(document) for document in found]
     pipeline: list[dict[str, Any]] = [
         {"$match": matching},
-        {"$project": {**_OBJECT, "relevance": relevance_of(collection, words)}},
+        {"$project": {**_OBJECT, "relevance": relevance()}},
         {"$sort": sort},
         {"$skip": offset},
         *([{"$limit": size}] if size else []),

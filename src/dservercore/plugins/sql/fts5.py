@@ -1,21 +1,23 @@
-"""The search index in SQLite, an FTS5 table: what is in it. ``fts5_search`` asks it.
+"""The search index in SQLite, two FTS5 tables: what is in them. ``fts5_search`` asks them.
 
-The index keeps no copy of what is in it, so taking a row out means naming its tokens again; ``search_document``
-remembers them.
+``search_index`` has all tokens of a dataset, ``search_index_weights`` those that count most for its relevance. The
+tables keep no copy of what is in them, so taking a row out means naming its tokens again; ``search_document``
+remembers those of the first, of which those of the second are made.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dservercore.db import begin_write, sql_db
 from dservercore.errors import ConfigurationError, UnknownURIError
-from dservercore.models import SEARCH_INDEX
+from dservercore.models import SEARCH_INDEX, SEARCH_WEIGHTS
 from dservercore.packing import pack, unpack
 from dservercore.plugins.sql.columns import WEIGHTS, Columns
+from dservercore.plugins.sql.fts5_relevance import weight_tokens
 from dservercore.plugins.sql.fts5_search import find, match, within
 
 __all__ = [
@@ -83,6 +85,10 @@ _PUT_IN = f"INSERT INTO {SEARCH_INDEX} (rowid, {_COLUMNS}) VALUES (:id, {_VALUES
 _TAKE_OUT = (
     f"INSERT INTO {SEARCH_INDEX} ({SEARCH_INDEX}, rowid, {_COLUMNS}) VALUES ('delete', :id, {_VALUES})"
 )
+_PUT_IN_WEIGHTS = f"INSERT INTO {SEARCH_WEIGHTS} (rowid, words) VALUES (:id, :words)"
+_TAKE_OUT_WEIGHTS = (
+    f"INSERT INTO {SEARCH_WEIGHTS} ({SEARCH_WEIGHTS}, rowid, words) VALUES ('delete', :id, :words)"
+)
 _REMEMBER = "INSERT OR REPLACE INTO search_document (dataset_id, tokens) VALUES (:id, :tokens)"
 _FORGET = "DELETE FROM search_document WHERE dataset_id = :id"
 
@@ -128,15 +134,15 @@ def _row_to_change(uri: str) -> Any:
 
 
 def _take_out(rows: Iterable[Any]) -> None:
-    gone = [{"id": row.id, **_unpacked(row.tokens)} for row in rows if row.tokens is not None]
+    gone = [(row.id, _unpacked(row.tokens)) for row in rows if row.tokens is not None]
     if gone:
-        _connection().exec_driver_sql(_TAKE_OUT, gone)
+        _execute_for_all(_TAKE_OUT, _TAKE_OUT_WEIGHTS, gone)
 
 
 def _put_in(documents: Iterable[tuple[int, Mapping[str, str]]]) -> None:
     """Put datasets into the index: those with lower primary keys first."""
     indexed = list(documents)
-    _connection().exec_driver_sql(_PUT_IN, [{"id": id_, **columns} for id_, columns in indexed])
+    _execute_for_all(_PUT_IN, _PUT_IN_WEIGHTS, indexed)
     _connection().exec_driver_sql(
         _REMEMBER,
         [
@@ -144,6 +150,15 @@ def _put_in(documents: Iterable[tuple[int, Mapping[str, str]]]) -> None:
             for id_, columns in indexed
         ],
     )
+
+
+def _execute_for_all(
+    statement: str, statement_for_weights: str, documents: Sequence[tuple[int, Mapping[str, str]]]
+) -> None:
+    execute = _connection().exec_driver_sql
+    execute(statement, [{"id": id_, **columns} for id_, columns in documents])
+    weights = [{"id": id_, "words": weight_tokens(columns)} for id_, columns in documents]
+    execute(statement_for_weights, weights)
 
 
 def _unpacked(tokens: bytes) -> dict[str, str]:
@@ -155,11 +170,15 @@ def _unpacked(tokens: bytes) -> dict[str, str]:
 _STORED = "SELECT d.uri, d.uuid FROM search_document s JOIN dataset d ON d.id = s.dataset_id"
 _LEFT_OVER = "SELECT count(*) FROM search_document WHERE dataset_id NOT IN (SELECT id FROM dataset)"
 _FORGET_LEFT_OVER = "DELETE FROM search_document WHERE dataset_id NOT IN (SELECT id FROM dataset)"
-_EMPTY = f"INSERT INTO {SEARCH_INDEX} ({SEARCH_INDEX}) VALUES ('delete-all')"
+_EMPTY = [f"INSERT INTO {table} ({table}) VALUES ('delete-all')" for table in (SEARCH_INDEX, SEARCH_WEIGHTS)]
 _VOCABULARY = (
     f"CREATE VIRTUAL TABLE IF NOT EXISTS temp.search_vocabulary USING fts5vocab(main, {SEARCH_INDEX}, col)"
 )
 _COUNTS = "SELECT col, sum(doc), sum(cnt) FROM temp.search_vocabulary GROUP BY col"
+_WEIGHTS_VOCABULARY = (
+    f"CREATE VIRTUAL TABLE IF NOT EXISTS temp.search_weights USING fts5vocab(main, {SEARCH_WEIGHTS}, row)"
+)
+_WEIGHTS_COUNT = "SELECT coalesce(sum(doc), 0) FROM temp.search_weights"
 
 
 def stored() -> Iterator[tuple[str, str]]:
@@ -190,27 +209,38 @@ def faults() -> list[str]:
     if left_over:
         found.append(f"has {left_over} datasets that are not registered")
     _execute(_VOCABULARY)
+    _execute(_WEIGHTS_VOCABULARY)
+    remembered, weights = _remembered()
     indexed = {column: (documents, tokens) for column, documents, tokens in _execute(_COUNTS)}
-    if indexed != _remembered():
+    if indexed != remembered:
         found.append("has other words than are known to be in it")
+    if _execute(_WEIGHTS_COUNT).scalar_one() != weights:
+        found.append("has the weights of other words than are known to be in it")
     return found
 
 
-def _remembered() -> dict[str, tuple[int, int]]:
-    """Return how many tokens the index should have in each column: each counted once in a dataset, and altogether."""
+def _remembered() -> tuple[dict[str, tuple[int, int]], int]:
+    """Return how many tokens the index should have in each column, and how many with weights.
+
+    Of a column: each token counted once in a dataset, and altogether.
+    """
     counts = dict.fromkeys(WEIGHTS, (0, 0))
+    weights = 0
     for (packed,) in _execute("SELECT tokens FROM search_document"):
-        for column, text in _unpacked(packed).items():
+        columns = _unpacked(packed)
+        weights += len(weight_tokens(columns).split())
+        for column, text in columns.items():
             tokens = text.split()
             once, all_ = counts[column]
             counts[column] = once + len(set(tokens)), all_ + len(tokens)
-    return {column: count for column, count in counts.items() if count[1]}
+    return {column: count for column, count in counts.items() if count[1]}, weights
 
 
 def rebuild() -> None:
     """Make the index anew from what is remembered of it."""
     begin_write()
     _execute(_FORGET_LEFT_OVER)
-    _execute(_EMPTY)
-    for id_, packed in _execute("SELECT dataset_id, tokens FROM search_document").all():
-        _execute(_PUT_IN, id=id_, **_unpacked(packed))
+    for statement in _EMPTY:
+        _execute(statement)
+    for id_, packed in _execute("SELECT dataset_id, tokens FROM search_document ORDER BY dataset_id").all():
+        _execute_for_all(_PUT_IN, _PUT_IN_WEIGHTS, [(id_, _unpacked(packed))])

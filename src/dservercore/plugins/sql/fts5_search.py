@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 from dservercore.models import SEARCH_INDEX
 from dservercore.plugins.index_document import BASE_URI, EVERY, FORM, NONE
-from dservercore.plugins.sql.columns import FIELDS, WEIGHTS, dataset_object, sorted_by
+from dservercore.plugins.sql import ranking
+from dservercore.plugins.sql.columns import FIELDS, dataset_object, sorted_by
 from dservercore.plugins.sql.cut_off import cut_off
+from dservercore.plugins.sql.fts5_relevance import Equals, by_relevance
+from dservercore.plugins.sql.ranking import Words
 from dservercore.plugins.time_limit import TimeLimit
 from dservercore.reading import remember, remembered, rows_of
 from dservercore.text_query import Query, Term, stem
@@ -30,14 +34,14 @@ class Match:
     wanted: str  # what a dataset must have, whatever its base URI
     unwanted: str  # " OR "-joined; empty: nothing
     base_uris: tuple[str, ...]
-    has_words: bool
+    terms: tuple[Term, ...]  # what can be more or less relevant
     has_filters: bool
 
     def values(self) -> dict[str, str]:
         """Return the values of the parameters of ``_EXPRESSION``."""
         return {
             "wanted": self.wanted,
-            "wanted_and": f"{self.wanted} AND " if self.has_words or self.has_filters else "",
+            "wanted_and": f"{self.wanted} AND " if self.terms or self.has_filters else "",
             "not_unwanted": f" NOT ({self.unwanted})" if self.unwanted else "",
             "or_unwanted": f" OR {self.unwanted}" if self.unwanted else "",
         }
@@ -55,7 +59,7 @@ def match(query: Query, facets: Sequence[Sequence[str]], base_uris: Iterable[str
         wanted=" AND ".join(f"({' OR '.join(group)})" for group in groups or [[f'"{EVERY}"']]),
         unwanted=" OR ".join(_term(term) for term in query.none_of),
         base_uris=tuple(base_uris),
-        has_words=bool(query.all_of),
+        terms=tuple(dict.fromkeys(term for any_of in query.all_of for term in any_of.terms)),
         has_filters=bool(facets),
     )
 
@@ -67,6 +71,16 @@ def _term(term: Term) -> str:
     if not words:
         return f'("{term.prefix}" * OR "{FORM}{term.prefix}" *)'
     return f'("{words} {term.prefix}" * OR "{words} {stem(term.prefix)}")'
+
+
+def _words(term: Term) -> Words:
+    """Return the words of a term, each as a MATCH expression."""
+    tokens = tuple(dict.fromkeys(term.tokens))
+    queries = [f'"{token}"' for token in tokens]
+    if term.prefix is not None:
+        other = f'"{stem(term.prefix)}"' if tokens else f'"{FORM}{term.prefix}" *'
+        queries.append(f'("{term.prefix}" * OR {other})')
+    return Words(tokens, tuple(queries))
 
 
 # Permission costs the less the fewer base URIs are named: those inside the scope, those outside of it, or none where
@@ -122,8 +136,17 @@ class Count:
     matching: int
     few: str | None  # JSON array of the ids of all that match, if they are few
     expression: str  # what they match
-    part_outside: float  # which part of the base URIs is outside of the scope
-    datasets: int  # about how many there are altogether
+    scope: Mapping[str, Any]  # see _SCOPE
+
+    @property
+    def part_outside(self) -> float:
+        """Which part of the base URIs is outside of the scope."""
+        return float(self.scope["part_outside"])
+
+    @property
+    def datasets(self) -> int:
+        """About how many there are altogether."""
+        return int(self.scope["datasets"])
 
 
 def find(
@@ -150,27 +173,68 @@ def _count(match: Match) -> Count:
         scope = dict(zip(_SCOPE_COLUMNS, found, strict=True))
         remember(match.base_uris, scope)
     few = few if matching <= _FEW else None
-    return Count(matching, few, expression, scope["part_outside"], scope["datasets"])
+    return Count(matching, few, expression, scope)
 
 
-# bm25() is the lower the better.
-_RELEVANCE = f"-bm25({SEARCH_INDEX}, {', '.join(map(str, WEIGHTS.values()))}) AS relevance"
+# -- Relevance -------------------------------------------------------------------------------------------------------
+
+_SMALL_SCOPE = 1000  # datasets
+_IDS_AND_NUMBER = f"""
+SELECT (SELECT json_group_array(rowid) FROM {SEARCH_INDEX} WHERE {_MATCHES}),
+  (SELECT coalesce(sum(datasets), 0) FROM summary_count WHERE kind = 'base_uri' AND base_uri_id IN
+    (SELECT id FROM base_uri WHERE base_uri IN (SELECT value FROM json_each(:base_uris)))),
+  (SELECT json_group_array((SELECT count(*) FROM {SEARCH_INDEX} WHERE {SEARCH_INDEX} MATCH value))
+    FROM json_each(:words))
+"""
+
+
+def _groups(match: Match, count: Count) -> list[Equals]:
+    """Return what matches in groups of the equally relevant, the most relevant first."""
+    terms = [_words(term) for term in match.terms]
+    in_scope = partial(_in_scope, count.scope)
+    words = ranking.queries_of(terms)
+    values = {"expression": count.expression, "base_uris": json.dumps(match.base_uris)}
+    values["words"] = json.dumps([in_scope(word) for word in words])
+    ((ids, number, having),) = rows_of(_IDS_AND_NUMBER, values)
+    rarities = ranking.rarities(terms, number, dict(zip(words, json.loads(having), strict=True)))
+    # In a large scope, looking at all datasets that have a word takes less time than looking in each base URI.
+    return by_relevance(json.loads(ids), terms, rarities, in_scope if number <= _SMALL_SCOPE else str)
+
+
+def _in_scope(scope: Mapping[str, Any], wanted: str) -> str:
+    """Return the MATCH expression of what is in scope, where something is, and answers another one."""
+    if not scope["has_outside"]:
+        return wanted
+    if scope["is_most"]:
+        return f"{wanted} NOT ({scope['outside']})"
+    return f"{wanted} AND ({scope['inside']})"
+
+
+# -- Pages -----------------------------------------------------------------------------------------------------------
 
 
 def _page(
     match: Match, count: Count, order: Mapping[str, int], offset: int, limit: int | None
 ) -> list[dict[str, Any]]:
-    values = {"offset": offset, "limit": -1 if limit is None else limit, "expression": count.expression}
-    if list(order) == ["relevance"] and limit is not None:
-        ids = _ids_by_relevance(order)
-    elif count.few is not None and "relevance" not in order:
+    values: dict[str, Any] = {"offset": offset, "limit": -1 if limit is None else limit}
+    values["expression"] = count.expression
+    if "relevance" in order:
+        groups = _groups(match, count)
+        if list(order) == ["relevance"] and limit is not None:
+            groups, values["offset"] = _groups_on_page(groups, order["relevance"], offset, limit)
+        ids = _ids_by_sorting_ranked(order)
+        if len(groups) == 1 and order.keys() == {"relevance"}:
+            ids, order = _ids_of_equals(match, count, len(groups[0][1]), values["offset"] + (limit or 0)), {}
+            values["few"] = json.dumps(groups[0][1])
+            values["base_uris"] = json.dumps(match.base_uris)
+        else:
+            values["ranked"] = json.dumps([(id_, relevance) for relevance, group in groups for id_ in group])
+    elif count.few is not None:
         ids = _ids_of_few(order)
         values["few"] = count.few
     elif limit is not None and _pays_to_walk(match, count, order, offset + limit):
-        ids = _ids_by_walking(order)
-        if _first_field(order) == "uri" and _stand_together(match.base_uris):
-            ids = _ids_by_walking_base_uris(order["uri"] if order else 1)
-            values["base_uris"] = json.dumps(match.base_uris)
+        ids = _ids_by_walking(match, order, _MATCHING)
+        values["base_uris"] = json.dumps(match.base_uris)
     else:
         ids = _ids_by_sorting(order)
     statement = f"""
@@ -180,14 +244,36 @@ CROSS JOIN dataset d ON d.id = page.id CROSS JOIN base_uri b ON b.id = d.base_ur
     return [dataset_object(row) for row in rows_of(statement, values)]
 
 
-def _ids_by_relevance(order: Mapping[str, int]) -> str:
-    """Rank everything that matches, and look at the URIs of those alone that can be on the page."""
-    ahead, direction = (">=", "DESC") if order["relevance"] < 0 else ("<=", "ASC")
-    return f"""
-WITH ranked AS (SELECT rowid AS id, {_RELEVANCE} FROM {SEARCH_INDEX} WHERE {_MATCHES}),
-     last AS (SELECT relevance FROM ranked ORDER BY relevance {direction} LIMIT 1 OFFSET :offset + :limit - 1)
-SELECT ranked.id AS id, relevance FROM ranked CROSS JOIN dataset d ON d.id = ranked.id
-WHERE NOT EXISTS (SELECT 1 FROM last) OR relevance {ahead} (SELECT relevance FROM last) ORDER BY {_by(order)}"""
+def _groups_on_page(
+    groups: list[Equals], direction: int, offset: int, limit: int
+) -> tuple[list[Equals], int]:
+    """Return the groups of which some are on a page, and how many of them come before it.
+
+    :param groups: the most relevant first
+    :param direction: 1: the least relevant come first; -1: the most relevant do
+    """
+    on_page: list[Equals] = []
+    skipped, end = 0, 0
+    for group in groups if direction < 0 else reversed(groups):
+        if end + len(group[1]) <= offset:
+            skipped += len(group[1])
+        else:
+            on_page.append(group)
+        end += len(group[1])
+        if end >= offset + limit:
+            break
+    return on_page, offset - skipped
+
+
+def _ids_of_equals(match: Match, count: Count, equals: int, needed: int) -> str:
+    """Sort those that are equally relevant by their URIs."""
+    if needed and _pays_to_walk(match, replace(count, matching=equals), {}, needed):
+        return _ids_by_walking(match, {}, _FEW_IDS)
+    return _ids_of_few({})
+
+
+_MATCHING = f"(SELECT rowid FROM {SEARCH_INDEX} WHERE {_MATCHES})"
+_FEW_IDS = "(SELECT value FROM json_each(:few))"
 
 
 def _ids_of_few(order: Mapping[str, int]) -> str:
@@ -198,11 +284,19 @@ def _ids_of_few(order: Mapping[str, int]) -> str:
     )
 
 
+def _ids_by_sorting_ranked(order: Mapping[str, int]) -> str:
+    """Sort those of which it is known how relevant they are."""
+    return (
+        "SELECT d.id AS id, json_extract(value, '$[1]') AS relevance "
+        "FROM json_each(:ranked) CROSS JOIN dataset d ON d.id = json_extract(value, '$[0]') "
+        f"{_base_uri_for(order)} ORDER BY {_by(order)}"
+    )
+
+
 def _ids_by_sorting(order: Mapping[str, int]) -> str:
     """Go through everything that matches, and keep the first few."""
-    relevance = f", {_RELEVANCE}" if "relevance" in order else ""
     return (
-        f"SELECT d.id AS id{relevance} FROM {SEARCH_INDEX} CROSS JOIN dataset d ON d.id = {SEARCH_INDEX}.rowid "
+        f"SELECT d.id AS id FROM {SEARCH_INDEX} CROSS JOIN dataset d ON d.id = {SEARCH_INDEX}.rowid "
         f"{_base_uri_for(order)} WHERE {_MATCHES} ORDER BY {_by(order)}"
     )
 
@@ -211,21 +305,19 @@ def _base_uri_for(order: Mapping[str, int]) -> str:
     return "CROSS JOIN base_uri b ON b.id = d.base_uri_id" if "base_uri" in order else ""
 
 
-def _ids_by_walking(order: Mapping[str, int]) -> str:
-    """Go along the SQL index of the first field, picking what matches, until the page is full."""
+def _ids_by_walking(match: Match, order: Mapping[str, int], ids: str) -> str:
+    """Go along the SQL index of the first field, picking what is in *ids*, until the page is full."""
+    if _first_field(order) == "uri" and _stand_together(match.base_uris):
+        return _ids_by_walking_base_uris(order["uri"] if order else 1, ids)
     # The plus keeps SQLite from looking up each match by its id instead.
-    return (
-        f"SELECT d.id AS id FROM dataset d WHERE +d.id IN (SELECT rowid FROM {SEARCH_INDEX} WHERE {_MATCHES}) "
-        f"ORDER BY {_by(order)}"
-    )
+    return f"SELECT d.id AS id FROM dataset d WHERE +d.id IN {ids} ORDER BY {_by(order)}"
 
 
-def _ids_by_walking_base_uris(direction: int) -> str:
+def _ids_by_walking_base_uris(direction: int, ids: str) -> str:
     """Go along the URIs of each base URI in scope, and not past those outside: 1 ms instead of up to 21."""
     return (
         "SELECT d.id AS id FROM base_uri b CROSS JOIN dataset d ON d.base_uri_id = b.id "
-        "WHERE b.base_uri IN (SELECT value FROM json_each(:base_uris)) "
-        f"AND +d.id IN (SELECT rowid FROM {SEARCH_INDEX} WHERE {_MATCHES}) "
+        f"WHERE b.base_uri IN (SELECT value FROM json_each(:base_uris)) AND +d.id IN {ids} "
         f"ORDER BY {sorted_by({'base_uri': direction, 'uri': direction}, FIELDS)}"
     )
 

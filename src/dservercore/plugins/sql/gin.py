@@ -254,6 +254,10 @@ SELECT CAST(json_object_agg(word, ids) AS text) FROM (
 ) AS parted
 """
 _ASKED = f"SELECT ({_KEYS}), ({_PARTED})"
+_NUMBER = (
+    "SELECT coalesce(sum(datasets), 0) FROM summary_count"
+    " WHERE kind = 'base_uri' AND base_uri_id = ANY (CAST(:ids AS int[]))"
+)
 
 
 def match(query: Query, facets: Sequence[Sequence[str]], base_uris: Iterable[str]) -> tsquery.Match | None:
@@ -294,7 +298,11 @@ def find(
     relevance, joined = "", ""
     values: dict[str, Any] = {"wanted": match.wanted, **match.values}
     if "relevance" in order:
-        expression, words = ranking.relevance(match.terms, _number_having)
+        terms = [
+            ranking.Words(tuple(dict.fromkeys(term.tokens)), tuple(tsquery.words_of(term)))
+            for term in match.terms
+        ]
+        expression, words = ranking.expression(terms, _rarities(match.base_uri_ids, terms))
         values |= words
         relevance, joined = (
             f", {expression} AS relevance",
@@ -324,14 +332,17 @@ def _count(match: tsquery.Match) -> int:
     return number
 
 
-def _number_having(words: Sequence[str]) -> tuple[int, list[int]]:
-    """Return about how many datasets there are, and how many of them have each word."""
-    columns = [
-        f"(SELECT count(*) FROM {SEARCH_INDEX} WHERE words @@ CAST(:w{n} AS tsquery))"
-        for n in range(len(words))
-    ]
-    row = _execute(
-        f"SELECT (SELECT max(dataset_id) FROM {SEARCH_INDEX}), {', '.join(columns)}",
-        **{f"w{n}": word for n, word in enumerate(words)},
+def _rarities(base_uri_ids: Sequence[int], terms: Sequence[ranking.Words]) -> list[float]:
+    """Return how rare each term is in the base URIs."""
+    words = ranking.queries_of(terms)
+    if not words:
+        return ranking.rarities(terms, 0, {})
+    scope = tsquery.Match(())
+    within = [f"({group})" for group in tsquery.in_base_uris(scope, base_uri_ids)]
+    condition = " AND ".join([f"{SEARCH_INDEX} s WHERE s.words @@ CAST(:{{}} AS tsquery)", *scope.conditions])
+    having = [f"(SELECT count(*) FROM {condition.format(f'w{n}')})" for n in range(len(words))]
+    values = {f"w{n}": " & ".join([word, *within]) for n, word in enumerate(words)}
+    number, *numbers = _execute(
+        f"SELECT ({_NUMBER}), {', '.join(having)}", ids=list(base_uri_ids), **values, **scope.values
     ).one()
-    return row[0] or 0, list(row[1:])
+    return ranking.rarities(terms, int(number), dict(zip(words, numbers, strict=True)))

@@ -1,32 +1,32 @@
-"""Relevance on PostgreSQL: BM25, each word weighted by where it stands.
+"""Relevance: BM25, each word weighted by where it stands.
 
-PostgreSQL's own ranking does not know how rare a word is. So what a word adds to the relevance of a dataset is worked
-out when the dataset is stored, but for the rarity of the word, and is looked up when it is asked for.
+What a word adds to the relevance of a dataset is worked out when the dataset is stored, but for the rarity of the word,
+and is looked up when it is asked for. How rare a word is, is counted among the datasets that the asker may search: the
+order of an answer would otherwise tell how many other datasets have a word.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from zlib import crc32
 
 from dservercore.plugins.index_document import FORM
 from dservercore.plugins.sql.columns import WEIGHTS
-from dservercore.plugins.sql.tsquery import words_of
-from dservercore.text_query import BREAK, Term
+from dservercore.text_query import BREAK
 
 # The parameters of BM25, and about how many tokens a dataset has. A million file names must not drown a name: no more
 # than some of them are counted.
 _K1, _B, _AVERAGE_LENGTH, _REST_LENGTH = 1.2, 0.75, 2000, 1000
 
-#: Words of a dataset that are weighed, those that count most; the row of more would not fit into a page.
+#: Words of a dataset that are weighed, those that count most; the row of more would not fit into a page of PostgreSQL.
 WEIGHED = 1500
 
-_DIGEST = 4  # bytes that stand for a word
+_MANY = 100_000  # datasets
 
-#: From words, each as a tsquery, to the number of datasets, and of those that have each word.
-NumberHaving = Callable[[Sequence[str]], tuple[int, list[int]]]
+_DIGEST = 4  # bytes that stand for a word
 
 
 def weights(columns: Mapping[str, str]) -> bytes:
@@ -34,6 +34,21 @@ def weights(columns: Mapping[str, str]) -> bytes:
 
     Pairs of a digest of the word and its share. They come after the share of a word that is not among them, at the
     place where it would be if its digest were at position 0, which is what SQL says of one that is not there.
+    """
+    ratios = weighed_words(columns)
+    packed = bytearray(_DIGEST - 1)
+    packed.append(_share(ratios.pop("")))
+    for word, ratio in ratios.items():
+        packed += _digest(word)
+        packed.append(_share(ratio))
+    return bytes(packed)
+
+
+def weighed_words(columns: Mapping[str, str]) -> dict[str, float]:
+    """Return the words of a dataset that count most for its relevance, those with the greatest weight first.
+
+    :returns: the weight of each word, by the length of the dataset; under ``""``, first, that of a word that is none of
+        them
     """
     # In one order, whoever has made the columns: of words that weigh the same, the first are kept.
     counted = {name: Counter(columns[name].split()) for name in WEIGHTS if name != "facets"}
@@ -48,47 +63,74 @@ def weights(columns: Mapping[str, str]) -> bytes:
     for word in weighed:
         weighed[word] += WEIGHTS["rest"] * rest.get(word, 0)
     heaviest = sorted(weighed.items(), key=lambda item: -item[1])[:WEIGHED]
-    packed = bytearray(_DIGEST - 1)
-    packed.append(_share(WEIGHTS["rest"], norm))
-    for word, weight in heaviest:
-        packed += _digest(word)
-        packed.append(_share(weight, norm))
-    return bytes(packed)
+    return {"": WEIGHTS["rest"] / norm} | {word: weight / norm for word, weight in heaviest}
 
 
-def _share(weight: float, norm: float) -> int:
-    return max(1, round(255 * weight / (weight + norm)))
+def _share(ratio: float) -> int:
+    return max(1, round(255 * ratio / (ratio + 1)))
 
 
 def _digest(word: str) -> bytes:
     return crc32(word.encode()).to_bytes(_DIGEST, "big")
 
 
-def relevance(terms: Sequence[Term], number_having: NumberHaving) -> tuple[str, dict[str, bytes]]:
-    """Return the expression of how relevant a dataset is, with the values of its parameters.
+@dataclass(frozen=True)
+class Words:
+    """What a term is made of.
+
+    :param tokens: each once
+    :param queries: what finds the datasets that have each word, in the language of the index; one more than tokens for
+        a term that ends in a prefix
+    """
+
+    tokens: tuple[str, ...]
+    queries: tuple[str, ...]
+
+
+def queries_of(terms: Sequence[Words]) -> list[str]:
+    """Return the words that have to be counted to tell how rare each term is: none for a single term."""
+    return list(dict.fromkeys(query for term in terms for query in term.queries)) if len(terms) > 1 else []
+
+
+def rarities(terms: Sequence[Words], number: int, having: Mapping[str, int]) -> list[float]:
+    """Return how rare each term is: as its rarest word.
+
+    :param number: of the datasets that the asker may search: counted among others, the order of an answer would tell
+        how many of those have a word
+    :param having: how many of them have each word of :func:`queries_of`
+    """
+    if not having:
+        return [1.0 for _ in terms]
+    return [max(_rarity(number, having[query]) for query in term.queries) for term in terms]
+
+
+def _rarity(number: int, having: int) -> float:
+    """Return the inverse document frequency of a word.
+
+    One that half of the datasets have decides between those that are else equal; and nothing among so many that its
+    weight in each of them would take long to find.
+    """
+    least = 1e-6 if number < _MANY else 0.0
+    return max(math.log((number - having + 0.5) / (having + 0.5)) if having <= number else 0, least)
+
+
+def expression(terms: Sequence[Words], rarities: Sequence[float]) -> tuple[str, dict[str, bytes]]:
+    """Return the expression of how relevant a dataset is, in PostgreSQL, with the values of its parameters.
 
     ``w`` is the dataset's row with its weights.
+
+    :param terms: at least one
+    :param rarities: how rare each term is
     """
-    words = list(dict.fromkeys(word for term in terms for word in words_of(term)))
-    rarities = {words[0]: 1.0}
-    if len(terms) > 1:  # of a single one it changes no order
-        number, having = number_having(words)
-        rarities = {word: _rarity(number, n) for word, n in zip(words, having, strict=True)}
     values: dict[str, bytes] = {}
     shares = []
-    for term in terms:
-        rarity = max(rarities.get(word, 0) for word in words_of(term))
+    for term, rarity in zip(terms, rarities, strict=True):
         digests = []
-        for token in dict.fromkeys(term.tokens):
+        for token in term.tokens:
             name = f"word{len(values)}"
             values[name] = _digest(token)
             digests.append(f"get_byte(w.weights, position(:{name} IN w.weights) + {_DIGEST - 1})")
         # A word that begins so weighs as little as any: looking for it would take too long.
-        share = f"least({', '.join(digests)})" if digests else "get_byte(w.weights, 3)"
+        share = f"least({', '.join(digests)})" if digests else f"get_byte(w.weights, {_DIGEST - 1})"
         shares.append(f"CAST({rarity!r} AS float8) * {share}")
     return " + ".join(shares), values
-
-
-def _rarity(number: int, having: int) -> float:
-    """Return the inverse document frequency of a word."""
-    return max(math.log((number - having + 0.5) / (having + 0.5)) if having <= number else 0, 1e-6)

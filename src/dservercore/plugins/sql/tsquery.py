@@ -32,6 +32,7 @@ class Match:
     """
 
     terms: tuple[Term, ...]  # what can be more or less relevant
+    base_uri_ids: Sequence[int] = ()
     wanted: str = ""  # tsquery that everything which matches fulfils
     conditions: list[str] = field(default_factory=list)  # what it has to fulfil besides
     values: dict[str, Any] = field(default_factory=dict)  # of the parameters of the conditions
@@ -61,10 +62,10 @@ def match(
     :param parted: which datasets have a word in parts of their own, by :func:`words_of`
     """
     terms = tuple(dict.fromkeys(term for any_of in query.all_of for term in any_of.terms))
-    found = Match(terms)
+    found = Match(terms, base_uri_ids)
     has = _Having(parted)
     groups = [any_of_many([has.all_words(term) for term in any_of.terms]) for any_of in query.all_of]
-    groups += _facets(found, facets) + _base_uris(found, base_uri_ids)
+    groups += _facets(found, facets) + in_base_uris(found, base_uri_ids)
     # Of exclusions alone, or filters alone that are long lists, no index could be asked.
     groups = groups or [quoted(EVERY)]
     without = [f"!({has.all_words(term)})" for term in query.none_of if not is_phrase(term)]
@@ -96,7 +97,8 @@ def _facets(found: Match, groups: Iterable[Sequence[str]]) -> list[str]:
     return short
 
 
-def _base_uris(found: Match, ids: Sequence[int]) -> list[str]:
+def in_base_uris(found: Match, ids: Sequence[int]) -> list[str]:
+    """Return the condition that a dataset is in one of the base URIs: for the tsquery, or, if too long, in *found*."""
     if len(ids) <= _BASE_URIS:
         return [any_of_many([quoted(f"{BASE_URI}{id_}") for id_ in ids])]
     found.conditions.append(f"s.base_uri_id = ANY (CAST({found.value(list(ids))} AS int[]))")
