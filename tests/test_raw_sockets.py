@@ -17,6 +17,8 @@ from live_server import LiveServer
 from stores import contents
 from world import CHAMPION, RED, dataset_info
 
+pytestmark = pytest.mark.attack
+
 PATIENCE_SECONDS = 5
 
 

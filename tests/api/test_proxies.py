@@ -20,6 +20,8 @@ from dservercore.api.proxies import TrustedProxies
 from dservercore.catalog import audit
 from world import ADMIN
 
+pytestmark = pytest.mark.attack
+
 CLIENT, OUTER, INNER = "127.0.0.9", "127.0.0.2", "127.0.0.3"
 
 
