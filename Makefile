@@ -45,7 +45,7 @@ test: $(VENV)/installed-dev  ## Run the tests (ARGS="-k search -x" is handed to 
 	@$(RUN) pytest $(ARGS)
 
 # All of them are in "make test", too; pytest fails where it finds none.
-attack: $(VENV)/installed-dev  ## Attack the server: forged tokens, hostile input, guesses at what is hidden (5 minutes)
+attack: $(VENV)/installed-dev  ## Attack the server: forged tokens, hostile input, guesses at what is hidden (10 minutes)
 	@$(RUN) pytest -m attack $(ARGS)
 
 kills: $(VENV)/installed-dev  ## Kill servers under a stream of writes (KILLS=50 for each pair of stores, SEED=1)

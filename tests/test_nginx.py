@@ -14,7 +14,6 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -98,9 +97,9 @@ def echo() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
-    """gunicorn as the image starts it, with one worker, which trusts a proxy on this machine."""
-    options = options_of_gunicorn(Path(nginx.CHECKOUT / "Dockerfile").read_text())
-    settings = {"DSERVER_TRUSTED_PROXIES": "127.0.0.1"}
+    """gunicorn as the image starts it, with one worker, which trusts everybody, as docker-compose.yml has it."""
+    options = options_of_gunicorn((nginx.CHECKOUT / "Dockerfile").read_text())
+    settings = {"DSERVER_TRUSTED_PROXIES": services()["app"]["environment"]["DSERVER_TRUSTED_PROXIES"]}
     server = LiveServer(
         tmp_path_factory.mktemp("behind"), workers=1, threads=1, settings=settings, options=options
     )
@@ -110,6 +109,11 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
         yield server
     finally:
         server.stop()
+
+
+def services() -> dict[str, Any]:
+    """Return the services of docker-compose.yml."""
+    return yaml.safe_load((nginx.CHECKOUT / "docker-compose.yml").read_text())["services"]
 
 
 def options_of_gunicorn(dockerfile: str) -> list[str]:
@@ -127,16 +131,17 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., A
         nginx.executable()
     except FileNotFoundError as error:
         pytest.skip(str(error))
-    running = []
+    running: dict[tuple[Any, ...], tuple[Any, Asking]] = {}
 
-    def start(kind: str, upstream: str, change: Callable[[str], str] = str) -> Callable[..., Any]:
-        manager = nginx.nginx(change(CONFIGURATIONS[kind]()), upstream, tmp_path_factory.mktemp(kind))
-        port = manager.__enter__()
-        running.append(manager)
-        return Asking(port, encrypted=kind == "guide")
+    def start(kind: str, upstream: str, change: Callable[[str], str] = str) -> Asking:
+        key = (kind, upstream, change)
+        if key not in running:
+            manager = nginx.nginx(change(CONFIGURATIONS[kind]()), upstream, tmp_path_factory.mktemp(kind))
+            running[key] = manager, Asking(manager.__enter__(), encrypted=kind == "guide")
+        return running[key][1]
 
     yield start
-    for manager in running:
+    for manager, _ in running.values():
         manager.__exit__(None, None, None)
 
 
@@ -179,6 +184,38 @@ def test_nothing_that_a_client_says_of_itself_is_handed_on(
         names = sorted(name.lower() for name, _ in handed_on if "forw" in name.lower())
         assert names == ["x-forwarded-for", "x-forwarded-proto"]
         assert {"127.0.0.1", "https" if ask.encrypted else "http"} <= set(values)
+
+
+@pytest.mark.parametrize("kind", CONFIGURATIONS)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Connection": "close, X-Forwarded-For, X-Forwarded-Proto, Host"},
+        {"Connection": "X-Forwarded-For", "Keep-Alive": "timeout=1000", "TE": "trailers"},
+        {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABkAAQAAP__"},
+        {"Connection": "Upgrade", "Upgrade": "websocket"},
+    ],
+)
+def test_a_client_cannot_have_headers_removed_or_the_protocol_changed(
+    kind: str, headers: dict[str, str], echo: str, behind: Callable[..., Any]
+) -> None:
+    """As it could where a proxy does what the ``Connection`` of the client says."""
+    answer = behind(kind, echo)("/", headers)
+    assert answer.status == 200
+    names = {name.lower() for name, _ in json.loads(answer.read())}
+    assert {"x-forwarded-for", "x-forwarded-proto", "host"} <= names
+    assert "upgrade" not in names
+
+
+@pytest.mark.parametrize("kind", CONFIGURATIONS)
+def test_the_host_of_an_absolute_address_is_not_believed(
+    kind: str, live: LiveServer, behind: Callable[..., Any]
+) -> None:
+    with behind(kind, live.address.removeprefix("http://")).connect() as connection:
+        connection.sendall(f"GET http://{EVIL}/{REDIRECTED} HTTP/1.1\r\nHost: good.example\r\n\r\n".encode())
+        answer = connection.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 308 ")
+    assert EVIL.encode() not in answer
 
 
 def test_what_the_server_does_not_believe_is_not_handed_on_either(
@@ -268,8 +305,9 @@ class TestLimits:
             ("GET /uris HTTP/1.1\r\nHost: evil.example/path?", 400),
             ("GET /uris HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\nHost: a", 400),
             ("GET /uris HTTP/1.1", 400),
+            ("TRACE /uris HTTP/1.1\r\nHost: a", 405),
         ],
-        ids=["a header", "headers", "a query", "two hosts", "no host", "two lengths", "none"],
+        ids=["a header", "headers", "a query", "two hosts", "no host", "two lengths", "none", "trace"],
     )
     def test_requests_that_are_none_or_too_large(
         self, kind: str, head: str, status: int, live: LiveServer, behind: Callable[..., Any]
@@ -311,8 +349,7 @@ class TestLimits:
 
 
 def test_compose_mounts_this_file_and_lets_nobody_else_reach_the_server() -> None:
-    services = yaml.safe_load((nginx.CHECKOUT / "docker-compose.yml").read_text())["services"]
-    assert "./docker/nginx.conf:/etc/nginx/conf.d/default.conf:ro" in services["nginx"]["volumes"]
-    assert "FORWARDED_ALLOW_IPS" not in services["app"]["environment"]
-    assert [name for name, service in services.items() if "ports" in service] == ["nginx"]
-    assert services["nginx"]["ports"] == ["${HTTP_ADDRESS:-127.0.0.1}:${HTTP_PORT:-5000}:80"]
+    assert "./docker/nginx.conf:/etc/nginx/conf.d/default.conf:ro" in services()["nginx"]["volumes"]
+    assert "FORWARDED_ALLOW_IPS" not in services()["app"]["environment"]
+    assert [name for name, service in services().items() if "ports" in service] == ["nginx"]
+    assert services()["nginx"]["ports"] == ["${HTTP_ADDRESS:-127.0.0.1}:${HTTP_PORT:-5000}:80"]
