@@ -36,5 +36,6 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
 
 ENTRYPOINT ["dserver-entrypoint"]
 # 8190 bytes is the longest request line that gunicorn takes; lists of filters in a query string can be long.
+# No header is taken for the folder in which the server is: gunicorn would believe one named SCRIPT_NAME.
 CMD ["gunicorn", "--bind", "0.0.0.0:5000", "--workers", "4", "--worker-tmp-dir", "/dev/shm", \
-     "--limit-request-line", "8190", "dservercore:create_app()"]
+     "--limit-request-line", "8190", "--forwarder-headers", "", "dservercore:create_app()"]

@@ -15,7 +15,7 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python3
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help python venv demo test kills soak fuzz check format docs build clean
+.PHONY: help python venv demo test attack kills soak fuzz audit lowest check format docs build clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +44,10 @@ demo: python  ## Serve a demo with real datasets (PORT=5000; kept in .demo, remo
 test: $(VENV)/installed-dev  ## Run the tests (ARGS="-k search -x" is handed to pytest)
 	@$(RUN) pytest $(ARGS)
 
+# All of them are in "make test", too; pytest fails where it finds none.
+attack: $(VENV)/installed-dev  ## Attack the server: forged tokens, hostile input, guesses at what is hidden (10 minutes)
+	@$(RUN) pytest -m attack $(ARGS)
+
 kills: $(VENV)/installed-dev  ## Kill servers under a stream of writes (KILLS=50 for each pair of stores, SEED=1)
 	@KILLS=$(or $(KILLS),50) SEED=$(or $(SEED),1) $(RUN) pytest tests/test_kills.py $(ARGS)
 
@@ -53,6 +57,12 @@ soak: $(VENV)/installed-dev  ## Race clients against each other for long (SECOND
 FUZZED := tests/test_openapi_fuzz.py tests/test_properties.py tests/test_hostile_input.py
 fuzz: $(VENV)/installed-dev  ## Try to break the server with many made-up requests (TIMES=50 as many as the tests)
 	@DSERVER_FUZZ=$(or $(TIMES),50) $(RUN) pytest --timeout=0 $(FUZZED) $(ARGS)
+
+audit: python  ## Look up known holes of what a plain installation brings (needs the network; never fails)
+	@$(PYTHON) .ci/audit.py '$(VENV)-audit'
+
+lowest: python  ## Start the server on the oldest releases that pyproject.toml allows (needs the network)
+	@.ci/lowest '$(PYTHON)' '$(VENV)-lowest'
 
 check: $(VENV)/installed-dev  ## Run every check: format, lint, types, layers, docs, tests
 	$(RUN) ruff format --check .

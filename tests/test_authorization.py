@@ -22,6 +22,8 @@ from stores import disagreements
 from world import BLUE, RED, dataset_info
 from worlds import World, world
 
+pytestmark = pytest.mark.attack
+
 TABLE = Path(__file__).parents[1] / "docs" / "reference" / "who-may-do-what.txt"
 
 UNKNOWN = "s3://unknown"

@@ -25,6 +25,8 @@ from stores import disagreements
 from world import BLUE, CHAMPION, RED, dataset_info
 from worlds import World, world
 
+pytestmark = pytest.mark.attack
+
 ROOT = "root"  # an administrator with every permission, whom no guard stops before the input is looked at
 
 

@@ -25,6 +25,8 @@ from stores import contents, disagreements
 from world import CHAMPION, RED, dataset_info
 from worlds import World, world
 
+pytestmark = pytest.mark.attack
+
 LIMITS = {
     "DSERVER_MAX_TAGS": 5,
     "DSERVER_MAX_README_LENGTH": 100,

@@ -20,6 +20,8 @@ from mongod import Mongod, mongo_plugins
 from world import dataset_info
 from worlds import World, world
 
+pytestmark = pytest.mark.attack
+
 VISIBLE, HIDDEN = "s3://visible", "s3://zanzibar-vault"
 ASKER, OWNER = "asker", "zanzibar-owner"
 

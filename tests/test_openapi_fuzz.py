@@ -31,6 +31,8 @@ from stores import disagreements
 from world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, STRANGER, dataset_info
 from worlds import World, world
 
+pytestmark = pytest.mark.attack
+
 ROOT = "root"  # may do everything
 INFO = dataset_info(uuid="3fa85f64-5717-4562-b3fc-2c963f66afa6")
 

@@ -27,6 +27,8 @@ from fuzzing import examples
 from world import BLUE, READER, RED, dataset_info
 from worlds import World, world
 
+pytestmark = pytest.mark.attack
+
 any_text = st.text(st.characters(codec=None), max_size=60)
 tricky = st.lists(
     st.sampled_from([*"aZ0/:.?#%\\@[]+ \t\n\0é", "..", "://", "s3://", "file:", "%2e", "%2F"]), max_size=30

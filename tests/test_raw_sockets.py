@@ -17,6 +17,8 @@ from live_server import LiveServer
 from stores import contents
 from world import CHAMPION, RED, dataset_info
 
+pytestmark = pytest.mark.attack
+
 PATIENCE_SECONDS = 5
 
 
@@ -250,3 +252,31 @@ def test_one_request_hidden_in_another_is_not_served_with_its_rights(live: LiveS
     answered = statuses(converse(live, outer + hidden))
     assert all(status < 500 for status in answered)
     assert contents(live.database) == before
+
+
+@pytest.mark.parametrize(
+    ("target", "header", "status"),
+    [
+        ("//config//health", "X-Forwarded-Proto: https", 308),
+        ("//config//health", "X-Forwarded-Protocol: ssl", 308),
+        ("//config//health", "X-Forwarded-Ssl: on", 308),
+        ("//config//health", "X-Forwarded-Host: evil.example", 308),
+        ("//config//health", "X_Forwarded_Host: evil.example", 308),
+        ("//config//health", "Forwarded: host=evil.example;proto=https", 308),
+        ("//config//health", "SCRIPT_NAME: /", 308),
+        ("//config//health", "SCRIPT_NAME: //config", 308),
+        ("//config//health", "Script-Name: //config", 308),
+        ("/evil//config//health", "SCRIPT_NAME: /evil", 404),
+        ("/%65vil//config//health", "SCRIPT_NAME: /%65vil", 404),
+        ("/config/health", "PATH_INFO: /uris", 200),
+    ],
+)
+def test_gunicorn_trusts_this_machine_and_the_server_does_not(
+    live: LiveServer, target: str, header: str, status: int
+) -> None:
+    """The client is on the machine, as a proxy that passes headers on would be; no proxy has been named."""
+    answer = converse(live, head(live, f"GET {target} HTTP/1.1", header, "Connection: close"))
+    assert statuses(answer) == [status]
+    assert b"evil" not in answer.partition(b"\r\n\r\n")[0]
+    if status == 308:
+        assert b"\r\nLocation: http://localhost/config/health\r\n" in answer

@@ -22,6 +22,8 @@ from dservercore.errors import ConfigurationError
 from world import ADMIN, CHAMPION, dataset_info
 from worlds import world
 
+pytestmark = pytest.mark.attack
+
 SECRET = "hunter2-Tr0ub4dor"
 AWS_KEY = "AKIA" + "ABCDEFGH12345678"
 

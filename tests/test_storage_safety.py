@@ -22,6 +22,8 @@ from stores import disagreements
 from world import CHAMPION, dataset_info
 from worlds import World, world
 
+pytestmark = pytest.mark.attack
+
 EDITS: list[tuple[str, str, Any]] = [
     ("PUT", "/readmes/{}", {"readme": "mine"}),
     ("PUT", "/tags/{}", {"tags": ["mine"]}),

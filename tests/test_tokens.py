@@ -25,6 +25,8 @@ from live_server import LiveServer
 from world import ADMIN, CHAMPION
 from worlds import World, world
 
+pytestmark = pytest.mark.attack
+
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory, key_pair: tuple[Path, Path]) -> Iterator[World]:

@@ -19,6 +19,8 @@ from dservercore.db import sql_db
 from dservercore.keys import generate_key_pair
 from world import ADMIN, CHAMPION, NOBODY, READER, RED, dataset_info
 
+pytestmark = pytest.mark.attack
+
 UNAUTHORIZED = {"code": 401, "status": "Unauthorized"}
 
 PROTECTED = [

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +19,8 @@ from api.conftest import on_sql_alone
 from dservercore.api.proxies import TrustedProxies
 from dservercore.catalog import audit
 from world import ADMIN
+
+pytestmark = pytest.mark.attack
 
 CLIENT, OUTER, INNER = "127.0.0.9", "127.0.0.2", "127.0.0.3"
 
@@ -77,7 +81,7 @@ KEYS = ("REMOTE_ADDR", "wsgi.url_scheme", "HTTP_HOST", "SCRIPT_NAME")
 def tell(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
     """An application that tells what it knows of the request."""
     start_response("200 OK", [("Content-Type", "application/json")])
-    forwarded = [name for name in environ if "FORWARDED" in name or "REAL_IP" in name]
+    forwarded = [name for name in environ if name in KEYS_OF_LIES]
     return [json.dumps([*(environ[key] for key in KEYS), forwarded]).encode()]
 
 
@@ -101,7 +105,17 @@ LIES = {
     "X-Forwarded-Port": "99",
     "X-Real-IP": "192.0.2.1",
     "Forwarded": "for=192.0.2.1;host=evil.example.org",
+    "X-Forwarded": "for=192.0.2.1",
+    "X-Client-IP": "192.0.2.1",
+    "True-Client-IP": "192.0.2.1",
+    "CF-Connecting-IP": "192.0.2.1",
+    "X-Original-URL": "/users",
+    "X-Rewrite-URL": "/users",
+    "X-Script-Name": "/evil",
+    "X-Host": "evil.example.org",
+    "Proxy": "http://evil.example.org",
 }
+KEYS_OF_LIES = {f"HTTP_{name.upper().replace('-', '_')}" for name in LIES}
 
 
 def test_nobody_else_is_believed_and_the_headers_are_gone(trusting):
@@ -207,6 +221,45 @@ def test_a_proxy_at_a_unix_socket(trusted, client):
     environ = {"REMOTE_ADDR": "", "HTTP_X_FORWARDED_FOR": "192.0.2.1"}
     TrustedProxies(lambda *_: [], trusted)(environ, print)
     assert environ["REMOTE_ADDR"] == client
+
+
+@pytest.mark.parametrize("trusted", [[], ["unix"]])
+def test_what_gunicorn_believes_of_everybody_at_a_unix_socket_is_undone(trusted):
+    with socket.socket() as plain:
+        environ = {
+            "gunicorn.socket": plain,
+            "REMOTE_ADDR": "",
+            "wsgi.url_scheme": "https",
+            "HTTP_X_FORWARDED_SSL": "on",
+            "HTTP_SCRIPT_NAME": "/caf%C3%A9",
+            "SCRIPT_NAME": "/caf%C3%A9",
+            "PATH_INFO": "/uris",
+        }
+        TrustedProxies(lambda *_: [], trusted)(environ, print)
+    assert environ["wsgi.url_scheme"] == "http"
+    assert environ["SCRIPT_NAME"] == ""
+    assert environ["PATH_INFO"].encode("latin-1").decode() == "/café/uris"
+
+
+def test_where_gunicorn_speaks_tls_the_scheme_is_https():
+    with ssl.create_default_context().wrap_socket(socket.socket(), server_hostname="me") as encrypted:
+        environ = {
+            "gunicorn.socket": encrypted,
+            "wsgi.url_scheme": "https",
+            "SCRIPT_NAME": "",
+            "PATH_INFO": "/",
+        }
+        TrustedProxies(lambda *_: [], [])(environ, print)
+    assert environ["wsgi.url_scheme"] == "https"
+
+
+def test_the_folder_that_the_administrator_has_told_gunicorn_stays(monkeypatch):
+    monkeypatch.setenv("SCRIPT_NAME", "/lookup")
+    with socket.socket() as plain:
+        environ = {"gunicorn.socket": plain, "SCRIPT_NAME": "/lookup", "PATH_INFO": "/uris"}
+        TrustedProxies(lambda *_: [], [])({**environ, "HTTP_SCRIPT_NAME": "/evil"}, print)
+        TrustedProxies(lambda *_: [], [])(environ, print)
+    assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("/lookup", "/uris")
 
 
 @on_sql_alone

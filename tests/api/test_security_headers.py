@@ -6,7 +6,7 @@ import pytest
 
 from api.conftest import on_sql_alone
 
-pytestmark = on_sql_alone
+pytestmark = [on_sql_alone, pytest.mark.attack]
 
 SITE = "https://lookup.example.org"
 JSON = "default-src 'none'; frame-ancestors 'none'"

@@ -11,7 +11,7 @@ from api.conftest import on_sql_alone
 from dservercore.cli import user_cli
 from world import CHAMPION
 
-pytestmark = on_sql_alone
+pytestmark = [on_sql_alone, pytest.mark.attack]
 
 NOW = 0  # stands for the present in the claims below
 

@@ -20,6 +20,8 @@ from dservercore.plugins.sql.cut_off import cut_off
 from dservercore.plugins.time_limit import TimeLimit
 from dservercore.sort import SortParameters
 
+pytestmark = pytest.mark.attack
+
 SLOW = " ".join(f"{letter}*" for letter in "abcdefghij")
 
 

@@ -2,15 +2,18 @@
 
 Anybody can send ``X-Forwarded-*`` headers, so they count only from the proxies that the administrator has named. What a
 proxy said is then in the request itself (``request.remote_addr``, ``request.scheme``, ``request.host``,
-``request.script_root``), and the headers are gone, whoever sent them: no plugin can believe them by mistake.
+``request.script_root``), and the headers are gone, whoever sent them: no plugin can believe them by mistake. Four are
+believed, ``X-Forwarded-For``, ``-Proto``, ``-Host`` and ``-Prefix``; others of the kind are dropped unread.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
+from urllib.parse import unquote
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -18,7 +21,27 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 #: Stands for a proxy that speaks through a Unix socket, and so has no address.
 UNIX_SOCKET = "unix"
 
-_FORWARDED = ("HTTP_X_FORWARDED_", "HTTP_FORWARDED", "HTTP_X_REAL_IP")
+# How the names of headers begin in which proxies, and whoever plays one, say who asks for which address.
+_FORWARDED = (
+    "HTTP_X_FORWARDED",
+    "HTTP_FORWARDED",
+    "HTTP_X_REAL_IP",
+    "HTTP_X_CLIENT_IP",
+    "HTTP_X_CLUSTER_CLIENT_IP",
+    "HTTP_CLIENT_IP",
+    "HTTP_TRUE_CLIENT_IP",
+    "HTTP_CF_CONNECTING_IP",
+    "HTTP_X_ORIGINAL_",
+    "HTTP_X_REWRITE_URL",
+    "HTTP_X_HOST",
+    "HTTP_X_SCHEME",
+    "HTTP_X_URL_SCHEME",
+    "HTTP_FRONT_END_HTTPS",
+    "HTTP_X_SCRIPT_NAME",
+    "HTTP_SCRIPT_NAME",
+    "HTTP_PATH_INFO",
+    "HTTP_PROXY",
+)
 _WITH_PORT = re.compile(r"\[([^\]]+)\](?::\d+)?|([\d.]+):\d+")
 _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~%!$&'()*+,;=:@-]+)+/?")
@@ -37,6 +60,7 @@ class TrustedProxies:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         """Answer one request."""
+        _undo_beliefs_of_gunicorn(environ)
         said = {name: environ.pop(name) for name in list(environ) if name.startswith(_FORWARDED)}
         peer = environ.get("REMOTE_ADDR") or ""
         if said and self._trusts(peer):
@@ -64,6 +88,24 @@ class TrustedProxies:
                 break
             client = str(address)
         return client, proxies
+
+
+def _undo_beliefs_of_gunicorn(environ: dict[str, Any]) -> None:
+    """Set scheme, prefix and path to those of the connection and the request line.
+
+    gunicorn trusts proxies by a list of its own (``FORWARDED_ALLOW_IPS``), which has this machine in it unless it is
+    told otherwise, and everybody at a Unix socket. From them it takes the scheme from ``X-Forwarded-Proto``,
+    ``-Protocol`` or ``-Ssl`` and the prefix from ``SCRIPT_NAME``, which many a proxy passes on as the client wrote it.
+    """
+    if "gunicorn.socket" not in environ:
+        return
+    encrypted = hasattr(environ["gunicorn.socket"], "getpeercert")
+    environ["wsgi.url_scheme"] = "https" if encrypted else "http"
+    prefix = environ["SCRIPT_NAME"]
+    if "HTTP_SCRIPT_NAME" in environ and prefix != os.environ.get("SCRIPT_NAME", ""):
+        # WSGI has the bytes of a path disguised as latin-1.
+        environ["PATH_INFO"] = unquote(prefix, "latin-1") + environ["PATH_INFO"]
+        environ["SCRIPT_NAME"] = ""
 
 
 def _take_over(environ: dict[str, Any], said: dict[str, str], proxies: int) -> None:
