@@ -20,6 +20,9 @@ import dtoolcore
 import pytest
 from click.testing import Result
 
+from dservercore.catalog import metadata
+from dservercore.permissions import operator_scope
+
 from .conftest import CommandLine, Installation
 
 Package = Callable[..., Path]
@@ -344,6 +347,76 @@ def test_a_name_cannot_forge_a_line_of_the_report(
         f"Registered: {base_uri}/beans",
         f"Failed to register: beans {base_uri}/x\\x1b[2J\\x85Registered: y",
     ]
+
+
+# Hostile datasets; tests/catalog/test_hostile_directories.py has many more
+
+
+@pytest.mark.parametrize("full", [[], ["--full"]])
+def test_links_and_pipes_are_reported_and_neither_registered_nor_pruned(
+    flask: CommandLine, base: Path, base_uri: str, package: Package, full: list[str]
+) -> None:
+    for name in ("beans", "lentils", "peas"):
+        package(name)
+    index(flask, base)
+    secret = base.parent / "secret"
+    (base / "beans").rename(secret)
+    (base / "beans").symlink_to(secret)
+    (base / "lentils" / ".dtool" / "dtool").unlink()
+    os.mkfifo(base / "lentils" / ".dtool" / "dtool")
+    (base / "new").symlink_to(secret)
+    result = flask("base_uri", "index", str(base), "--prune", *full)
+    assert result.exit_code == 1
+    assert failures(result) == {
+        f"Failed to register: beans {base_uri}/beans": f"{base}/beans is a link, and links are not followed here",
+        f"Failed to register: lentils {base_uri}/lentils": f"{base}/lentils/.dtool/dtool is no regular file",
+        f"Failed to register: new {base_uri}/new": f"{base}/new is a link, and links are not followed here",
+    }
+    assert uris(flask) == [f"{base_uri}/{name}" for name in ("beans", "lentils", "peas")]
+
+
+def test_the_key_of_the_server_is_not_read(server: Installation, base: Path, package: Package) -> None:
+    server.succeed("init")
+    server.succeed("base_uri", "add", str(base))
+    key = server.data / "jwt_key"
+    for kind, make in (("linked", os.symlink), ("hard", os.link)):
+        readme = package(kind) / "README.yml"
+        readme.unlink()
+        make(key, readme)
+    done = server.flask("base_uri", "index", str(base))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "0 registered, 0 unchanged, 2 failed"
+    for command in (
+        ["dataset", "register", str(base / "linked")],
+        ["dataset", "register", str(base / "hard")],
+    ):
+        assert "link" in (said := server.flask(*command).stderr)
+        assert "PRIVATE KEY" not in said
+    assert b"PRIVATE KEY" not in b"".join(path.read_bytes() for path in server.data.glob("app.db*"))
+
+
+def test_what_registration_refuses_is_one_clean_line(
+    flask: CommandLine, base: Path, base_uri: str, package: Package
+) -> None:
+    def manifest(dataset: Path, item: str) -> None:
+        (dataset / ".dtool" / "manifest.json").write_text(f'{{"items": {{"a": {item}}}}}')
+
+    manifest(package("digits"), '{"size_in_bytes": 1, "relpath": "x", "utc_timestamp": 1%s}' % ("0" * 4000))
+    manifest(package("sizes"), '{"size_in_bytes": 1%s}' % ("0" * 4000))
+    manifest(package("surrogates"), r'{"size_in_bytes": 1, "relpath": "\ud800"}')
+    manifest(package("infinite"), '{"size_in_bytes": Infinity, "relpath": "x"}')
+    change_admin_metadata(package("name"), name="x" * 1_000_000)
+    (package("dots") / ".dtool" / "annotations" / "...json").write_text("1")
+    (package("tags") / ".dtool" / "tags" / "...").write_text("")
+    result = flask("base_uri", "index", str(base))
+    assert result.exit_code == 1
+    failed = [line.rsplit("/", 1)[1] for line in failures(result)]
+    assert failed == ["dots", "infinite", "name", "sizes", "tags"]
+    assert all(len(line) < 700 for line in result.stdout.splitlines())
+    assert uris(flask) == [f"{base_uri}/{name}" for name in ("digits", "surrogates")]
+    for name in ("digits", "surrogates"):  # odd, and handed out as they are
+        manifest_json = metadata.get_manifest(operator_scope("search"), f"{base_uri}/{name}")
+        assert json.loads(manifest_json) == json.loads((base / name / ".dtool" / "manifest.json").read_text())
 
 
 # Base URIs that cannot be indexed

@@ -88,7 +88,7 @@ def fetch(url: str, home: tuple[str, int], limit: Limit | None) -> Answer:
             status, location, body = _asked(connection, parts, limit, url)
         if status not in _REDIRECTS or not location:
             return Answer(url, status, body)
-        url = urljoin(url, location)
+        url = _joined(url, location)
     raise UnreadableError(f"{url} is one redirect too many: at most {MAX_REDIRECTS} are followed")
 
 
@@ -100,6 +100,13 @@ def _text(url: Any, home: tuple[str, int], limit: Limit) -> str:
         return answer.body.decode()
     except UnicodeDecodeError as error:
         raise UnreadableError(f"{url} is not UTF-8 text: {error}") from None
+
+
+def _joined(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        raise UnreadableError(f"{location!r} is no address of a file on a web server") from None
 
 
 def _checked(url: Any) -> SplitResult:

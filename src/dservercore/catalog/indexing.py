@@ -219,7 +219,7 @@ def _register_batch(scope: Scope, batch: list[Read], commit: bool = True) -> lis
 def _indexed(read: Read, outcome: batches.Outcome) -> Indexed:
     if not isinstance(outcome, Exception):
         return Indexed("registered", read.uri)
-    name = str(read.document.get("name", "")) if read.document else ""
+    name = str(read.document.get("name", ""))[:MAX_NAME] if read.document else ""
     return Indexed("failed", read.uri, name, storage.reason(outcome))
 
 

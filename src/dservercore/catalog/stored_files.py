@@ -174,6 +174,9 @@ class Directory:
         :raises UnreadableError: if it is no regular file, larger than *limit*, no text, or the server's own
         """
         path = f"{self.path}/{name}"
+        self._regular_file(
+            name
+        )  # opening some devices does something: what can be seen to be one is left alone
         descriptor = self._open(name, _READ, path)
         try:
             status = os.fstat(descriptor)
@@ -195,7 +198,7 @@ class Directory:
         :raises OSError: if it cannot be written
         :raises UnreadableError: if what is there is no regular file
         """
-        before = self._replaced(name)
+        before = self._regular_file(name)
         new = f".dserver-{secrets.token_hex(8)}"
         descriptor = os.open(new, _NEW, 0o666, dir_fd=scratch._descriptor)
         try:
@@ -248,7 +251,8 @@ class Directory:
     def _is_link(self, name: str) -> bool:
         return stat.S_ISLNK(self.status(name).st_mode)
 
-    def _replaced(self, name: str) -> os.stat_result | None:
+    def _regular_file(self, name: str) -> os.stat_result | None:
+        """Return the status of the file called *name*, or None if there is none."""
         try:
             status = self.status(_checked(name))
         except FileNotFoundError:
