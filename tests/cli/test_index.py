@@ -19,6 +19,7 @@ from pathlib import Path
 import dtoolcore
 import pytest
 from click.testing import Result
+from flask import Flask
 
 from dservercore.catalog import metadata
 from dservercore.permissions import operator_scope
@@ -396,7 +397,7 @@ def test_the_key_of_the_server_is_not_read(server: Installation, base: Path, pac
 
 
 def test_what_registration_refuses_is_one_clean_line(
-    flask: CommandLine, base: Path, base_uri: str, package: Package
+    app: Flask, flask: CommandLine, base: Path, base_uri: str, package: Package
 ) -> None:
     def manifest(dataset: Path, item: str) -> None:
         (dataset / ".dtool" / "manifest.json").write_text(f'{{"items": {{"a": {item}}}}}')
@@ -415,7 +416,8 @@ def test_what_registration_refuses_is_one_clean_line(
     assert all(len(line) < 700 for line in result.stdout.splitlines())
     assert uris(flask) == [f"{base_uri}/{name}" for name in ("digits", "surrogates")]
     for name in ("digits", "surrogates"):  # odd, and handed out as they are
-        manifest_json = metadata.get_manifest(operator_scope("search"), f"{base_uri}/{name}")
+        with app.app_context():
+            manifest_json = metadata.get_manifest(operator_scope("search"), f"{base_uri}/{name}")
         assert json.loads(manifest_json) == json.loads((base / name / ".dtool" / "manifest.json").read_text())
 
 
