@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -203,6 +205,17 @@ class TestLinks:
         before = files_below(base.parent / "elsewhere"), files_below(base)
         edit_everything(here, uri, "false")
         assert (files_below(base.parent / "elsewhere"), files_below(base)) == before
+
+    @pytest.mark.parametrize("planted", ["README.yml", ".dtool/dtool", ".dtool/tags/kept"])
+    def test_a_pipe_keeps_nobody_waiting(self, here: World, base: Path, planted: str) -> None:
+        directory = freeze(base, "beans")
+        base_uri = f"file://{base}"
+        uri = register(here, base_uri, info_of(directory, base_uri))
+        (directory / planted).unlink()
+        os.mkfifo(directory / planted)
+        started = time.monotonic()
+        edit_everything(here, uri, "false")
+        assert time.monotonic() - started < 20
 
     def test_a_base_directory_that_is_a_link(self, here: World, base: Path, tmp_path: Path) -> None:
         """That is the administrator's own doing."""

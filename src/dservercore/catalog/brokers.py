@@ -15,6 +15,7 @@ import dtoolcore
 from dtoolcore.storagebroker import DiskStorageBroker
 from dtoolcore.utils import DEFAULT_CONFIG_PATH
 
+from dservercore import uris
 from dservercore.catalog import http_storage, s3_storage, time_limits
 from dservercore.catalog.stored_files import Limits
 from dservercore.dataset_info import generate_dataset_info
@@ -130,8 +131,11 @@ class BrokerDataset(dtoolcore.DataSet):
 def is_on_disk(uri: str) -> bool:
     """Return whether a broker would read directories of this machine, as dtoolcore lays them out."""
     scheme = urlparse(uri).scheme
+    if scheme == "file":
+        return True
     broker = _brokers().get(scheme)
-    return scheme == "file" or (isinstance(broker, type) and issubclass(broker, DiskStorageBroker))
+    is_of_dtoolcore = isinstance(broker, type) and issubclass(broker, DiskStorageBroker)
+    return is_of_dtoolcore and uris.is_of_this_host(uri)
 
 
 def _broker_of(uri: str) -> Any:

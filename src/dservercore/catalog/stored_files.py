@@ -30,7 +30,7 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _CHUNK = 2**20
 
 MAX_ADMIN_BYTES = 2**20  # of administrative metadata, of which dtool writes some hundred
-MAX_ANNOTATION_FILES = 100_000
+MAX_FILES = 100_000  # tags or annotations that are listed; more tags if the setting allows them
 #: Commas and opening brackets in one JSON file: each stands for a value, which takes up to 200 bytes of memory.
 #: A manifest of a million items has five million.
 MAX_JSON_VALUES = 8_000_000
@@ -62,7 +62,7 @@ class Limits:
     annotation: Limit
     tags: int
     admin: Limit = Limit(MAX_ADMIN_BYTES)
-    annotations: int = MAX_ANNOTATION_FILES
+    annotations: int = MAX_FILES
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Limits:
@@ -73,7 +73,8 @@ class Limits:
             manifest=Limit(config["DSERVER_MAX_MANIFEST_BYTES"], "DSERVER_MAX_MANIFEST_BYTES"),
             # dtool writes JSON with indents and escapes, which takes a multiple of what the setting counts.
             annotation=Limit(8 * config["DSERVER_MAX_ANNOTATIONS_LENGTH"], "DSERVER_MAX_ANNOTATIONS_LENGTH"),
-            tags=config["DSERVER_MAX_TAGS"],
+            # Those of a dataset that has too many can be listed, so that some can be removed.
+            tags=max(config["DSERVER_MAX_TAGS"], MAX_FILES),
         )
 
 
