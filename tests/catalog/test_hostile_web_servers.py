@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
 
 from dservercore.catalog.brokers import BrokerBase
 from dservercore.catalog.http_storage import fetch, is_public
 from dservercore.catalog.storage import reason
 from dservercore.catalog.stored_files import Limit, Limits
+from dservercore.catalog.time_limits import within
 
 LIMITS = Limits(
     readme=Limit(1000, "DSERVER_MAX_README_LENGTH"),
@@ -355,3 +363,58 @@ def test_a_bare_fetch_says_where_it_ended(home: WebServer) -> None:
     home.answers["/a"] = redirects("/readme")
     answer = fetch(f"{home.url}/a", ("127.0.0.1", home.port), Limit(100))
     assert (answer.url, answer.status, answer.body) == (f"{home.url}/readme", 200, b"soil: loam")
+
+
+def certificate(folder: Path) -> Path:
+    """Return a file with a key and a certificate of this machine that it has signed itself."""
+    key = rsa.generate_private_key(65537, 2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(timezone.utc)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1))
+    names = x509.SubjectAlternativeName([x509.DNSName("localhost")])
+    signed = builder.add_extension(names, critical=False).sign(key, hashes.SHA256())
+    pem = serialization.Encoding.PEM
+    file = folder / "certificate.pem"
+    file.write_bytes(
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + signed.public_bytes(pem)
+    )
+    return file
+
+
+def test_https_is_verified_and_has_the_same_limits(
+    home: WebServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    secure = WebServer()
+    secure.answers = {
+        "/readme": says("soil: loam"),
+        "/slow": says_nothing,
+        "/away": redirects(f"{home.url}/readme"),
+    }
+    secure.server.socket = context.wrap_socket(secure.server.socket, server_side=True)
+    place, url = ("localhost", secure.port), f"https://localhost:{secure.port}"
+    with pytest.raises(ssl.SSLCertVerificationError), within(SECONDS):
+        fetch(f"{url}/readme", place, Limit(100))
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    with within(SECONDS):
+        assert fetch(f"{url}/readme", place, Limit(100)).body == b"soil: loam"
+        with pytest.raises(ValueError, match="larger than the 5 bytes"):
+            fetch(f"{url}/readme", place, Limit(5))
+        with pytest.raises(ValueError, match="private address"):
+            fetch(f"{url}/away", place, Limit(100))
+    with pytest.raises(TimeoutError), within(0.5):
+        fetch(f"{url}/slow", place, Limit(100))
+    secure.server.shutdown()
+    secure.server.server_close()
+
+
+def test_a_handshake_that_never_ends_is_cut() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        started = time.monotonic()
+        with pytest.raises(TimeoutError, match="DSERVER_STORAGE_TIMEOUT"), within(0.5):
+            fetch(f"https://127.0.0.1:{port}/", ("127.0.0.1", port), Limit(100))
+        assert time.monotonic() - started < 5

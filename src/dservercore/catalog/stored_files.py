@@ -201,7 +201,10 @@ class Directory:
         """
         before = self._regular_file(name)
         new = f".dserver-{secrets.token_hex(8)}"
-        descriptor = os.open(new, _NEW, 0o666, dir_fd=scratch._descriptor)
+        try:
+            descriptor = os.open(new, _NEW, 0o666, dir_fd=scratch._descriptor)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, f"{self.path}/{name}") from None
         try:
             # As dtoolcore writes it: in the encoding of the locale.
             with open(descriptor, "w") as file:
