@@ -14,7 +14,7 @@ from dtoolcore.storagebroker import DiskStorageBroker
 
 from dservercore.catalog.disk import DiskBase
 from dservercore.catalog.storage import is_gone, reason
-from dservercore.catalog.stored_files import Limits
+from dservercore.catalog.storage_limits import Limits
 from dservercore.config import with_defaults
 from dservercore.dataset_info import generate_dataset_info
 

@@ -20,7 +20,7 @@ import pytest
 
 from dservercore.catalog.disk import DiskBase
 from dservercore.catalog.storage import is_gone, reason
-from dservercore.catalog.stored_files import MAX_JSON_VALUES, Limit, Limits
+from dservercore.catalog.storage_limits import MAX_JSON_VALUES, Limit, Limits
 
 SECRET = "-----BEGIN RSA PRIVATE KEY----- of the server"
 SMALL = Limits(

@@ -24,7 +24,7 @@ from cryptography.x509.oid import NameOID
 from dservercore.catalog.brokers import BrokerBase
 from dservercore.catalog.http_storage import fetch, is_public
 from dservercore.catalog.storage import reason
-from dservercore.catalog.stored_files import Limit, Limits
+from dservercore.catalog.storage_limits import Limit, Limits
 from dservercore.catalog.time_limits import within
 
 LIMITS = Limits(

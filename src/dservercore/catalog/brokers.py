@@ -17,7 +17,7 @@ from dtoolcore.utils import DEFAULT_CONFIG_PATH
 
 from dservercore import uris
 from dservercore.catalog import http_storage, s3_storage, time_limits
-from dservercore.catalog.stored_files import Limits
+from dservercore.catalog.storage_limits import Limits
 from dservercore.dataset_info import generate_dataset_info
 
 Result = TypeVar("Result")

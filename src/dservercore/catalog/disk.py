@@ -18,7 +18,8 @@ from typing import Any
 
 from dtoolcore.utils import timestamp
 
-from dservercore.catalog.stored_files import Directory, Limit, Limits, parsed
+from dservercore.catalog.storage_limits import Limit, Limits, parsed
+from dservercore.catalog.stored_files import Directory
 from dservercore.dataset_info import document_of_parts
 
 _DTOOL, _ADMIN, _MANIFEST, _README = ".dtool", "dtool", "manifest.json", "README.yml"

@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from dservercore.catalog import time_limits
-from dservercore.catalog.stored_files import Limit, Limits, UnreadableError, parsed
+from dservercore.catalog.storage_limits import Limit, Limits, UnreadableError, parsed
 
 MAX_REDIRECTS = 5
 _PORTS = {"http": 80, "https": 443}

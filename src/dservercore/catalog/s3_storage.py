@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 from dservercore.catalog import time_limits
-from dservercore.catalog.stored_files import Limit, Limits, UnreadableError, parsed
+from dservercore.catalog.storage_limits import Limit, Limits, UnreadableError, parsed
 from dservercore.errors import DserverError
 
 REGISTRATION = "dtool-"  # begins the key of each dataset's registration in the bucket

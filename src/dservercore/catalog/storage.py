@@ -19,7 +19,7 @@ from dservercore import db, keys, plugin_host, uris
 from dservercore.catalog import brokers
 from dservercore.catalog.disk import DiskBase
 from dservercore.catalog.s3_storage import NoMetadataError
-from dservercore.catalog.stored_files import Limits, UnreadableError
+from dservercore.catalog.storage_limits import Limits, UnreadableError
 from dservercore.dataset_info import checked_name
 from dservercore.db import sql_db
 from dservercore.errors import DserverError, UnavailableError

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import errno
 import io
-import json
 import os
 import secrets
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
+
+from dservercore.catalog.storage_limits import Limit, UnreadableError
 
 Seen = TypeVar("Seen")
 
@@ -28,54 +28,6 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _CHUNK = 2**20
-
-MAX_ADMIN_BYTES = 2**20  # of administrative metadata, of which dtool writes some hundred
-MAX_FILES = 100_000  # tags or annotations that are listed; more tags if the setting allows them
-#: Commas and opening brackets in one JSON file: each stands for a value, which takes up to 200 bytes of memory.
-#: A manifest of a million items has five million.
-MAX_JSON_VALUES = 8_000_000
-
-
-class UnreadableError(ValueError):
-    """A file of a dataset is none that is read or written here; the message names it and says why."""
-
-
-@dataclass(frozen=True)
-class Limit:
-    """How large a file may be, in bytes, and the setting that says so."""
-
-    size: int
-    setting: str = ""
-
-    def error(self, path: str) -> UnreadableError:
-        """Return the error for a file at *path* that is larger."""
-        setting = f" ({self.setting})" if self.setting else ""
-        return UnreadableError(f"{path} is larger than the {self.size:,} bytes that are read of it{setting}")
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How large the files of a dataset may be, and how many there may be of some."""
-
-    readme: Limit
-    manifest: Limit
-    annotation: Limit
-    tags: int
-    admin: Limit = Limit(MAX_ADMIN_BYTES)
-    annotations: int = MAX_FILES
-
-    @classmethod
-    def of(cls, config: Mapping[str, Any]) -> Limits:
-        """Return the limits that the settings stand for."""
-        return cls(
-            # A character takes up to 4 bytes in UTF-8.
-            readme=Limit(4 * config["DSERVER_MAX_README_LENGTH"], "DSERVER_MAX_README_LENGTH"),
-            manifest=Limit(config["DSERVER_MAX_MANIFEST_BYTES"], "DSERVER_MAX_MANIFEST_BYTES"),
-            # dtool writes JSON with indents and escapes, which takes a multiple of what the setting counts.
-            annotation=Limit(8 * config["DSERVER_MAX_ANNOTATIONS_LENGTH"], "DSERVER_MAX_ANNOTATIONS_LENGTH"),
-            # Those of a dataset that has too many can be listed, so that some can be removed.
-            tags=max(config["DSERVER_MAX_TAGS"], MAX_FILES),
-        )
 
 
 class Directory:
@@ -270,22 +222,6 @@ class Directory:
         owner = os.fstat((self._top or self)._descriptor).st_uid
         if status.st_uid != owner or (status.st_dev, status.st_ino) in _identities(self._private):
             raise UnreadableError(f"{path} is also elsewhere (a hard link), as a file of somebody else")
-
-
-def parsed(text: str, path: str) -> Any:
-    """Return the value of a JSON text.
-
-    :param path: of the file that it comes from, for messages
-    :raises UnreadableError: if it is not JSON, nested too deeply, or has too many values or digits
-    """
-    if len(text) > MAX_JSON_VALUES and sum(map(text.count, ",[{")) > MAX_JSON_VALUES:
-        raise UnreadableError(f"{path} has more than {MAX_JSON_VALUES:,} values")
-    try:
-        return json.loads(text)
-    except RecursionError:
-        raise UnreadableError(f"{path} is nested too deeply") from None
-    except ValueError as error:
-        raise UnreadableError(f"{path} is not JSON: {error}") from None
 
 
 def _look_at(entry: os.DirEntry[str]) -> tuple[str, int, int]:
