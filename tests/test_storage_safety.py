@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,9 +16,11 @@ from urllib.parse import quote
 import dtoolcore
 import pytest
 
-from dservercore import sql_db
-from dservercore.catalog import base_uris, storage, users
+from dservercore import sql_db, utils
+from dservercore.catalog import base_uris, indexing, storage, users
 from dservercore.dataset_info import generate_dataset_info
+from dservercore.errors import ValidationError
+from dservercore.permissions import operator_scope
 from live_server import LiveServer
 from stores import disagreements
 from world import CHAMPION, dataset_info
@@ -204,6 +208,17 @@ class TestLinks:
         edit_everything(here, uri, "false")
         assert (files_below(base.parent / "elsewhere"), files_below(base)) == before
 
+    @pytest.mark.parametrize("planted", ["README.yml", ".dtool/dtool", ".dtool/tags/kept"])
+    def test_a_pipe_keeps_nobody_waiting(self, here: World, base: Path, planted: str) -> None:
+        directory = freeze(base, "beans")
+        base_uri = f"file://{base}"
+        uri = register(here, base_uri, info_of(directory, base_uri))
+        (directory / planted).unlink()
+        os.mkfifo(directory / planted)
+        started = time.monotonic()
+        edit_everything(here, uri, "false")
+        assert time.monotonic() - started < 20
+
     def test_a_base_directory_that_is_a_link(self, here: World, base: Path, tmp_path: Path) -> None:
         """That is the administrator's own doing."""
         directory = freeze(base, "beans")
@@ -212,6 +227,86 @@ class TestLinks:
         uri = register(here, base_uri, info_of(directory, base_uri))
         edit_everything(here, uri, "true")
         assert sorted(dtoolcore.DataSet.from_uri(str(directory)).list_tags()) == ["mine", "more"]
+
+
+class TestALinkToAnotherBaseURI:
+    """Whoever has register permission on one may not read or write in another by a link."""
+
+    def test_neither_reads_nor_edits_there(self, here: World, base: Path) -> None:
+        granted, other = base / "granted", base / "other"
+        granted.mkdir()
+        other.mkdir()
+        dataset = freeze(other, "secretds")
+        (granted / "linked").symlink_to("../other/secretds")
+        base_uri = f"file://{granted}"
+        uri = register(here, base_uri, info_of(dataset, base_uri, uri=f"{base_uri}/linked", readme="guessed"))
+        before = files_below(base)
+        edit_everything(here, uri, "false")
+        assert files_below(base) == before
+        with here.app.app_context():
+            done = indexing.register_from_storage(operator_scope("register"), uri)
+        assert (done.outcome, done.reason) == (
+            "failed",
+            f"{granted}/linked is a link, and links are not followed here",
+        )
+
+
+class TestNamesOfDots:
+    """They would be directories as tags, and as annotations files that no longer end in .json."""
+
+    @pytest.mark.parametrize("name", [".", "..", "...", "." * 80])
+    def test_are_refused_everywhere(self, here: World, base: Path, name: str) -> None:
+        directory = freeze(base, "beans")
+        base_uri = f"file://{base}"
+        uri = register(here, base_uri, info_of(directory, base_uri))
+        path, before = quote(uri, safe=""), files_below(base)
+        for method, route, body in (
+            ("PUT", f"/tags/{path}", {"tags": ["kept", name]}),
+            ("POST", f"/tags/{path}/{name}", None),
+            ("PUT", f"/annotations/{path}/{name}", {"value": 1}),
+            ("PUT", f"/annotations/{path}", {"annotations": {name: 1}}),
+            ("PUT", f"/uris/{path}", info_of(directory, base_uri, tags=[name])),
+            ("PUT", f"/uris/{path}", info_of(directory, base_uri, annotations={name: 1})),
+        ):
+            answer = here.send(method, route, json=body)
+            assert (answer.status_code, name in answer.json["message"]) == (422, True), (method, route)
+        with here.app.app_context():
+            with pytest.raises(ValidationError, match="dots alone"):
+                utils.set_tags_for_uri_by_user(CHAMPION, uri, [name])
+            with pytest.raises(ValidationError, match="dots alone"):
+                utils.set_annotation_for_uri_by_user(CHAMPION, uri, name, 1)
+            with pytest.raises(ValidationError, match="dots alone"):
+                utils.set_annotations_for_uri_by_user(CHAMPION, uri, {name: 1})
+        assert files_below(base) == before
+
+    def test_that_are_registered_already_are_not_written(self, here: World, base: Path) -> None:
+        """By an older version; whoever removes them can."""
+        directory = freeze(base, "beans")
+        base_uri = f"file://{base}"
+        uri = register(here, base_uri, info_of(directory, base_uri))
+        before = files_below(base)
+        with here.app.app_context():
+            with pytest.raises(ValidationError):
+                storage._change(storage.open_base(base_uri).open_editable(uri), "annotations", {"..": 1})
+            with pytest.raises(ValidationError):
+                storage._change(storage.open_base(base_uri).open_editable(uri), "tags", ["kept", ".."])
+        assert files_below(base) == before
+
+    @pytest.mark.parametrize("name", ["a.", ".a", "..a", "a..", "-", "_", ".-."])
+    def test_other_names_with_dots_come_back(self, here: World, base: Path, name: str) -> None:
+        directory = freeze(base, "beans")
+        base_uri = f"file://{base}"
+        uri = register(here, base_uri, info_of(directory, base_uri))
+        path = quote(uri, safe="")
+        assert here.send("POST", f"/tags/{path}/{name}").headers["X-Storage-Updated"] == "true"
+        answer = here.send("PUT", f"/annotations/{path}/{name}", json={"value": 1})
+        assert answer.headers["X-Storage-Updated"] == "true"
+        with here.app.app_context():
+            document = storage.open_base(base_uri).open_readable(uri).document(base_uri)
+        assert (sorted(document["tags"]), document["annotations"]) == (
+            sorted(["kept", name]),
+            {"soil": "loam", name: 1},
+        )
 
 
 class TestWhatOneUserDidWhileAnotherWrote:

@@ -207,6 +207,18 @@ SETTINGS = [
         _parse_depth,
     ),
     Setting(
+        "DSERVER_MAX_MANIFEST_BYTES",
+        512 * 2**20,
+        "Largest manifest, in bytes, that is read from storage; a dataset with a larger one is not registered.",
+        _parse_bytes,
+    ),
+    Setting(
+        "DSERVER_STORAGE_TIMEOUT",
+        300.0,
+        "Seconds to wait for one dataset in storage that is not a directory of this machine.",
+        _parse_seconds,
+    ),
+    Setting(
         "DSERVER_MAX_QUERY_LENGTH",
         MAX_QUERY_CHARACTERS,
         f"Longest free_text of a search in characters, at most {MAX_QUERY_CHARACTERS}; a longer one gets a 422.",

@@ -165,12 +165,17 @@ def checked_annotations(annotations: Any, field: str = "annotations") -> dict[st
 
 
 def checked_name(name: Any, field: str) -> str:
-    """Return the name of a tag or annotation, if it follows dtool's rules."""
+    """Return the name of a tag or annotation, if it follows dtool's rules and can be the name of a file.
+
+    :raises ValidationError: 422 naming *field*
+    """
     if not isinstance(name, str) or not _VALID_NAME.fullmatch(name):
         raise invalid(
             field,
             f"{name!r} is not a valid name: 1 to {MAX_NAME_LENGTH} letters, digits and the characters - _ .",
         )
+    if not name.strip("."):  # a tag would be a directory, and an annotation a file without a name
+        raise invalid(field, f"{name!r} is not a valid name: dots alone name no file")
     return name
 
 

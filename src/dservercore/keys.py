@@ -147,6 +147,16 @@ def exposed_files(config: Mapping[str, Any]) -> list[Path]:
     return [path for place in places if place and _can_be_read_by_all(path := Path(place).expanduser())]
 
 
+def private_places(config: Mapping[str, Any]) -> list[Path]:
+    """Return the files and folders of a configuration that hold keys, settings or the database, there or not."""
+    places = [config.get("DSERVER_DATA_DIR"), config.get("JWT_PRIVATE_KEY_FILE")]
+    address = str(config.get("SQLALCHEMY_DATABASE_URI", ""))
+    if address.startswith("sqlite:///") and not address.startswith("sqlite:///file:"):
+        database = address.removeprefix("sqlite:///").partition("?")[0]
+        places += [f"{database}{ending}" for ending in ("", "-wal", "-shm", "-journal")]
+    return [Path(place).expanduser() for place in places if place]
+
+
 def _can_be_read_by_all(path: Path) -> bool:
     try:
         modes = [path.stat().st_mode & stat.S_IROTH]

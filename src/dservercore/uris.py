@@ -122,9 +122,9 @@ def _check(uri: str, field: str) -> None:
 
 def is_out_of_reach(uri: str) -> bool:
     """Return whether a ``file://`` URI lies on another host, so that its path means nothing here."""
-    parsed = urlparse(uri)
-    return parsed.scheme in ("file", "symlink") and parsed.netloc not in (
-        "",
-        "localhost",
-        socket.gethostname(),
-    )
+    return urlparse(uri).scheme in ("file", "symlink") and not is_of_this_host(uri)
+
+
+def is_of_this_host(uri: str) -> bool:
+    """Return whether a URI names this host, or none."""
+    return urlparse(uri).netloc in ("", "localhost", socket.gethostname())

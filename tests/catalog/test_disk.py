@@ -10,8 +10,12 @@ from typing import Any
 
 import dtoolcore
 import pytest
+from dtoolcore.storagebroker import DiskStorageBroker
 
-from dservercore.catalog import disk, storage
+from dservercore.catalog.disk import DiskBase
+from dservercore.catalog.storage import is_gone, reason
+from dservercore.catalog.storage_limits import Limits
+from dservercore.config import with_defaults
 from dservercore.dataset_info import generate_dataset_info
 
 Change = Callable[[Path], object]
@@ -41,6 +45,10 @@ def base(tmp_path: Path) -> Path:
 @pytest.fixture
 def dataset(base: Path) -> Path:
     return make(base)
+
+
+def opened(base: Path) -> DiskBase:
+    return DiskBase(f"file://{base}", str(base), Limits.of(with_defaults({})))
 
 
 def write(name: str, content: bytes) -> Change:
@@ -143,25 +151,46 @@ def outcome(read: Callable[[], Any]) -> str:
     try:
         return repr(read())
     except Exception as error:
-        return f"{type(error).__name__}: {storage.reason(error)}"
+        return f"{type(error).__name__}: {reason(error)}"
+
+
+#: What dtoolcore reads, and is refused here, or is refused with more words.
+REFUSED = {
+    "a README that is a link": "UnreadableError: {}/README.yml is a link, and links are not followed here",
+    "tags that are elsewhere": "UnreadableError: {}/.dtool/tags is a link, and links are not followed here",
+    "a folder among the tags": "IsADirectoryError: Is a directory: {}/.dtool/tags/deep",
+    "a README that is not UTF-8": "UnreadableError: {}/README.yml is not UTF-8 text: ",
+    "administrative metadata with a mark": "UnreadableError: {}/.dtool/dtool is not JSON: ",
+    "no administrative metadata": "FileNotFoundError: no dataset is stored as file://{}",
+    "a manifest that ends early": "UnreadableError: {}/.dtool/manifest.json is not JSON: ",
+    "an empty manifest": "UnreadableError: {}/.dtool/manifest.json is not JSON: ",
+    "an annotation that is not JSON": "UnreadableError: {}/.dtool/annotations/soil.json is not JSON: ",
+}
 
 
 @pytest.mark.parametrize("odd", ODD)
 def test_what_is_read_is_what_dtoolcore_reads(dataset: Path, odd: str) -> None:
     ODD[odd](dataset)
     uri, base_uri = f"file://{dataset}", f"file://{dataset.parent}"
-    slow = outcome(
-        lambda: (
-            str(storage.open_dataset(uri).name),
-            generate_dataset_info(storage.open_dataset(uri), base_uri),
-        )
-    )
-    fast = outcome(lambda: (storage.open_readable(uri).name, storage.open_readable(uri).document(base_uri)))
-    assert fast == slow
+
+    def by_dtoolcore() -> Any:
+        broker = DiskStorageBroker(uri)
+        admin_metadata = broker.get_admin_metadata()
+        read = dtoolcore.DataSet(uri, admin_metadata)
+        return str(admin_metadata["name"]), generate_dataset_info(read, base_uri)
+
+    def here() -> Any:
+        read = opened(dataset.parent).open_readable(uri)
+        return read.name, read.document(base_uri)
+
+    if odd in REFUSED:
+        assert outcome(here).startswith(REFUSED[odd].format(dataset))
+    else:
+        assert outcome(here) == outcome(by_dtoolcore)
 
 
 def test_what_is_read_is_what_is_there(dataset: Path) -> None:
-    document = storage.open_readable(f"file://{dataset}").document(f"file://{dataset.parent}")
+    document = opened(dataset.parent).open_readable(f"file://{dataset}").document(f"file://{dataset.parent}")
     assert (document["name"], document["readme"], document["tags"]) == (
         "beans",
         "soil: loam\n",
@@ -171,7 +200,8 @@ def test_what_is_read_is_what_is_there(dataset: Path) -> None:
     assert (document["number_of_items"], document["size_in_bytes"]) == (2, 38)
 
 
-def test_what_is_listed_is_what_dtoolcore_lists(base: Path) -> None:
+def test_what_is_listed_is_what_dtoolcore_lists_and_what_looks_like_a_dataset(base: Path) -> None:
+    """Opening the latter tells what is wrong with it, where dtoolcore says nothing."""
     for name in ("beans", "peas"):
         make(base, name)
     dtoolcore.create_proto_dataset("draft", f"file://{base}", "", creator_username="olga")
@@ -182,11 +212,15 @@ def test_what_is_listed_is_what_dtoolcore_lists(base: Path) -> None:
     (base / "empty").mkdir()
     (base / "file").write_text("")
     (base / "odd" / ".dtool" / "dtool").mkdir(parents=True)
-    broker = dtoolcore.storagebroker.DiskStorageBroker
-    listed = {uri.rsplit("/", 1)[1] for uri in broker.list_dataset_uris(f"file://{base}", None)}
+    (base / "pipe" / ".dtool").mkdir(parents=True)
+    os.mkfifo(base / "pipe" / ".dtool" / "dtool")
+    (base / "astray").mkdir()
+    (base / "astray" / ".dtool").symlink_to(base / "none")
+    by_dtoolcore = DiskStorageBroker.list_dataset_uris(f"file://{base}", None)
+    listed = {uri.rsplit("/", 1)[1] for uri in by_dtoolcore}
     assert listed == {"Grüne Bohnen 🌱", "peas", "draft", "linked"}
-    assert set(disk.names(str(base))) == listed
-    assert storage.list_uris(f"file://{base}") == sorted(f"file://{base}/{name}" for name in listed)
+    names = listed | {"odd", "pipe", "astray"}
+    assert sorted(opened(base).list_uris()) == sorted(f"file://{base}/{name}" for name in names)
 
 
 CHANGES: dict[str, Change] = {
@@ -215,22 +249,22 @@ def later(file: Path) -> None:
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_is_seen(dataset: Path, change: str) -> None:
-    before = disk.fingerprint(str(dataset))
+    before = opened(dataset.parent).fingerprint(f"file://{dataset}")
     CHANGES[change](dataset)
-    assert disk.fingerprint(str(dataset)) != before
+    assert opened(dataset.parent).fingerprint(f"file://{dataset}") != before
 
 
 def test_the_items_are_not_looked_at(dataset: Path) -> None:
-    before = disk.fingerprint(str(dataset))
+    before = opened(dataset.parent).fingerprint(f"file://{dataset}")
     (dataset / "data" / "pods.csv").write_text("")
     later(dataset / ".dtool" / "structure.json")
-    assert disk.fingerprint(str(dataset)) == before
+    assert opened(dataset.parent).fingerprint(f"file://{dataset}") == before
 
 
 def test_a_dataset_that_cannot_be_looked_at_is_not_gone(dataset: Path) -> None:
     uri = f"file://{dataset}"
-    assert not storage.is_gone(uri)
+    assert not is_gone(opened(dataset.parent), uri)
     (dataset / ".dtool").rename(dataset / "moved")
-    assert storage.is_gone(uri)
+    assert is_gone(opened(dataset.parent), uri)
     (dataset / ".dtool").symlink_to(dataset / ".dtool")
-    assert not storage.is_gone(uri)
+    assert not is_gone(opened(dataset.parent), uri)

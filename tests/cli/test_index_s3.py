@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -15,6 +16,10 @@ import boto3
 import dtoolcore
 import pytest
 import requests
+from botocore.exceptions import BotoCoreError
+from flask import Flask
+
+from dservercore.catalog.storage import open_base
 
 from .conftest import CommandLine
 
@@ -189,3 +194,87 @@ def test_a_bucket_that_is_not_there_is_named(
 ) -> None:
     client(storage).delete_bucket(Bucket=bucket)
     assert bucket in flask.fail("base_uri", "index", base_uri)
+
+
+# Hostile buckets
+
+
+BOMBS: dict[str, tuple[str, bytes, str]] = {
+    "a long README": ("{}/README.yml", b"a" * (4 * 1000 + 1), "larger than the 4,000 bytes"),
+    "a README that is no text": ("{}/README.yml", b"\xff", "not UTF-8 text"),
+    "a large manifest": ("{}/manifest.json", b" " * 3001, "DSERVER_MAX_MANIFEST_BYTES"),
+    "a deep manifest": ("{}/manifest.json", b"[" * 2900, "nested too deeply"),
+    "items that are a list": ("{}/manifest.json", b'{"items": []}', "not as dtool writes it"),
+    "a large annotation": ("{}/annotations/soil.json", b"1" * 8001, "DSERVER_MAX_ANNOTATIONS_LENGTH"),
+    "an annotation of dots": ("{}/annotations/...json", b"1", "dots alone"),
+    "a tag of dots": ("{}/tags/..", b"", "dots alone"),
+    "a registration that is no key": ("dtool-{}", b"x" * 1025, "larger than the 1,024 bytes"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_an_object_that_is_too_much_is_one_clean_line(
+    app: Flask,
+    flask: CommandLine,
+    base_uri: str,
+    bucket: str,
+    package: Package,
+    storage: Storage,
+    monkeypatch: pytest.MonkeyPatch,
+    bomb: str,
+) -> None:
+    limits = {
+        "DSERVER_MAX_README_LENGTH": 1000,
+        "DSERVER_MAX_MANIFEST_BYTES": 3000,
+        "DSERVER_MAX_ANNOTATIONS_LENGTH": 1000,
+    }
+    for name, value in limits.items():
+        monkeypatch.setitem(app.config, name, value)
+    whole, broken = package("beans"), package("peas")
+    key, content, expected = BOMBS[bomb]
+    client(storage).put_object(Bucket=bucket, Key=key.format(broken), Body=content)
+    result = flask("base_uri", "index", base_uri)
+    assert result.exit_code == 1
+    assert result.stderr.strip() == "1 registered, 0 unchanged, 1 failed"
+    lines = result.stdout.splitlines()
+    assert f"Registered: {base_uri}/{whole}" in lines
+    (number,) = [number for number, line in enumerate(lines) if line.startswith("Failed to register: ")]
+    assert expected in lines[number + 1]
+
+
+def test_names_with_dots_are_listed_and_not_written(
+    app: Flask, flask: CommandLine, base_uri: str, bucket: str, package: Package, storage: Storage
+) -> None:
+    """dtool-s3 itself can no longer list the annotations then."""
+    beans = package("beans")
+    client(storage).put_object(Bucket=bucket, Key=f"{beans}/annotations/a.b.json", Body=b"7")
+    assert index(flask, base_uri)[1] == "1 registered, 0 unchanged, 0 failed"
+    with app.app_context():
+        base = open_base(base_uri)
+        dataset = base.open_editable(f"{base_uri}/{beans}")
+        assert dataset.get_annotations() == {"a.b": 7, "soil": "loam"}
+        with pytest.raises(ValueError, match="cannot list"):
+            dataset.put_annotation("c.d", 1)
+        dataset.put_annotation("depth", 2)
+        assert dataset.get_annotations() == {"a.b": 7, "soil": "loam", "depth": 2}
+
+
+def test_storage_that_does_not_answer_is_given_up(
+    app: Flask, flask: CommandLine, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes connections, and says nothing: first of all when it is asked what there is."""
+    monkeypatch.setattr("dservercore.catalog.s3_storage.READ_SECONDS", 0.2)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        name = f"silent{uuid.uuid4().hex}"
+        monkeypatch.setenv(f"DTOOL_S3_ENDPOINT_{name}", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        for key in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(f"DTOOL_S3_{key}_{name}", "test")
+        flask.succeed("base_uri", "add", f"s3://{name}")
+        started = time.monotonic()
+        assert "Cannot list the datasets" in flask.fail("base_uri", "index", f"s3://{name}")
+        with app.app_context():
+            base = open_base(f"s3://{name}", seconds=0.5)
+            with pytest.raises((OSError, BotoCoreError)):
+                base.open_editable(f"s3://{name}/{uuid.uuid4()}")
+        assert time.monotonic() - started < 20

@@ -36,26 +36,30 @@ def check_storage(
     """
     for base_uri, key in sorted(scope.base_uris.items()):
         try:
-            listed = set(storage.list_uris(base_uri))
+            base, uris = storage.listed(base_uri)
         except UnavailableError as error:
             yield Difference("storage", base_uri, f"cannot be looked at: {error.message}", _cannot_be_mended)
             continue
-        known = indexing.fingerprints(key)
+        listed, known = set(uris), indexing.fingerprints(key)
         db.rollback()  # reading takes long, and nothing is to be held meanwhile
         wanted = sorted(listed | known.keys())
         started(len(wanted))
         for uri in wanted:
             if uri in listed:
-                yield from _look_at(uri, base_uri, known, register_scope)
-            elif storage.is_gone(uri):
-                yield Difference("storage", uri, "is missing there", partial(_unregister, uri))
+                yield from _look_at(base, uri, base_uri, known, register_scope)
+            elif storage.is_gone(base, uri):
+                yield Difference("storage", uri, "is missing there", partial(_unregister, base, uri))
             told()
 
 
 def _look_at(
-    uri: str, base_uri: str, known: Mapping[str, str | None], register_scope: Scope
+    base: storage.Base,
+    uri: str,
+    base_uri: str,
+    known: Mapping[str, str | None],
+    register_scope: Scope,
 ) -> Iterator[Difference]:
-    read = indexing.read(uri, base_uri, known.get(uri))
+    read = indexing.read(base, uri, base_uri, known.get(uri))
     if read.outcome and read.outcome.outcome == "failed":
         yield Difference("storage", uri, f"cannot be read: {read.outcome.reason}", _cannot_be_mended)
     elif read.document is None:
@@ -88,8 +92,8 @@ def _changed(uri: str, info: Mapping[str, Any]) -> list[str]:
     return changed + (["tags"] if sorted(stored["tags"]) != sorted(registered["tags"]) else [])
 
 
-def _unregister(uri: str) -> str:
-    if not storage.is_gone(uri):
+def _unregister(base: storage.Base, uri: str) -> str:
+    if not storage.is_gone(base, uri):
         raise LookupError("it is there again")
     plugin_writes.begin()
     registered = dataset_rows.hold_registered(uri)

@@ -24,6 +24,7 @@ Outcome = Literal["registered", "unchanged", "not frozen", "failed", "pruned"]
 LOOKS = 50  # datasets that a thread looks at before it tells
 BATCH = 500  # datasets that share one commit
 BATCH_ITEMS = 100_000  # of manifests, above which a batch takes no more datasets: all of them are in memory
+MAX_NAME = 80  # characters of a dataset's name, which may be anything before it is registered
 BATCH_SECONDS = 1.0  # for how long what has been read waits for slow storage to fill its batch
 
 
@@ -69,23 +70,23 @@ def index_base_uri(
     :raises UnavailableError: if its storage cannot be listed, or a plugin cannot reach its store
     """
     base_uri_id = base_uris.get_id(base_uri)
-    found = storage.list_uris(base_uri)
+    base, found = storage.listed(base_uri)
     started(len(found))
     known = fingerprints(base_uri_id)
     registered = 0
     with _pool(jobs) as pool:
         unchanged: set[str] = set()
-        for uri in () if full else _unchanged(found, known, pool, jobs):
+        for uri in () if full else _unchanged(base, found, known, pool, jobs):
             unchanged.add(uri)
             yield Indexed("unchanged", uri)
         changed = [uri for uri in found if uri not in unchanged]
-        reads = _in_parallel(lambda uri: read(uri, base_uri, None), changed, pool, 4 * jobs)
+        reads = _in_parallel(lambda uri: read(base, uri, base_uri, None), changed, pool, 4 * jobs)
         for batch in _batches(reads):
             done = _register_batch(scope, batch)
             registered += sum(indexed.outcome == "registered" for indexed in done)
             yield from done
     if prune:
-        yield from _prune(uri for uri in sorted(known.keys() - set(found)) if storage.is_gone(uri))
+        yield from _prune(uri for uri in sorted(known.keys() - set(found)) if storage.is_gone(base, uri))
     upkeep.after_registering(registered)
 
 
@@ -97,21 +98,25 @@ def register_from_storage(scope: Scope, uri: str) -> Indexed:
     """
     base_uri = uris.parent(uri)
     base_uris.get_id(base_uri)
-    return _register_batch(scope, [read(uri, base_uri, None)], commit=False)[0]
+    try:
+        base = storage.open_base(base_uri)
+    except Exception as error:  # each storage has errors of its own
+        return Indexed("failed", uri, uris.last_segment(uri), storage.reason(error))
+    return _register_batch(scope, [read(base, uri, base_uri, None)], commit=False)[0]
 
 
 # Reading
 
 
-def read(uri: str, base_uri: str, known: str | None) -> Read:
+def read(base: storage.Base, uri: str, base_uri: str, known: str | None) -> Read:
     """Read one dataset, unless its storage still looks as it did when it was registered."""
     name = uris.last_segment(uri)
     try:
-        fingerprint = storage.fingerprint(uri)
+        fingerprint = storage.fingerprint(base, uri)
         if known is not None and fingerprint == known:
             return Read(uri, outcome=Indexed("unchanged", uri))
-        dataset = storage.open_readable(uri)
-        name = str(dataset.name)
+        dataset = storage.open_readable(base, uri)
+        name = str(dataset.name)[:MAX_NAME]
         return Read(uri, dataset.document(base_uri), fingerprint)
     except storage.NotFrozenError as error:
         return Read(uri, outcome=Indexed("not frozen", uri, name, storage.reason(error)))
@@ -128,21 +133,25 @@ def fingerprints(base_uri_id: int) -> dict[str, str | None]:
 
 
 def _unchanged(
-    found: Sequence[str], known: Mapping[str, str | None], pool: ThreadPoolExecutor, jobs: int
+    base: storage.Base,
+    found: Sequence[str],
+    known: Mapping[str, str | None],
+    pool: ThreadPoolExecutor,
+    jobs: int,
 ) -> Iterator[str]:
     """Yield the URIs of the datasets that look in storage as they did when they were registered."""
     to_look_at = [uri for uri in found if known.get(uri) is not None]
     # Many at once, as looking at one on disk takes less time than handing it to another thread.
     size = max(1, min(LOOKS, len(to_look_at) // (4 * jobs)))
     parts = [to_look_at[start : start + size] for start in range(0, len(to_look_at), size)]
-    looked = pool.map(lambda part: [uri for uri in part if _looks_as(known[uri], uri)], parts)
+    looked = pool.map(lambda part: [uri for uri in part if _looks_as(base, known[uri], uri)], parts)
     for unchanged in looked:
         yield from unchanged
 
 
-def _looks_as(known: str | None, uri: str) -> bool:
+def _looks_as(base: storage.Base, known: str | None, uri: str) -> bool:
     try:
-        return storage.fingerprint(uri) == known
+        return storage.fingerprint(base, uri) == known
     except Exception:  # each storage has errors of its own; reading it will tell what is wrong
         return False
 
@@ -210,7 +219,7 @@ def _register_batch(scope: Scope, batch: list[Read], commit: bool = True) -> lis
 def _indexed(read: Read, outcome: batches.Outcome) -> Indexed:
     if not isinstance(outcome, Exception):
         return Indexed("registered", read.uri)
-    name = str(read.document.get("name", "")) if read.document else ""
+    name = str(read.document.get("name", ""))[:MAX_NAME] if read.document else ""
     return Indexed("failed", read.uri, name, storage.reason(outcome))
 
 

@@ -7,19 +7,26 @@ keys are those of the broker (https://github.com/jic-dtool/dtool-s3).
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlparse
 
+from dservercore.catalog import time_limits
+from dservercore.catalog.storage_limits import Limit, Limits, UnreadableError, parsed
 from dservercore.errors import DserverError
 
 REGISTRATION = "dtool-"  # begins the key of each dataset's registration in the bucket
 METADATA = ("README.yml", "dtool", "manifest.json")
 METADATA_FOLDERS = ("annotations/", "tags/")
 KEYS_AT_ONCE = 1000  # that S3 lists at most
+CONNECT_SECONDS, READ_SECONDS = 10.0, 30.0  # after which a request is given up, or repeated
+MAX_KEY_BYTES = 1024  # of S3
+_CHUNK = 2**20
 
 
 class NoMetadataError(DserverError):
@@ -31,9 +38,80 @@ def knows(broker: type[Any]) -> bool:
     return all(hasattr(broker, name) for name in ("_get_resource_and_client", "_get_prefix"))
 
 
-def sharing_connections(broker: type[Any]) -> type[Any]:
-    """Return a storage broker for S3 whose instances share clients: as many as there are threads that read."""
-    return type(broker.__name__, (broker,), {"_get_resource_and_client": classmethod(_connections)})
+@functools.cache
+def limited(broker: type[Any], limits: Limits) -> type[Any]:
+    """Return a storage broker for S3 that reads within *limits*, and whose instances share clients.
+
+    There are as many clients as threads that read.
+    """
+
+    class Limited(broker):
+        _get_resource_and_client = classmethod(_connections)
+
+        def _get_prefix(self) -> str:
+            if not hasattr(self, "_prefix"):
+                try:
+                    self._prefix = self._text(self.dataset_registration_key, Limit(MAX_KEY_BYTES))
+                except self.s3client.exceptions.ClientError:
+                    self._prefix = self.dataset_prefix or ""
+            return self._prefix
+
+        def _text(self, key: str, limit: Limit) -> str:
+            return _text(self.s3client, self.bucket, key, limit)
+
+        def get_text(self, key: str) -> str:
+            return self._text(key, limits.manifest)
+
+        def get_manifest(self) -> Any:
+            return parsed(self.get_text(self.get_manifest_key()), self.get_manifest_key())
+
+        def get_readme_content(self) -> str:
+            return self._text(self.get_readme_key(), limits.readme)
+
+        def get_annotation(self, annotation_name: str) -> Any:
+            key = self.get_annotation_key(annotation_name)
+            return parsed(self._text(key, limits.annotation), key)
+
+        def put_annotation(self, annotation_name: str, annotation: Any) -> None:
+            if "." in annotation_name:
+                raise UnreadableError(
+                    f"dtool-s3 cannot list an annotation whose name has a dot: {annotation_name}"
+                )
+            super().put_annotation(annotation_name, annotation)
+
+        def list_annotation_names(self) -> list[str]:
+            names = self._names(self.annotations_key_prefix, limits.annotations)
+            return [name.removesuffix(".json") for name in names]
+
+        def list_tags(self) -> list[str]:
+            return self._names(self.tags_key_prefix, limits.tags)
+
+        def _names(self, prefix: str, most: int) -> list[str]:
+            names: list[str] = []
+            for entry in _objects(self.s3client, self.bucket, prefix):
+                if len(names) == most:
+                    raise UnreadableError(f"{prefix} holds more than the {most:,} objects that are read")
+                names.append(entry["Key"].rsplit("/", 1)[-1])
+            return names
+
+    return Limited
+
+
+def _text(client: Any, bucket: str, key: str, limit: Limit) -> str:
+    answer = client.get_object(Bucket=bucket, Key=key)
+    content = bytearray()
+    with answer["Body"] as body:
+        if answer["ContentLength"] > limit.size:
+            raise limit.error(key)
+        while chunk := body.read(_CHUNK):
+            content += chunk
+            if len(content) > limit.size:
+                raise limit.error(key)
+            time_limits.left()
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise UnreadableError(f"{key} is not UTF-8 text: {error}") from None
 
 
 class _Connections(threading.local):
@@ -48,8 +126,26 @@ _making = threading.Lock()  # boto3 makes clients in one thread at a time
 def _connections(broker: type[Any], bucket: str) -> Any:
     if bucket not in _held.of_bucket:
         with _making:
-            _held.of_bucket[bucket] = super(broker, broker)._get_resource_and_client(bucket)
+            resource, client, unsigned = super(broker, broker)._get_resource_and_client(bucket)
+        for made in (resource.meta.client, client, unsigned):
+            _keep_time(made)
+        _held.of_bucket[bucket] = resource, client, unsigned
     return _held.of_bucket[bucket]
+
+
+def _keep_time(client: Any) -> None:
+    """Have a client give up requests that are not answered, and send none when the time of its thread is over."""
+    # dtool-s3 takes no options for its clients. botocore's own limits, of a minute each, stay where this is not so.
+    with suppress(AttributeError, KeyError, ImportError):
+        from urllib3 import Timeout
+
+        settings = client._endpoint.http_session._manager.connection_pool_kw
+        settings["timeout"] = Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
+    client.meta.events.register("before-send.s3", _check_time)
+
+
+def _check_time(**_: Any) -> None:
+    time_limits.left()
 
 
 def list_uris(broker: type[Any], base_uri: str) -> list[str]:

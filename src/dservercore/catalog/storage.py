@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol
 from urllib.parse import urlparse
 
-import dtoolcore
 import orjson
 from dtoolcore.utils import DEFAULT_CONFIG_PATH
+from flask import current_app
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
-from dservercore import db, plugin_host, uris
-from dservercore.catalog import disk, s3_storage
-from dservercore.dataset_info import generate_dataset_info
+from dservercore import db, keys, plugin_host, uris
+from dservercore.catalog import brokers
+from dservercore.catalog.disk import DiskBase
+from dservercore.catalog.s3_storage import NoMetadataError
+from dservercore.catalog.storage_limits import Limits, UnreadableError
+from dservercore.dataset_info import checked_name
 from dservercore.db import sql_db
 from dservercore.errors import DserverError, UnavailableError
-from dservercore.models import Dataset
+from dservercore.models import BaseURI, Dataset
 from dservercore.plugin_api import RetrieveABC
 
 logger = logging.getLogger(__name__)
@@ -29,6 +31,7 @@ logger = logging.getLogger(__name__)
 Field = Literal["readme", "tags", "annotations"]
 
 MAX_REASON_LENGTH = 500  # characters
+EDIT_SECONDS = 10.0  # that a client waits for storage which its edit is brought to, twice at most
 
 
 class NotFrozenError(ValueError):
@@ -39,121 +42,114 @@ class NotFrozenError(ValueError):
 
 
 class Readable(Protocol):
-    """A frozen dataset in its storage, to be registered."""
+    """A dataset in its storage, to be registered."""
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def admin_metadata(self) -> Mapping[str, Any]: ...
 
     def document(self, base_uri: str) -> dict[str, Any]:
         """Return what a registration takes; see ``dataset_info.generate_dataset_info``."""
         ...
 
 
-def list_uris(base_uri: str) -> list[str]:
-    """Return the URIs of all datasets, frozen or not, in the storage of a base URI.
+class Base(Protocol):
+    """The datasets in the storage of a base URI. Each method raises whatever the storage raises."""
+
+    def list_uris(self) -> list[str]:
+        """Return the URIs of all datasets, frozen or not, in no order."""
+        ...
+
+    def is_gone(self, uri: str) -> bool:
+        """Return whether there is certainly no dataset at *uri*."""
+        ...
+
+    def fingerprint(self, uri: str) -> str | None:
+        """Return a digest of what changes when a dataset's metadata does; None where only reading it tells."""
+        ...
+
+    def open_readable(self, uri: str) -> Readable:
+        """Return the dataset that is stored at *uri*, frozen or not."""
+        ...
+
+    def open_editable(self, uri: str) -> Any:
+        """Return the dataset that is stored at *uri*, to be changed as ``dtoolcore.DataSet`` is."""
+        ...
+
+    def in_time(self, work: Callable[[], None]) -> None:
+        """Do *work* with one dataset, which may take so long and no longer."""
+        ...
+
+
+def open_base(base_uri: str, seconds: float | None = None) -> Base:
+    """Return what is stored in a base URI, to be looked at in any thread.
+
+    :param seconds: to wait for a dataset that is not on disk, if that is less than the setting says
+    :raises OSError: if it is on another host, is no directory, or no storage broker for it is installed
+    :raises UnreadableError: if it lies in another base URI and is reached through a link in there
+    """
+    if uris.is_out_of_reach(base_uri):
+        raise OSError(f"it is on another host ({urlparse(base_uri).netloc})")
+    limits = Limits.of(current_app.config)
+    if not brokers.is_on_disk(base_uri):
+        timeout = current_app.config["DSERVER_STORAGE_TIMEOUT"]
+        return brokers.BrokerBase(base_uri, limits, min(timeout, seconds or timeout))
+    private = [*keys.private_places(current_app.config), Path(DEFAULT_CONFIG_PATH)]
+    return DiskBase(base_uri, urlparse(base_uri).path, limits, _registered_directories(), private)
+
+
+def listed(base_uri: str) -> tuple[Base, list[str]]:
+    """Return what is stored in a base URI, and the URIs of all datasets in there, frozen or not, in order.
 
     :raises UnavailableError: if it cannot be listed
     """
     try:
-        _require_reach(base_uri)
-        if _is_on_disk(base_uri):
-            names = disk.names(_directory(base_uri))
-        else:
-            names = [uris.last_segment(uri) for uri in _listed_by_broker(base_uri)]
+        base = open_base(base_uri)
+        return base, sorted(base.list_uris())
     except Exception as error:  # each storage has errors of its own
         raise UnavailableError(f"Cannot list the datasets in {base_uri}: {reason(error)}") from error
-    return sorted(f"{base_uri}/{name}" for name in names)
 
 
-def _listed_by_broker(base_uri: str) -> Sequence[str]:
-    broker = _storage_broker_of(base_uri)
-    if s3_storage.knows(broker):
-        return s3_storage.list_uris(broker, base_uri)
-    listed: Sequence[str] = broker.list_dataset_uris(base_uri, DEFAULT_CONFIG_PATH)
-    return listed
-
-
-def is_gone(uri: str) -> bool:
+def is_gone(base: Base, uri: str) -> bool:
     """Return whether there is certainly no dataset at *uri*; one that cannot be looked at may be there."""
     try:
-        _require_reach(uri)
-        if _is_on_disk(uri):
-            return disk.is_gone(_directory(uri))
-        return not _storage_broker_of(uri)(uri, None).has_admin_metadata()
+        return base.is_gone(uri)
     except FileNotFoundError:
         return True
     except Exception:  # each storage has errors of its own
         return False
 
 
-class _StoredDataset(dtoolcore.DataSet):
-    """A dataset, opened without looking through everything that is installed for storage brokers three times over."""
+def fingerprint(base: Base, uri: str) -> str | None:
+    """Return a digest of what changes when a dataset's metadata does; None where only reading it tells.
 
-    def __init__(self, uri: str, storage_broker: Any, admin_metadata: dict[str, Any]):
-        self._uri = uri
-        self._storage_broker = storage_broker
-        self._admin_metadata = admin_metadata
-        self._manifest_cache = None
-
-    def document(self, base_uri: str) -> dict[str, Any]:
-        return generate_dataset_info(self, base_uri)
+    :raises NotFrozenError: if it has no administrative metadata yet, and whatever the storage raises
+    """
+    try:
+        return base.fingerprint(uri)
+    except NoMetadataError as error:
+        raise NotFrozenError(error.message) from None
 
 
-def open_dataset(uri: str) -> _StoredDataset:
-    """Return the frozen dataset that is stored at *uri*, as dtoolcore has it.
+def open_readable(base: Base, uri: str) -> Readable:
+    """Return the frozen dataset that is stored at *uri*.
 
     :raises NotFrozenError: if it is not frozen yet
-    :raises FileNotFoundError: if there is none, and whatever the storage raises
+    :raises FileNotFoundError: if there is none, and whatever else the storage raises
     """
-    _require_reach(uri)
-    storage_broker = _storage_broker_of(uri)(uri, None)
-    if not storage_broker.has_admin_metadata():
-        raise FileNotFoundError(f"no dataset is stored as {uri}")
-    admin_metadata = storage_broker.get_admin_metadata()
-    _require_frozen(admin_metadata)
-    return _StoredDataset(uri, storage_broker, admin_metadata)
-
-
-def open_readable(uri: str) -> Readable:
-    """Return the frozen dataset that is stored at *uri*, to be read in the fastest way.
-
-    :raises: as ``open_dataset``
-    """
-    if not _is_on_disk(uri):
-        return open_dataset(uri)
-    _require_reach(uri)
-    if disk.is_gone(_directory(uri)):
-        raise FileNotFoundError(f"no dataset is stored as {uri}")
-    dataset = disk.DiskDataset(_directory(uri), uri)
+    dataset = base.open_readable(uri)
     _require_frozen(dataset.admin_metadata)
     return dataset
 
 
-def fingerprint(uri: str) -> str | None:
-    """Return a digest of names and sizes of a dataset's metadata files, and of what changes with their contents.
-
-    That is when they were modified, or their entity tags. None where the storage is neither a directory here nor S3,
-    so that only reading the dataset tells whether it has changed.
-
-    :raises NotFrozenError: if it has no administrative metadata yet
-    """
-    if _is_on_disk(uri):
-        return disk.fingerprint(_directory(uri))
-    broker = _storage_broker_of(uri)
-    if not s3_storage.knows(broker):
-        return None
-    try:
-        return s3_storage.fingerprint(broker, uri)
-    except s3_storage.NoMetadataError as error:
-        raise NotFrozenError(error.message) from None
-
-
-def _is_on_disk(uri: str) -> bool:
-    return urlparse(uri).scheme == "file"
-
-
-def _directory(uri: str) -> str:
-    return urlparse(uri).path
+def _registered_directories() -> list[str]:
+    """Return the directories of this machine that are base URIs."""
+    rows = sql_db.session.execute(
+        select(BaseURI.base_uri).where(BaseURI.base_uri.not_like("s3://%"))
+    ).scalars()
+    return [urlparse(uri).path for uri in rows if brokers.is_on_disk(uri) and not uris.is_out_of_reach(uri)]
 
 
 def _require_frozen(admin_metadata: Mapping[str, Any]) -> None:
@@ -168,12 +164,14 @@ def reason(error: Exception) -> str:
 
 
 def _explain(error: Exception) -> str:
-    if isinstance(error, (DserverError, NotFrozenError)):
+    if isinstance(error, (DserverError, NotFrozenError, UnreadableError)):
         return str(error)
     if isinstance(error, OSError):
         return ": ".join(str(part) for part in (error.strerror or error, error.filename) if part)
     if isinstance(error, json.JSONDecodeError):
         return f"a metadata file is not JSON: {error}"
+    if isinstance(error, RecursionError):
+        return "a metadata file is nested too deeply"
     if isinstance(error, UnicodeDecodeError):
         return f"a metadata file is not UTF-8 text: {error}"
     if isinstance(error, DBAPIError):
@@ -181,28 +179,6 @@ def _explain(error: Exception) -> str:
     if isinstance(error, (KeyError, TypeError, AttributeError)):
         return f"the metadata is not as dtool writes it: {type(error).__name__}: {error}"
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-
-
-def _require_reach(uri: str) -> None:
-    if uris.is_out_of_reach(uri):
-        raise OSError(f"it is on another host ({urlparse(uri).netloc})")
-
-
-def _storage_broker_of(uri: str) -> Any:
-    scheme = urlparse(uri).scheme
-    if scheme not in _storage_brokers():
-        raise OSError(f"no dtool storage broker for {scheme}:// is installed (such as dtool-{scheme})")
-    return _storage_brokers()[scheme]
-
-
-@functools.cache
-def _storage_brokers() -> dict[str, Any]:
-    # dtoolcore has no public way to the brokers by scheme.
-    brokers: dict[str, Any] = dtoolcore._generate_storage_broker_lookup()
-    return {
-        scheme: s3_storage.sharing_connections(broker) if s3_storage.knows(broker) else broker
-        for scheme, broker in brokers.items()
-    }
 
 
 # Writing
@@ -233,28 +209,22 @@ def _newest(uri: str, field: Field) -> Any:
 
 
 def _write(uri: str, field: Field, value: Any) -> None:
-    uuid = sql_db.session.execute(select(Dataset.uuid).where(Dataset.uri == uri)).scalar()
-    dataset = open_dataset(uri)
-    if dataset.uuid != uuid:
+    registered = select(Dataset.uuid, BaseURI.base_uri).join(Dataset.base_uri).where(Dataset.uri == uri)
+    row = sql_db.session.execute(registered).one_or_none()
+    if row is None:
+        raise LookupError("it is no longer registered")
+    base = open_base(row.base_uri, EDIT_SECONDS)
+    db.rollback()  # nothing is to be held while storage answers
+    dataset = base.open_editable(uri)
+    _require_frozen(dataset.admin_metadata)
+    if dataset.uuid != row.uuid:
         raise ValueError("another dataset is stored there")
-    _require_own_files(uri)
+    base.in_time(lambda: _change(dataset, field, value))
+
+
+def _change(dataset: Any, field: Field, value: Any) -> None:
+    dataset.check_edits()
     _UPDATES[field](dataset, value)
-
-
-def _require_own_files(uri: str) -> None:
-    """Pass if writing metadata cannot reach a file outside of the dataset's directory.
-
-    Who may put files there could otherwise make the server write, with its rights, to whatever a link points at.
-    """
-    if urlparse(uri).scheme != "file":
-        return
-    directory = Path(urlparse(uri).path)
-    written = [directory / "README.yml", directory / ".dtool"]
-    for folder in (directory / ".dtool" / "tags", directory / ".dtool" / "annotations"):
-        written += [folder, *(folder.iterdir() if folder.is_dir() else ())]
-    links = [path.name for path in written if path.is_symlink()]
-    if links:
-        raise OSError(f"its metadata has symbolic links: {', '.join(links)}")
 
 
 def _update_readme(dataset: Any, readme: str) -> None:
@@ -265,16 +235,16 @@ def _update_readme(dataset: Any, readme: str) -> None:
 def _update_tags(dataset: Any, tags: list[str]) -> None:
     stored = set(dataset.list_tags())
     for tag in sorted(set(tags) - stored):
-        dataset.put_tag(tag)
+        dataset.put_tag(checked_name(tag, "tags"))
     for tag in sorted(stored - set(tags)):
         dataset.delete_tag(tag)
 
 
 def _update_annotations(dataset: Any, annotations: Mapping[str, Any]) -> None:
-    stored = {name: dataset.get_annotation(name) for name in dataset.list_annotation_names()}
+    stored = dataset.get_annotations()
     for name, value in annotations.items():
         if name not in stored or orjson.dumps(stored[name]) != orjson.dumps(value):
-            dataset.put_annotation(name, value)
+            dataset.put_annotation(checked_name(name, "annotations"), value)
     for name in stored.keys() - annotations.keys():
         dataset.delete_annotation(name)
 

@@ -1,0 +1,72 @@
+"""How much is read of what is stored: sizes and numbers of a dataset's files, and what their JSON may hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+MAX_ADMIN_BYTES = 2**20  # of administrative metadata, of which dtool writes some hundred
+MAX_FILES = 100_000  # tags or annotations that are listed; more tags if the setting allows them
+#: Commas and opening brackets in one JSON file: each stands for a value, which takes up to 200 bytes of memory.
+#: A manifest of a million items has five million.
+MAX_JSON_VALUES = 8_000_000
+
+
+class UnreadableError(ValueError):
+    """A file of a dataset is none that is read or written here; the message names it and says why."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How large a file may be, in bytes, and the setting that says so."""
+
+    size: int
+    setting: str = ""
+
+    def error(self, path: str) -> UnreadableError:
+        """Return the error for a file at *path* that is larger."""
+        setting = f" ({self.setting})" if self.setting else ""
+        return UnreadableError(f"{path} is larger than the {self.size:,} bytes that are read of it{setting}")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How large the files of a dataset may be, and how many there may be of some."""
+
+    readme: Limit
+    manifest: Limit
+    annotation: Limit
+    tags: int
+    admin: Limit = Limit(MAX_ADMIN_BYTES)
+    annotations: int = MAX_FILES
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Limits:
+        """Return the limits that the settings stand for."""
+        return cls(
+            # A character takes up to 4 bytes in UTF-8.
+            readme=Limit(4 * config["DSERVER_MAX_README_LENGTH"], "DSERVER_MAX_README_LENGTH"),
+            manifest=Limit(config["DSERVER_MAX_MANIFEST_BYTES"], "DSERVER_MAX_MANIFEST_BYTES"),
+            # dtool writes JSON with indents and escapes, which takes a multiple of what the setting counts.
+            annotation=Limit(8 * config["DSERVER_MAX_ANNOTATIONS_LENGTH"], "DSERVER_MAX_ANNOTATIONS_LENGTH"),
+            # Those of a dataset that has too many can be listed, so that some can be removed.
+            tags=max(config["DSERVER_MAX_TAGS"], MAX_FILES),
+        )
+
+
+def parsed(text: str, path: str) -> Any:
+    """Return the value of a JSON text.
+
+    :param path: of the file that it comes from, for messages
+    :raises UnreadableError: if it is not JSON, nested too deeply, or has too many values or digits
+    """
+    if len(text) > MAX_JSON_VALUES and sum(map(text.count, ",[{")) > MAX_JSON_VALUES:
+        raise UnreadableError(f"{path} has more than {MAX_JSON_VALUES:,} values")
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise UnreadableError(f"{path} is nested too deeply") from None
+    except ValueError as error:
+        raise UnreadableError(f"{path} is not JSON: {error}") from None

@@ -1,0 +1,278 @@
+"""The files of datasets on disk: opened, read and written so that no link, pipe or giant among them does harm.
+
+Whoever can write into a base directory may put anything there, and change it at any moment. So every directory below
+the base directory is opened from the one above it, without following a link, and what counts of a file is what was
+opened, never what its path led to before.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import secrets
+import stat
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+from dservercore.catalog.storage_limits import Limit, UnreadableError
+
+Seen = TypeVar("Seen")
+
+_ABOVE = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
+_LISTED = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# Without O_NONBLOCK, opening a pipe waits for somebody who writes to it.
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+_CHUNK = 2**20
+
+
+class Directory:
+    """An open directory, from which others are reached without following a link. Closed when nobody holds it.
+
+    :ivar path: where it was when it was opened, for messages
+    """
+
+    __slots__ = ("_descriptor", "_private", "_top", "path")
+
+    def __init__(self, descriptor: int, path: str, private: Sequence[Path], top: Directory | None) -> None:
+        self._descriptor, self.path, self._private, self._top = descriptor, path, private, top
+
+    def __del__(self) -> None:
+        os.close(self._descriptor)
+
+    @classmethod
+    def opened(cls, path: str, private: Sequence[Path] = ()) -> Directory:
+        """Return the directory at *path*, which may be reached through links.
+
+        :param private: files and folders of the server, none of which is read even if it is linked to
+        :raises OSError: if there is none
+        """
+        return cls(os.open(path or "/", _ABOVE), path, private, None)
+
+    def directory(self, name: str) -> Directory:
+        """Return the directory called *name* in this one.
+
+        :raises OSError: if there is none
+        :raises UnreadableError: if it is a link
+        """
+        return self._child(name, _ABOVE | os.O_NOFOLLOW)
+
+    def dataset(self, name: str) -> Directory:
+        """Return the directory called *name* in this one, whose owner is that of a dataset.
+
+        :raises OSError: if there is none
+        :raises UnreadableError: if it is a link
+        """
+        child = self.directory(name)
+        child._top = None
+        return child
+
+    def listed(self, name: str, most: int) -> list[str]:
+        """Return the names of the files in the directory called *name* in this one; none if there is none.
+
+        :raises OSError: if it cannot be listed
+        :raises UnreadableError: if it is a link, holds something that is no regular file, or more than *most* files
+        """
+        return self._each_file(name, most, lambda entry: entry.name)
+
+    def looked_at(self, name: str, most: int) -> list[tuple[str, int, int]]:
+        """Return name, size and time of modification (ns) of the files in the directory called *name* in this one.
+
+        :raises OSError: if it cannot be listed
+        :raises UnreadableError: if it is a link, holds something that is no regular file, or more than *most* files
+        """
+        return self._each_file(name, most, _look_at)
+
+    def _each_file(self, name: str, most: int, look: Callable[[os.DirEntry[str]], Seen]) -> list[Seen]:
+        try:
+            child = self._child(name, _LISTED)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        seen: list[Seen] = []
+        with os.scandir(child._descriptor) as entries:  # which ask through the descriptor: it must be open
+            for entry in entries:
+                if not entry.is_file(follow_symlinks=False):
+                    raise _no_file(f"{child.path}/{entry.name}", entry.stat(follow_symlinks=False))
+                if len(seen) == most:
+                    raise UnreadableError(f"{child.path} holds more than the {most:,} files that are read")
+                seen.append(look(entry))
+        return seen
+
+    def names(self) -> list[str]:
+        """Return the names of everything in this directory.
+
+        :raises OSError: if it cannot be listed
+        """
+        descriptor = os.open(".", _LISTED, dir_fd=self._descriptor)
+        try:
+            return os.listdir(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def status(self, path: str) -> os.stat_result:
+        """Return size, times and kind of what is at *path* below this directory, and of a link itself.
+
+        :raises OSError: if there is nothing
+        """
+        return os.stat(path, dir_fd=self._descriptor, follow_symlinks=False)
+
+    def read(self, name: str, limit: Limit) -> str:
+        """Return the text of the file called *name* in this directory.
+
+        :raises OSError: if it cannot be read
+        :raises UnreadableError: if it is no regular file, larger than *limit*, no text, or the server's own
+        """
+        path = f"{self.path}/{name}"
+        self._regular_file(
+            name
+        )  # opening some devices does something: what can be seen to be one is left alone
+        descriptor = self._open(name, _READ, path)
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise _no_file(path, status)
+            if status.st_nlink > 1:
+                self._check_owner(path, status)
+            content = _content(descriptor, status.st_size, limit, path)
+        finally:
+            os.close(descriptor)
+        return _text(content, path)
+
+    def write(self, name: str, text: str, scratch: Directory) -> None:
+        """Make *text* what the file called *name* in this directory says, at once.
+
+        It keeps its permissions, and its owner where the server may give files away.
+
+        :param scratch: in which a file is made that takes its place; on the same file system
+        :raises OSError: if it cannot be written
+        :raises UnreadableError: if what is there is no regular file
+        """
+        before = self._regular_file(name)
+        new = f".dserver-{secrets.token_hex(8)}"
+        try:
+            descriptor = os.open(new, _NEW, 0o666, dir_fd=scratch._descriptor)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, f"{self.path}/{name}") from None
+        try:
+            # As dtoolcore writes it: in the encoding of the locale.
+            with open(descriptor, "w") as file:
+                file.write(text)
+                if before:
+                    with suppress(PermissionError):
+                        os.fchown(descriptor, before.st_uid, before.st_gid)
+                    os.fchmod(descriptor, before.st_mode & 0o777)
+            os.rename(new, name, src_dir_fd=scratch._descriptor, dst_dir_fd=self._descriptor)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(new, dir_fd=scratch._descriptor)
+            raise
+
+    def remove(self, name: str) -> None:
+        """Remove the file called *name* from this directory, if it is there.
+
+        :raises OSError: if it cannot be removed
+        """
+        with suppress(FileNotFoundError):
+            os.unlink(_checked(name), dir_fd=self._descriptor)
+
+    def made(self, name: str) -> Directory:
+        """Return the directory called *name* in this one, which is made if it is not there.
+
+        :raises OSError: if it cannot be made
+        :raises UnreadableError: if there is a link
+        """
+        with suppress(FileExistsError):
+            os.mkdir(_checked(name), dir_fd=self._descriptor)
+        return self.directory(name)
+
+    def _child(self, name: str, flags: int) -> Directory:
+        path = f"{self.path}/{name}"
+        return Directory(self._open(name, flags, path), path, self._private, self._top or self)
+
+    def _open(self, name: str, flags: int, path: str) -> int:
+        try:
+            return os.open(_checked(name), flags, dir_fd=self._descriptor)
+        except OSError as error:
+            # What opening a link is answered with depends on the system.
+            if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EMLINK) and self._is_link(name):
+                raise UnreadableError(f"{path} is a link, and links are not followed here") from None
+            if error.errno == errno.ENXIO:
+                raise UnreadableError(f"{path} is no regular file") from None
+            raise OSError(error.errno, error.strerror, path) from None
+
+    def _is_link(self, name: str) -> bool:
+        return stat.S_ISLNK(self.status(name).st_mode)
+
+    def _regular_file(self, name: str) -> os.stat_result | None:
+        """Return the status of the file called *name*, or None if there is none."""
+        try:
+            status = self.status(_checked(name))
+        except FileNotFoundError:
+            return None
+        if not stat.S_ISREG(status.st_mode):
+            raise _no_file(f"{self.path}/{name}", status)
+        return status
+
+    def _check_owner(self, path: str, status: os.stat_result) -> None:
+        """Pass if a file with more than one name is one that the owner of the dataset may have put there."""
+        owner = os.fstat((self._top or self)._descriptor).st_uid
+        if status.st_uid != owner or (status.st_dev, status.st_ino) in _identities(self._private):
+            raise UnreadableError(f"{path} is also elsewhere (a hard link), as a file of somebody else")
+
+
+def _look_at(entry: os.DirEntry[str]) -> tuple[str, int, int]:
+    try:
+        status = entry.stat(follow_symlinks=False)
+    except FileNotFoundError:  # removed at this moment
+        return entry.name, -1, -1
+    return entry.name, status.st_size, status.st_mtime_ns
+
+
+def _checked(name: str) -> str:
+    if name in ("", ".", "..") or "/" in name:
+        raise OSError(errno.EINVAL, "Not the name of a file", name)
+    return name
+
+
+def _no_file(path: str, status: os.stat_result) -> Exception:
+    if stat.S_ISLNK(status.st_mode):
+        return UnreadableError(f"{path} is a link, and links are not followed here")
+    if stat.S_ISDIR(status.st_mode):
+        return IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    return UnreadableError(f"{path} is no regular file")
+
+
+def _content(descriptor: int, size: int, limit: Limit, path: str) -> bytes:
+    if size > limit.size:
+        raise limit.error(path)
+    content = os.read(descriptor, size + 1)
+    while len(content) <= limit.size and (more := os.read(descriptor, min(_CHUNK, limit.size + 1))):
+        content += more  # it grows at this moment, or its file system tells no sizes
+    if len(content) > limit.size:
+        raise limit.error(path)
+    return content
+
+
+def _text(content: bytes, path: str) -> str:
+    # As dtoolcore reads it: in the encoding of the locale, and with one character at the end of each line.
+    with io.TextIOWrapper(io.BytesIO(content)) as text:
+        try:
+            return text.read()
+        except UnicodeDecodeError as error:
+            raise UnreadableError(f"{path} is not UTF-8 text: {error}") from None
+
+
+def _identities(private: Sequence[Path]) -> set[tuple[int, int]]:
+    """Return device and inode of files, and of those directly in folders."""
+    identities = set()
+    for place in private:
+        with suppress(OSError):
+            for path in (place, *(place.iterdir() if place.is_dir() else ())):
+                with suppress(OSError):
+                    status = path.stat()
+                    identities.add((status.st_dev, status.st_ino))
+    return identities
