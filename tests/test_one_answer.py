@@ -1,7 +1,7 @@
 """Whether somebody may know of a dataset is one question with one answer, which the dataset's row gives.
 
-A database that the original server made may have datasets deeper than their base URIs, or registered in another base URI
-than the one that their URI lies in. What is not in the asker's base URIs is answered as if it were not registered.
+A database that the original server made may have datasets deeper than their base URIs, or registered in another base
+URI than the one that their URI lies in. What is not in the asker's base URIs is answered as if it were not registered.
 """
 
 from __future__ import annotations

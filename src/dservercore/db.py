@@ -15,7 +15,6 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from filelock import FileLock, Timeout
 from flask import Flask, current_app
-from flask_jwt_extended import JWTManager
 from flask_marshmallow import Marshmallow
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
@@ -36,11 +35,12 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 
 from dservercore import connections, secrecy
+from dservercore.decoded_tokens import DecodingManager
 from dservercore.errors import ConfigurationError, UnavailableError
 
 # What is written does not belong into the log, where an error of a statement would show its parameters.
 sql_db = SQLAlchemy(engine_options={"hide_parameters": True})
-jwt = JWTManager()
+jwt = DecodingManager()
 ma = Marshmallow()
 migrate = Migrate()
 

@@ -41,13 +41,15 @@ def _of_this_process(place: str) -> Origin:
 class Actor:
     """The user on whose behalf something is done.
 
-    ``username`` is None for the operator at the command line, whom no permission restricts.
+    ``username`` is None for the operator at the command line, whom no permission restricts. ``tokens_since`` is in
+    seconds since the epoch, UTC: tokens from before are those of a namesake who was deleted; None: there was none.
     """
 
     username: str | None
     is_admin: bool = False
     id: int | None = None
     display_name: str | None = None
+    tokens_since: int | None = None
     origin: Origin = field(default_factory=lambda: _of_this_process("python"))
 
     @property
