@@ -32,6 +32,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from dservercore.date_utils import datetime_to_timestamp
 from dservercore.db import sql_db
 from dservercore.registered_names import USERNAME_LENGTH, tokens_since
+from dservercore.registered_names import RegisteredName as RegisteredName  # a table like those here
 from dservercore.uris import MAX_BYTES
 
 NAME_LENGTH = 80

@@ -8,21 +8,27 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-from sqlalchemy import BigInteger, Column, String, Table, select
+from sqlalchemy import BigInteger, String, select
 from sqlalchemy.engine.default import DefaultExecutionContext
+from sqlalchemy.orm import Mapped, mapped_column
 
 from dservercore import db
 from dservercore.db import sql_db
 
 USERNAME_LENGTH = 64
 
-registered_names = Table(
-    "registered_name",
-    sql_db.metadata,
-    Column("username", String(USERNAME_LENGTH), primary_key=True),
+
+class RegisteredName(sql_db.Model):  # type: ignore[name-defined]
+    """A user name that was registered once: it stays when its user is deleted, for a namesake to come."""
+
+    __tablename__ = "registered_name"
+
+    username: Mapped[str] = mapped_column(String(USERNAME_LENGTH), primary_key=True)
     # Seconds since the epoch, UTC. NULL: not deleted yet, or by a way that did not say so.
-    Column("deleted_at", BigInteger),
-)
+    deleted_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
+_names = RegisteredName.__table__
 
 
 def tokens_since(context: DefaultExecutionContext) -> int | None:
@@ -32,10 +38,10 @@ def tokens_since(context: DefaultExecutionContext) -> int | None:
     """
     username = context.get_current_parameters()["username"]
     connection = context.connection
-    deleted_at = select(registered_names.c.deleted_at).where(registered_names.c.username == username)
+    deleted_at = select(_names.c.deleted_at).where(_names.c.username == username)
     row = connection.execute(deleted_at).first()
     if row is None:
-        connection.execute(db.upsert(registered_names, ("username",)), {"username": username})
+        connection.execute(db.upsert(_names, ("username",)), {"username": username})
         return None
     if row.deleted_at is None or row.deleted_at < int(time.time()):
         return int(time.time())
@@ -48,4 +54,4 @@ def note_deletion(usernames: Iterable[str]) -> None:
     """Remember that users are being deleted now."""
     rows = [{"username": username, "deleted_at": int(time.time())} for username in sorted(usernames)]
     if rows:
-        sql_db.session.execute(db.upsert(registered_names, ("username",), overwrite=("deleted_at",)), rows)
+        sql_db.session.execute(db.upsert(_names, ("username",), overwrite=("deleted_at",)), rows)
