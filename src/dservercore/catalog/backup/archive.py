@@ -29,6 +29,9 @@ KEY_FILES = [KEYS + name for name in (keys.PRIVATE_KEY_NAME, keys.PUBLIC_KEY_NAM
 _BLOCK = 2**20
 _LARGEST_MANIFEST = 2**20
 
+# What headers of a tar archive can bring its library to raise beside its own errors.
+_MADE_TO_DO_HARM = (ValueError, OverflowError, RecursionError, MemoryError)
+
 #: ``told(step, done, total)``, in bytes; total None: not known.
 Progress = Callable[[str, int, int | None], object]
 
@@ -168,13 +171,20 @@ def opened(path: Path) -> Iterator[Archive]:
     :raises BackupError: if it is none, is cut off, or was made by a later version
     """
     try:
-        with tarfile.open(path, mode="r:") as tar:
+        with _opened_tar(path) as tar:
             yield Archive(path, tar, _manifest_of(path, tar))
     except tarfile.ReadError as error:
         if "unexpected end" in str(error):
             raise BackupError(f"{path} is cut off: it is not the whole backup") from error
         raise _foreign(path) from error
     except tarfile.TarError as error:
+        raise _foreign(path) from error
+
+
+def _opened_tar(path: Path) -> tarfile.TarFile:
+    try:
+        return tarfile.open(path, mode="r:")  # which reads the first header
+    except _MADE_TO_DO_HARM as error:
         raise _foreign(path) from error
 
 
@@ -197,12 +207,7 @@ def _members_of(path: Path, tar: tarfile.TarFile, manifest: Manifest) -> dict[st
 def _next(path: Path, tar: tarfile.TarFile) -> tarfile.TarInfo | None:
     try:
         return tar.next()
-    except (
-        ValueError,
-        OverflowError,
-        RecursionError,
-        MemoryError,
-    ) as error:  # headers that were made to do harm
+    except _MADE_TO_DO_HARM as error:
         raise _foreign(path) from error
 
 
