@@ -9,18 +9,25 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+from flask_jwt_extended import JWTManager, create_access_token
 from jwt.algorithms import RSAAlgorithm
+from sqlalchemy import delete, insert, text
 
-from dservercore import guards, sql_db
+import dservercore
+from dservercore import decoded_tokens, sql_db, utils, utils_auth
 from dservercore.catalog import users
+from dservercore.decoded_tokens import DecodedTokens
+from dservercore.errors import AuthenticationError, ConflictError
 from dservercore.keys import generate_key_pair
+from dservercore.models import User
 from live_server import LiveServer
 from world import ADMIN, CHAMPION
 from worlds import World, world
@@ -404,40 +411,164 @@ class TestSeveralWorkers:
 
 class TestWhatIsRemembered:
     @pytest.fixture(autouse=True)
-    def tokens(self, here: World) -> dict[str, Any]:
-        with here.app.app_context():
-            tokens = guards._verified_tokens()
-        tokens.clear()
-        return tokens
+    def tokens(self, here: World) -> DecodedTokens:
+        here.app.extensions.pop("dservercore-decoded-tokens", None)
+        return decoded_tokens.decoded_tokens(here.app)
+
+    @pytest.fixture
+    def manager(self) -> Iterator[decoded_tokens.DecodingManager]:
+        """The manager of all applications, which forgets afterwards what a test has told it."""
+        before = dict(vars(dservercore.jwt))
+        yield dservercore.jwt
+        vars(dservercore.jwt).update(before)
+
+    @pytest.fixture
+    def setting(self, here: World) -> Iterator[Callable[..., None]]:
+        """``setting(name, value)`` changes a setting of the running application."""
+        before = dict(here.app.config)
+        yield lambda name, value: here.app.config.update({name: value})
+        here.app.config.clear()
+        here.app.config.update(before)
 
     def test_many_tokens_take_no_more_room_than_some(
-        self, here: World, private: str, tokens: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+        self, here: World, private: str, tokens: DecodedTokens, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(guards, "MAX_REMEMBERED_TOKENS", 10)
-        for number in range(35):
-            assert status(here, signed(private, {**ME, "jti": str(number)})) == 200
-            assert len(tokens) <= 10
+        monkeypatch.setattr(decoded_tokens, "MAX_BYTES", 30_000)
+        sizes = []
+        for number in range(40):
+            padding = "x" * (number % 3 * 1_000)
+            assert status(here, signed(private, {**ME, "jti": str(number), "x": padding})) == 200
+            sizes.append(tokens.size)
+            content = sum(len(header) + len(kept.content) for header, kept in tokens._decoded.items())
+            assert content < tokens.size <= 30_000
+        assert max(sizes) > 20_000
 
     def test_long_tokens_are_verified_each_time(
-        self, here: World, private: str, tokens: dict[str, Any]
+        self, here: World, private: str, tokens: DecodedTokens
     ) -> None:
         long = signed(private, {**ME, "groups": ["x" * 100] * 1_000})
         assert status(here, long) == status(here, long) == 200
-        assert not tokens
+        assert not len(tokens)
         short = signed(private, {**ME, "groups": ["x" * 100] * 10})
         assert status(here, short) == 200
         assert len(tokens) == 1
 
     def test_what_was_refused_is_not_remembered(
-        self, here: World, private: str, stolen: tuple[str, str], tokens: dict[str, Any]
+        self, here: World, private: str, stolen: tuple[str, str], tokens: DecodedTokens
     ) -> None:
         for token in (signed(stolen[0], ME), signed(private, {**ME, "exp": 1}), "x"):
             assert status(here, token) in (401, 422)
-        assert not tokens
+        assert not len(tokens)
 
-    def test_the_claims_of_one_are_never_those_of_another(
-        self, here: World, private: str, tokens: dict[str, Any]
+    def test_a_token_is_refused_as_soon_as_it_is_revoked(
+        self, here: World, private: str, manager: decoded_tokens.DecodingManager
     ) -> None:
+        revoked: set[str] = set()
+        tokens = {jti: signed(private, {**ME, "jti": jti}) for jti in ("first", "second")}
+        assert [status(here, token) for token in tokens.values()] == [200, 200]
+        manager.token_in_blocklist_loader(lambda _header, claims: claims["jti"] in revoked)
+        for _ in range(2):
+            assert [status(here, token) for token in tokens.values()] == [200, 200]
+        revoked.add("first")
+        assert [status(here, token) for token in tokens.values()] == [401, 200]
+        revoked.clear()
+        assert [status(here, token) for token in tokens.values()] == [200, 200]
+
+    def test_others_are_asked_each_time_what_they_think_of_its_claims(
+        self, here: World, private: str, manager: decoded_tokens.DecodingManager
+    ) -> None:
+        asked: list[str] = []
+        answers = [True, True, False]
+
+        def accepts(header: dict[str, Any], claims: dict[str, Any]) -> bool:
+            asked.append(claims["sub"] + header["kid"])
+            claims["sub"] = "changed"  # which is nobody else's affair
+            return answers[len(asked) - 1] if len(asked) <= len(answers) else False
+
+        token = signed(private, ME, kid="1")
+        assert status(here, token) == 200
+        manager.token_verification_loader(accepts)
+        before = dict(ME)
+        for _ in range(2):
+            status(here, token)
+        assert status(here, token) == 400
+        assert set(asked) == {before["sub"] + "1"}
+
+    def test_the_user_of_a_token_is_looked_for_each_time(
+        self, here: World, private: str, manager: decoded_tokens.DecodingManager
+    ) -> None:
+        there = {ADMIN: object()}
+        manager.user_lookup_loader(lambda _header, claims: there.get(claims["sub"]))
+        token = signed(private, ME)
+        assert status(here, token) == status(here, token) == 200
+        there.clear()
+        assert status(here, token) == 401
+
+    def test_a_key_that_is_chosen_is_chosen_each_time(
+        self, here: World, private: str, stolen: tuple[str, str], manager: decoded_tokens.DecodingManager
+    ) -> None:
+        keys = {"a": here.app.config["JWT_PUBLIC_KEY"]}
+        manager.decode_key_loader(lambda header, _claims: keys[header["kid"]])
+        token = signed(private, ME, kid="a")
+        assert status(here, token) == status(here, token) == 200
+        keys["a"] = stolen[1]
+        assert status(here, token) == 422
+
+    @pytest.mark.parametrize(
+        ("name", "value", "expected"),
+        [
+            ("JWT_PUBLIC_KEY", "stolen", 422),
+            ("JWT_DECODE_ISSUER", "https://other.example", 422),
+            ("JWT_DECODE_AUDIENCE", "others", 422),
+            ("JWT_IDENTITY_CLAIM", "email", 422),
+            ("JWT_HEADER_TYPE", "Token", 401),
+            ("JWT_HEADER_NAME", "X-Token", 401),
+            ("JWT_TOKEN_LOCATION", ["cookies"], 401),
+            ("DSERVER_MAX_TOKEN_LIFETIME", 60, 401),
+            ("JWT_DECODE_LEEWAY", -7_200, 401),
+        ],
+    )
+    def test_it_does_not_outlive_the_settings(
+        self,
+        here: World,
+        private: str,
+        stolen: tuple[str, str],
+        setting: Callable[..., None],
+        name: str,
+        value: Any,
+        expected: int,
+    ) -> None:
+        token = signed(private, {**ME, "exp": time.time() + 3_600, "iat": time.time() - 8_000})
+        assert status(here, token) == status(here, token) == 200
+        setting(name, stolen[1] if value == "stolen" else value)
+        assert status(here, token) == expected
+
+    @pytest.mark.parametrize("claim", ["nbf", "iat"])
+    def test_a_clock_that_is_set_back(
+        self, here: World, private: str, claim: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        now = int(time.time())
+        assert status(here, signed(private, {**ME, claim: now})) == 200
+        monkeypatch.setattr(time, "time", lambda: now - 10.0)
+        assert decoded_tokens._is_of_now({claim: now}, 0) is False
+        assert decoded_tokens._is_of_now({claim: now}, 10) is True
+
+    def test_another_manager_of_an_extension_is_asked(self, here: World, private: str) -> None:
+        """One that an extension puts in the place of ours tells nobody who has a say."""
+        token = signed(private, ME)
+        assert status(here, token) == 200
+        ours = here.app.extensions["flask-jwt-extended"]
+        theirs = JWTManager()
+        here.app.extensions["flask-jwt-extended"] = theirs
+        try:
+            assert status(here, token) == 200
+            theirs.token_in_blocklist_loader(lambda _header, _claims: True)
+            theirs.revoked_token_loader(lambda _header, _claims: ({"msg": "revoked"}, 401))
+            assert status(here, token) == 401
+        finally:
+            here.app.extensions["flask-jwt-extended"] = ours
+
+    def test_the_claims_of_one_are_never_those_of_another(self, here: World, private: str) -> None:
         bearers = {name: signed(private, {"sub": name}) for name in (ADMIN, CHAMPION)}
         wrong: list[Any] = []
 
@@ -453,3 +584,149 @@ class TestWhatIsRemembered:
         for thread in threads:
             thread.join()
         assert wrong == []
+
+
+class TestNamesakes:
+    """Who gets the name of a user who was deleted does not get that user's tokens."""
+
+    @pytest.fixture
+    def name(self) -> str:
+        return f"nick-{uuid.uuid4().hex}"
+
+    @staticmethod
+    def asks(here: World, private: str, name: str, **claims: Any) -> int:
+        return status(here, signed(private, {"sub": name, **claims}))
+
+    WAYS_OUT: ClassVar[dict[str, Callable[[str], Any]]] = {
+        "catalog": users.delete_user,
+        "face": utils.delete_user,
+        "face, many": lambda name: utils.delete_users([{"username": name}]),
+        "query": lambda name: sql_db.session.query(User).filter_by(username=name).delete(),
+        "statement": lambda name: sql_db.session.execute(delete(User).where(User.username == name)),
+        "object": lambda name: sql_db.session.delete(utils.get_user_obj(name)),
+        "SQL": lambda name: sql_db.session.execute(
+            text("DELETE FROM user WHERE username = :name"), {"name": name}
+        ),
+    }
+    WAYS_IN: ClassVar[dict[str, Callable[[str], Any]]] = {
+        "catalog": users.add_user,
+        "face": lambda name: utils.register_user(name, {}),
+        "face, many": lambda name: utils.register_users([{"username": name}]),
+        "object": lambda name: sql_db.session.add(User(username=name)),
+        "objects": lambda name: sql_db.session.bulk_save_objects([User(username=name)]),
+        "statement": lambda name: sql_db.session.execute(
+            insert(User), [{"username": name, "is_admin": False}]
+        ),
+        "table": lambda name: sql_db.session.execute(
+            User.__table__.insert().values(username=name, is_admin=False)
+        ),
+    }
+
+    @pytest.mark.parametrize(
+        ("first", "out", "again"),
+        [("catalog", out, "catalog") for out in WAYS_OUT]
+        + [(first, "catalog", "face") for first in WAYS_IN]
+        + [("object", "SQL", again) for again in WAYS_IN],
+    )
+    def test_by_whatever_way_users_come_and_go(
+        self, here: World, private: str, name: str, first: str, out: str, again: str
+    ) -> None:
+        made = int(time.time()) - 5
+        with here.app.app_context():
+            self.WAYS_IN[first](name)
+            sql_db.session.commit()
+        for claims in ({}, {"iat": made}, {"exp": made + 9_999}):
+            assert self.asks(here, private, name, **claims) == 200
+        with here.app.app_context():
+            self.WAYS_OUT[out](name)
+            sql_db.session.commit()
+            assert self.asks(here, private, name) == 401
+            self.WAYS_IN[again](name)
+            sql_db.session.commit()
+            fresh = create_access_token(name)
+        for claims in ({}, {"iat": made}, {"exp": made + 9_999}, {"iat": 0}, {"iat": "1"}, {"iat": True}):
+            assert self.asks(here, private, name, **claims) == 401
+        assert status(here, fresh) == 200
+        with here.app.app_context():
+            users.update_user(name, {"display_name": "Nick"})
+            users.put_user(name, {})
+            sql_db.session.commit()
+        assert status(here, fresh) == 200
+        assert self.asks(here, private, name, iat=made) == 401
+
+    def test_over_rest_on_every_guard(self, here: World, private: str, name: str) -> None:
+        here.send("PUT", f"/users/{name}", ADMIN, json={})
+        old = {"Authorization": "Bearer " + signed(private, {"sub": name, "iat": time.time() - 5})}
+        paths = ("/me", "/uris", f"/users/{name}", "/users", "/readmes/s3/red/x", "/config/info")
+        before = {path: here.client.get(path, headers=old).status_code for path in paths}
+        assert set(before.values()) == {200, 403}
+        here.send("DELETE", f"/users/{name}", ADMIN)
+        here.send("PUT", f"/users/{name}", ADMIN, json={"is_admin": True})
+        assert {here.client.get(path, headers=old).status_code for path in paths} == {401}
+        assert here.client.get("/me", headers=old).json["code"] == 401
+        assert here.client.post("/uris/bulk", headers=old, json=[]).status_code == 401
+
+    def test_one_made_in_the_second_of_the_deletion(self, here: World, name: str) -> None:
+        """Whoever is added in the same second waits for the next one: then it is clear whose token it is."""
+        with here.app.app_context():
+            users.add_user(name)
+            sql_db.session.commit()
+            old = create_access_token(name)
+            users.delete_user(name)
+            sql_db.session.commit()
+            users.add_user(name)
+            sql_db.session.commit()
+            new = create_access_token(name)
+        assert [status(here, token) for token in (old, old, new)] == [401, 401, 200]
+
+    def test_routes_of_extensions(self, here: World, private: str, name: str) -> None:
+        asked: list[Any] = []
+        view = utils_auth.jwt_required()(lambda: asked.append(utils_auth.get_jwt_identity()))
+        old = {"Authorization": "Bearer " + signed(private, {"sub": name, "iat": time.time() - 5})}
+        with here.app.test_request_context("/", headers=old):
+            view()  # who is not registered is nobody's namesake
+            users.add_user(name)
+            sql_db.session.commit()
+            view()
+            assert asked == [name, name]
+            users.delete_user(name)
+            users.add_user(name)
+            sql_db.session.commit()
+            with pytest.raises(AuthenticationError):
+                view()
+        assert asked == [name, name]
+
+    def test_a_server_whose_clock_is_ahead(
+        self, tmp_path: Path, key_pair: tuple[Path, Path], private: str
+    ) -> None:
+        with world(tmp_path, key_pair, JWT_DECODE_LEEWAY=30, JWT_PRIVATE_KEY="") as elsewhere:
+            with elsewhere.app.app_context():
+                users.delete_user(CHAMPION)
+                users.add_user(CHAMPION)
+                sql_db.session.commit()
+                since = utils.get_user_obj(CHAMPION).tokens_since
+            assert since is not None
+            assert self.asks(elsewhere, private, CHAMPION, iat=since + 29) == 401
+            assert self.asks(elsewhere, private, CHAMPION, iat=since + 30) == 200
+
+    def test_adding_a_first_user_while_another_adds_the_same(self, here: World, name: str) -> None:
+        outcomes: list[Any] = []
+
+        def add() -> None:
+            with here.app.app_context():
+                try:
+                    users.add_user(name)
+                    sql_db.session.commit()
+                    outcomes.append("added")
+                except ConflictError:
+                    sql_db.session.rollback()
+                    outcomes.append("taken")
+
+        threads = [threading.Thread(target=add) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(outcomes) == ["added", "taken", "taken", "taken"]
+        with here.app.app_context():
+            assert utils.get_user_obj(name).tokens_since is None

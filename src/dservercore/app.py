@@ -29,6 +29,7 @@ from dservercore.config import read_environment, with_defaults
 from dservercore.db import close_connections, forget_unfinished, init_databases, jwt, ma, require_upgraded
 from dservercore.errors import ConfigurationError
 from dservercore.keys import exposed_files
+from dservercore.printable import printable
 from dservercore.secrecy import Redacting, secrets_of
 
 
@@ -159,8 +160,8 @@ def _under_gunicorn() -> bool:
 def _stop(error: ConfigurationError) -> None:
     """End the process with the one line of the error, where that is how its program reports one."""
     if click.get_current_context(silent=True):
-        raise click.ClickException(error.message) from error
+        raise click.ClickException(printable(error.message, sys.stderr.encoding or "utf-8")) from error
     if _under_gunicorn():
-        print(f"Error: {error.message}", file=sys.stderr)
+        print(f"Error: {printable(error.message, sys.stderr.encoding or 'utf-8')}", file=sys.stderr)
         # gunicorn's own code for an application that cannot be loaded: it does not try again.
         raise SystemExit(4)

@@ -7,7 +7,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +15,6 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from filelock import FileLock, Timeout
 from flask import Flask, current_app
-from flask_jwt_extended import JWTManager
 from flask_marshmallow import Marshmallow
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
@@ -35,12 +34,13 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 
-from dservercore import connections, secrecy
+from dservercore import connections, private_files, secrecy
+from dservercore.decoded_tokens import DecodingManager
 from dservercore.errors import ConfigurationError, UnavailableError
 
 # What is written does not belong into the log, where an error of a statement would show its parameters.
 sql_db = SQLAlchemy(engine_options={"hide_parameters": True})
-jwt = JWTManager()
+jwt = DecodingManager()
 ma = Marshmallow()
 migrate = Migrate()
 
@@ -224,7 +224,10 @@ def hold_file_lock() -> None:
     file = session.connection().exec_driver_sql("PRAGMA database_list").all()[0].file
     if not file:  # it is in the memory of this process
         return
-    lock = FileLock(f"{file}.lock", timeout=SQLITE_BUSY_SECONDS, thread_local=False, poll_interval=0.005)
+    mode = os.stat(file).st_mode & 0o666  # who may open the database may lock it, and nobody else
+    lock = FileLock(
+        f"{file}.lock", mode=mode, timeout=SQLITE_BUSY_SECONDS, thread_local=False, poll_interval=0.005
+    )
     try:
         lock.acquire()
     except Timeout:
@@ -334,13 +337,17 @@ def init_databases(app: Flask, serves: bool = True, must_exist: bool = False) ->
         file = _file_of(app, url)
         if must_exist:
             _require_there(file)
+        if file and file.is_relative_to(app.instance_path):
+            private_files.make_directory(
+                Path(app.instance_path)
+            )  # or Flask-SQLAlchemy makes it for everybody
         configured = app.config.get("SQLALCHEMY_ENGINE_OPTIONS") or {}
         app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {**connections.engine_options(url, serves), **configured}
         sql_db.init_app(app)
         with app.app_context():
             connections.prepare(sql_db.engine, serves)
             if file:
-                event.listen(sql_db.engine, "do_connect", _make_directory)
+                event.listen(sql_db.engine, "do_connect", _make_private)
     except NoSuchModuleError:  # an ArgumentError, too
         raise ConfigurationError(
             f"SQLALCHEMY_DATABASE_URI: no database is called {url.drivername!r}"
@@ -358,14 +365,20 @@ def init_databases(app: Flask, serves: bool = True, must_exist: bool = False) ->
     )
 
 
-def _make_directory(_dialect: Any, _record: Any, arguments: list[Any], _options: Any) -> None:
-    """Make the directory of an SQLite file, now that somebody wants the file."""
+def _make_private(_dialect: Any, _record: Any, arguments: list[Any], _options: Any) -> None:
+    """Make an SQLite file and its directory, now that somebody wants them: SQLite would let everybody read them.
+
+    It gives the files that it makes beside a database the permissions of that.
+    """
+    file = Path(arguments[0])
     try:
-        Path(arguments[0]).parent.mkdir(parents=True, exist_ok=True)
+        private_files.make_directory(file.parent)
     except OSError as error:
         raise ConfigurationError(
             f"SQLALCHEMY_DATABASE_URI: cannot make the directory {error.filename}: {error.strerror}"
         ) from None
+    with suppress(OSError):  # of which SQLite says what it is
+        private_files.make_file(file)
 
 
 def require_there() -> None:

@@ -14,12 +14,13 @@ from typing import Any, TypeVar, cast
 
 import flask_jwt_extended
 import jwt
-from flask import current_app, g, request
+from flask import Flask, current_app, g, request
 from flask_jwt_extended.exceptions import NoAuthorizationError
 
-from dservercore import permissions
+from dservercore import permissions, plugin_host
 from dservercore.catalog import settling
 from dservercore.dataset_info import check_text
+from dservercore.decoded_tokens import remember_decoded, take_decoded
 from dservercore.errors import AuthenticationError, AuthorizationError, ValidationError
 from dservercore.scope import Actor, Grant, Scope
 
@@ -40,78 +41,58 @@ def verify_token(**options: Any) -> None:
     :raises AuthenticationError: if the server has no key to verify it with
     :raises flask_jwt_extended.exceptions.JWTExtendedException, jwt.PyJWTError: for a missing or bad token
     """
-    if authorisation_is_disabled():
+    app = current_app._get_current_object()  # type: ignore[attr-defined]  # each use of the proxy takes its time
+    if app.config.get("DISABLE_JWT_AUTHORISATION"):
         return
-    config = current_app.config
-    if config["JWT_ALGORITHM"].startswith(("RS", "ES", "PS")) and not config.get("JWT_PUBLIC_KEY"):
+    if app.config["JWT_ALGORITHM"].startswith(("RS", "ES", "PS")) and not app.config.get("JWT_PUBLIC_KEY"):
         raise AuthenticationError(
             "This server has no public key to verify tokens with (see `flask keys generate`)"
         )
-    if options or not _verified_before():
-        try:
+    try:
+        claims = None if options else take_decoded(app)
+        if claims is None:
             flask_jwt_extended.verify_jwt_in_request(**options)
-            _check_lifetime(flask_jwt_extended.get_jwt())
-        except (
-            OverflowError,
-            TypeError,
-            ValueError,
-        ) as error:  # a claim of another kind than the library thought of
-            raise jwt.DecodeError("The token has a claim that cannot be understood") from error
-        if not options:
-            _remember_verified()
+            claims = flask_jwt_extended.get_jwt()
+            if not options:
+                remember_decoded(app)
+        _check_lifetime(app, claims)
+    except (OverflowError, TypeError, ValueError) as error:  # a claim that the library did not think of
+        raise jwt.DecodeError("The token has a claim that cannot be understood") from error
 
 
-def _check_lifetime(claims: Mapping[str, Any]) -> None:
+def _check_lifetime(app: Flask, claims: Mapping[str, Any]) -> None:
     """Pass if a token lives no longer than ``DSERVER_MAX_TOKEN_LIFETIME``, as far as it tells when it was made.
 
     :raises NoAuthorizationError: if it does, which is answered with a 401
     """
-    longest = current_app.config["DSERVER_MAX_TOKEN_LIFETIME"]
+    longest = app.config["DSERVER_MAX_TOKEN_LIFETIME"]
     if not longest or not claims:  # there are none where a token is optional, and missing
         return
     # To the second, because tokens are made in whole ones. Whoever leaves out `iat` has made it now.
-    latest = (
-        min(float(claims.get("iat", math.inf)), time.time() + current_app.config["JWT_DECODE_LEEWAY"]) + 1
-    )
+    latest = min(float(claims.get("iat", math.inf)), time.time() + app.config["JWT_DECODE_LEEWAY"]) + 1
     if float(claims.get("exp", math.inf)) > latest + longest:
         raise NoAuthorizationError(
             f"This server accepts no tokens that work for longer than {longest} seconds"
         )
 
 
-# Verified tokens need not be verified again until they expire, which takes two thirds off a lookup (measured). Nothing
-# depends on the user here: whether the user is still registered is asked with every request.
-MAX_REMEMBERED_TOKENS = 1000
-MAX_REMEMBERED_LENGTH = (
-    4096  # characters; a token of ours has some 500, and with the longest the rest takes 20 MB
-)
+def require_token_of(actor: Actor) -> None:
+    """Pass if the token of the request was made for a user, and not for a namesake who was deleted before.
 
+    To the second, as tokens tell it. One that does not tell when it was made counts as old. Where tokens are made by
+    another server, its clock may be ahead by ``JWT_DECODE_LEEWAY``, so they must be newer by that.
 
-_NEVER = 2**53  # seconds
-
-
-def _verified_tokens() -> dict[str, tuple[float, dict[str, Any]]]:
-    """Return ``{Authorization header: (expiry, what flask_jwt_extended keeps of it for the request)}``."""
-    return current_app.extensions.setdefault("dservercore-verified-tokens", {})
-
-
-def _verified_before() -> bool:
-    found = _verified_tokens().get(request.headers.get("Authorization", ""))
-    if found is None or found[0] <= time.time():
-        return False
-    vars(g._get_current_object()).update(found[1])
-    return True
-
-
-def _remember_verified() -> None:
-    tokens = _verified_tokens()
-    if len(request.headers["Authorization"]) > MAX_REMEMBERED_LENGTH:
+    :raises AuthenticationError: if the token is older than the user
+    """
+    since = actor.tokens_since
+    if since is None or authorisation_is_disabled():
         return
-    if len(tokens) >= MAX_REMEMBERED_TOKENS:
-        tokens.clear()
-    expiry = float(min(int(flask_jwt_extended.get_jwt().get("exp", _NEVER)), _NEVER))
-    kept = {name: getattr(g, name) for name in g if name.startswith("_jwt_extended")}
-    tokens[request.headers["Authorization"]] = expiry, kept
+    if not current_app.config.get("JWT_PRIVATE_KEY"):
+        since += math.ceil(current_app.config["JWT_DECODE_LEEWAY"])
+    if int(get_jwt().get("iat", 0)) < since:
+        raise AuthenticationError(
+            f"The token is older than the registration of user {actor.username!r}: get a new one"
+        )
 
 
 def get_jwt_identity() -> Any:
@@ -147,7 +128,8 @@ def jwt_required(
     """Return a decorator for view functions that need a valid token.
 
     A request without one gets a 401, and one with an expired one, too; a token that is none at all is a 422. Where
-    tokens are disabled everybody passes. Whether the user is registered is not asked here.
+    tokens are disabled everybody passes. Whether the user is registered is not asked here; if so, a token that is older
+    than the registration is a 401.
 
     :param optional: let requests without a token pass, too; :func:`get_jwt_identity` is None then
     :param fresh: let no token pass but fresh ones
@@ -171,11 +153,26 @@ def jwt_required(
         @wraps(view)
         def guarded(*view_args: Any, **kwargs: Any) -> Any:
             verify_token(**options)
+            _require_token_of_user()
             return current_app.ensure_sync(view)(*view_args, **kwargs)
 
         return cast(View, guarded)
 
     return decorate
+
+
+def _require_token_of_user() -> None:
+    """Pass if the token of the request is not older than its user, who need not be registered.
+
+    Nor need the application be a server: some only take tokens as one does.
+    """
+    if authorisation_is_disabled() or not get_jwt() or not plugin_host.is_at_home():
+        return
+    try:
+        actor = permissions.identify(_username())
+    except AuthenticationError:
+        return
+    require_token_of(actor)
 
 
 # Guards
@@ -185,7 +182,7 @@ def signed_in(view: View) -> View:
     """Let registered users pass, as ``actor``."""
 
     def establish(_kwargs: dict[str, Any]) -> dict[str, Actor | Scope]:
-        return {"actor": _remember(permissions.identify(_username()))}
+        return {"actor": _admit(permissions.identify(_username()))}
 
     return _guard(view, establish)
 
@@ -194,7 +191,7 @@ def admin_only(view: View) -> View:
     """Let administrators pass, as ``actor``."""
 
     def establish(_kwargs: dict[str, Any]) -> dict[str, Actor | Scope]:
-        actor = _remember(permissions.identify(_username()))
+        actor = _admit(permissions.identify(_username()))
         if not actor.is_admin:
             raise AuthorizationError("Only an administrator may do this")
         return {"actor": actor}
@@ -206,7 +203,7 @@ def self_or_admin(view: View) -> View:
     """Let administrators pass, and the user whom the path's ``username`` names, as ``actor``."""
 
     def establish(kwargs: dict[str, Any]) -> dict[str, Actor | Scope]:
-        actor = _remember(permissions.identify(_username()))
+        actor = _admit(permissions.identify(_username()))
         if not actor.is_admin and actor.username != kwargs["username"]:
             raise AuthorizationError("Only an administrator may ask about somebody else")
         return {"actor": actor}
@@ -222,7 +219,7 @@ def with_scope(*grants: Grant) -> Callable[[View], View]:
         passed: dict[str, Actor | Scope] = {}
         for grant in grants:
             actor, passed[f"{grant}_scope"] = permissions.identify_with_scope(username, grant)
-            passed["actor"] = _remember(actor)
+            passed["actor"] = _admit(actor)
         return passed
 
     return lambda view: _guard(view, establish)
@@ -250,7 +247,8 @@ def _username() -> str:
     return username
 
 
-def _remember(actor: Actor) -> Actor:
+def _admit(actor: Actor) -> Actor:
+    require_token_of(actor)
     g.username = actor.username  # for the request log
     g.actor = actor
     return actor

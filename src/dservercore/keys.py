@@ -15,6 +15,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from dservercore import private_files
 from dservercore.errors import ConfigurationError
 
 PRIVATE_KEY_NAME = "jwt_key"
@@ -82,7 +83,7 @@ def generate_key_pair(directory: Path) -> tuple[Path, Path]:
     for path in (private_path, public_path):
         if path.exists():
             raise FileExistsError(path)
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_files.make_directory(directory)
     key = rsa.generate_private_key(public_exponent=65537, key_size=KEY_SIZE)
     write_new_file(private_path, _private_text(key), mode=0o600)
     write_new_file(public_path, _public_text(key.public_key()), mode=0o644)
@@ -122,7 +123,7 @@ def kept_secret_key(directory: Path) -> str:
         return kept
     secret = secrets.token_hex(32)
     try:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_files.make_directory(directory)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "r+") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)

@@ -31,10 +31,11 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from dservercore.date_utils import datetime_to_timestamp
 from dservercore.db import sql_db
+from dservercore.registered_names import USERNAME_LENGTH, tokens_since
+from dservercore.registered_names import RegisteredName as RegisteredName  # a table like those here
 from dservercore.uris import MAX_BYTES
 
 NAME_LENGTH = 80
-USERNAME_LENGTH = 64
 DISPLAY_NAME_LENGTH = 255
 CREATOR_LENGTH = 255
 TAG_LENGTH = 80
@@ -90,6 +91,9 @@ class User(sql_db.Model):  # type: ignore[name-defined]
     # NULL: no name to show has been given.
     display_name: Mapped[str | None] = mapped_column(String(DISPLAY_NAME_LENGTH))
     is_admin: Mapped[bool] = mapped_column(Boolean, default=False)
+    # Seconds since the epoch, UTC: tokens that were made before are those of a namesake who was deleted. NULL: there
+    # was none, or the user is from before this was noted.
+    tokens_since: Mapped[int | None] = mapped_column(BigInteger, default=tokens_since)
 
     search_base_uris: Mapped[list[BaseURI]] = relationship(
         secondary=search_permissions, back_populates="search_users", order_by="BaseURI.base_uri"

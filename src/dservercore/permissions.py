@@ -14,7 +14,7 @@ from dservercore.reading import Remembered, Row
 from dservercore.scope import Actor, Grant, OperatorScope, Scope, acting
 
 _user, _base_uri = User.__table__, BaseURI.__table__
-_ACTOR_COLUMNS = (_user.c.username, _user.c.is_admin, _user.c.id, _user.c.display_name)
+_ACTOR_COLUMNS = (_user.c.username, _user.c.is_admin, _user.c.id, _user.c.display_name, _user.c.tokens_since)
 # Some databases take names for the same that differ in case, or in spaces at the end: that is looked at here.
 _ACTOR = Remembered(select(*_ACTOR_COLUMNS).where(_user.c.username == bindparam("username")), tuple)
 
@@ -62,8 +62,8 @@ def identify_with_scope(username: str, grant: Grant) -> tuple[Actor, Scope]:
 
 
 def _actor(row: Row) -> Actor:
-    username, is_admin, key, display_name, *_ = row
-    return Actor(username, bool(is_admin), key, display_name, acting().origin)
+    username, is_admin, key, display_name, tokens_since, *_ = row
+    return Actor(username, bool(is_admin), key, display_name, tokens_since, acting().origin)
 
 
 def scope_of_user(username: str, grant: Grant = "search") -> Scope:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from flask import g, has_app_context
 
-from dservercore.errors import AuthorizationError, UnregisteredBaseURIError
+from dservercore import uris
+from dservercore.errors import AuthorizationError, UnknownURIError, UnregisteredBaseURIError
 
 Grant = Literal["search", "register"]
 
@@ -40,13 +41,15 @@ def _of_this_process(place: str) -> Origin:
 class Actor:
     """The user on whose behalf something is done.
 
-    ``username`` is None for the operator at the command line, whom no permission restricts.
+    ``username`` is None for the operator at the command line, whom no permission restricts. ``tokens_since`` is in
+    seconds since the epoch, UTC: tokens from before are those of a namesake who was deleted; None: there was none.
     """
 
     username: str | None
     is_admin: bool = False
     id: int | None = None
     display_name: str | None = None
+    tokens_since: int | None = None
     origin: Origin = field(default_factory=lambda: _of_this_process("python"))
 
     @property
@@ -87,6 +90,16 @@ class Scope:
         if base_uri not in self.base_uris:
             raise self.refusal()
 
+    def has_dataset(self, uri: str, base_uri_id: int | None) -> bool:
+        """Return whether a dataset is in the scope, which the row says where there is one.
+
+        :param base_uri_id: primary key of the base URI that the dataset is registered in, which need not be the parent
+            of *uri*; None: it is not registered, and would be in the parent of *uri*
+        """
+        if base_uri_id is None:
+            return uris.parent(uri) in self.base_uris
+        return base_uri_id in self.base_uris.values()
+
     def refusal(self) -> AuthorizationError:
         """Return the one error that says no, so that its words do not tell whether there is a dataset either."""
         return AuthorizationError(f"No {self.grant} permission on the base URI of this request")
@@ -107,3 +120,24 @@ class OperatorScope(Scope):
         """
         if base_uri not in self.base_uris:
             raise UnregisteredBaseURIError(f"Base URI {base_uri!r} is not registered")
+
+
+def require_dataset(scopes: Sequence[Scope], uri: str, base_uri_id: int | None) -> None:
+    """Pass if a dataset is registered in every scope: the one answer to whether an actor may read or change it.
+
+    A dataset that is in none of them is answered as if it were not registered, or the answer would tell that it is.
+
+    :param base_uri_id: primary key of the base URI that the dataset is registered in; None: it is not registered
+    :raises AuthorizationError: if the dataset is missing from a scope; where it is not registered, if the base URI that
+        it would be in is
+    :raises UnknownURIError: if it would be in all of them, and is not registered there
+    """
+    if base_uri_id is not None:
+        outside = [scope for scope in scopes if not scope.has_dataset(uri, base_uri_id)]
+        if not outside:
+            return
+        if len(outside) < len(scopes):
+            raise outside[0].refusal()
+    for scope in scopes:
+        scope.require(uris.parent(uri))
+    raise UnknownURIError(f"No dataset is registered as {uri}")

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
+import textwrap
+import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
+
+from dservercore.printable import printable, printable_lines
 
 HIDDEN = "***"
 
@@ -84,9 +88,10 @@ def _in_address(address: str) -> Iterator[str]:
 
 
 class Redacting(logging.Formatter):
-    """Formats a line of the log, with traceback, without the secrets of the configuration.
+    """Formats a line of the log, with traceback, without the secrets of the configuration, and as it may be printed.
 
-    The last line of defence: messages of drivers, and of plugins, are not ours.
+    The last line of defence: messages of drivers, and of plugins, are not ours. A message is one line, whatever is in
+    it, and so is what an exception says; so nothing but a logger begins a line of the log.
     """
 
     def __init__(self, layout: str):
@@ -99,7 +104,30 @@ class Redacting(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        text = super().format(record)
+        text = printable_lines(super().format(record))
         for secret in self._secrets:
             text = text.replace(secret, HIDDEN)
         return _PRIVATE_KEY.sub(HIDDEN, _USER_INFO.sub(HIDDEN, text))
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (the library's name)
+        """Return the line without the traceback."""
+        return printable(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        """Return the traceback."""
+        found = traceback.TracebackException(*ei)
+        for one in _chain(found):
+            # Whatever version of Python calls it otherwise: its lines then begin as those of a traceback's code do.
+            if not hasattr(one, "_str"):
+                return textwrap.indent("".join(found.format()), "  ").rstrip("\n")
+            one._str = printable(str(one._str))
+        return "".join(found.format()).rstrip("\n")
+
+
+def _chain(found: traceback.TracebackException | None) -> Iterator[traceback.TracebackException]:
+    """Yield an exception with those that led to it, and those that it is a group of."""
+    if found is None:
+        return
+    yield found
+    for other in (found.__cause__, found.__context__, *(getattr(found, "exceptions", None) or ())):
+        yield from _chain(other)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import resource
 import shutil
 import sqlite3
@@ -257,6 +258,130 @@ def test_what_is_no_whole_backup_changes_nothing(
     assert str(made) in said
     assert reason in said
     assert not empty.exists() or list(empty.iterdir()) == []
+
+
+def rewritten(make: Callable[[tarfile.TarFile, dict[str, bytes]], None]) -> Callable[[Path], None]:
+    """Return what writes a backup anew as *make* does, which gets the contents by name."""
+
+    def change(file: Path) -> None:
+        with tarfile.open(file) as tar:
+            content = {member.name: tar.extractfile(member).read() for member in tar.getmembers()}  # type: ignore[union-attr]
+        with tarfile.open(file, "w") as tar:
+            put(tar, "manifest.json", content["manifest.json"])
+            make(tar, content)
+
+    return change
+
+
+def put(tar: tarfile.TarFile, name: str, content: bytes = b"", **properties: Any) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    for key, value in properties.items():
+        setattr(member, key, value)
+    tar.addfile(member, io.BytesIO(content))
+
+
+def with_another(name: str, **properties: Any) -> Callable[[Path], None]:
+    def make(tar: tarfile.TarFile, content: dict[str, bytes]) -> None:
+        put(tar, name, **properties)
+        for own in list(content)[1:]:
+            put(tar, own, content[own])
+
+    return rewritten(make)
+
+
+def in_place_of_the_database(**properties: Any) -> Callable[[Path], None]:
+    def make(tar: tarfile.TarFile, content: dict[str, bytes]) -> None:
+        put(tar, "database.sqlite", **properties)
+
+    return rewritten(make)
+
+
+def larger(tar: tarfile.TarFile, content: dict[str, bytes]) -> None:
+    put(tar, "database.sqlite", content["database.sqlite"] + b"\0" * 50_000_000)
+
+
+def twice(tar: tarfile.TarFile, content: dict[str, bytes]) -> None:
+    for name in [*list(content)[1:], "database.sqlite"]:
+        put(tar, name, content[name])
+
+
+HOSTILE: dict[str, Callable[[Path], None]] = {
+    "larger than it says": rewritten(larger),
+    "a file twice": rewritten(twice),
+    "linked to itself": in_place_of_the_database(type=tarfile.LNKTYPE, linkname="database.sqlite"),
+    "a symbolic link to itself": in_place_of_the_database(type=tarfile.SYMTYPE, linkname="database.sqlite"),
+    "linked to a file of the machine": in_place_of_the_database(type=tarfile.SYMTYPE, linkname="/etc/passwd"),
+    "linked to the manifest": in_place_of_the_database(type=tarfile.LNKTYPE, linkname="manifest.json"),
+    "a device": in_place_of_the_database(type=tarfile.CHRTYPE, devmajor=1, devminor=5),
+    "a pipe": in_place_of_the_database(type=tarfile.FIFOTYPE),
+    "a directory": in_place_of_the_database(type=tarfile.DIRTYPE),
+    "full of holes": in_place_of_the_database(
+        pax_headers={
+            "GNU.sparse.map": "0,0",
+            "GNU.sparse.size": str(10**12),
+            "GNU.sparse.name": "database.sqlite",
+        }
+    ),
+    "an absolute path": with_another("/tmp/outside"),
+    "a path that leads out": with_another("keys/../../outside"),
+    "a name for the terminal": with_another("\x1b[2J\n\x9b\u202eRestored 1 user"),
+    "a manifest that links to itself": lambda file: linked_manifest(file),
+    "a plugin that is none": changed(search=None),
+    "counts that are none": changed(users="\x1b[2J"),
+    "a manifest that nests": lambda file: nested_manifest(file),
+    "thousands of headers": lambda file: file.write_bytes(b"".join(header() for _ in range(3_000))),
+}
+
+
+def linked_manifest(file: Path) -> None:
+    with tarfile.open(file, "w") as tar:
+        put(tar, "manifest.json", type=tarfile.LNKTYPE, linkname="manifest.json")
+
+
+def nested_manifest(file: Path) -> None:
+    with tarfile.open(file, "w") as tar:
+        put(tar, "manifest.json", b"[" * 500_000)
+
+
+def header() -> bytes:
+    """Return a header that says something of the header that follows it."""
+    member = tarfile.TarInfo("x")
+    member.type, member.size = tarfile.XHDTYPE, 0
+    return member.tobuf(tarfile.USTAR_FORMAT)
+
+
+@pytest.mark.parametrize("attack", HOSTILE.values(), ids=HOSTILE)
+def test_an_archive_that_was_made_to_do_harm_changes_nothing(
+    made: Path, there: CommandLine, empty: Path, tmp_path: Path, attack: Callable[[Path], None]
+) -> None:
+    attack(made)
+    before = {path for path in tmp_path.rglob("*") if empty not in path.parents}
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    try:
+        said = there.fail("restore", str(made))
+    finally:
+        _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    assert str(made) in said
+    assert said.isprintable()
+    assert not empty.exists() or list(empty.iterdir()) == []
+    assert {path for path in tmp_path.rglob("*") if path != empty} == before - {empty}
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_what_is_restored_is_for_its_owner_alone(
+    made: Path, there: CommandLine, empty: Path, umask: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        there.succeed("restore", str(made))
+    finally:
+        os.umask(before)
+    assert empty.stat().st_mode & 0o777 == 0o700
+    modes = {path.name: path.stat().st_mode & 0o777 for path in empty.iterdir() if path.is_file()}
+    assert modes.pop("jwt_key.pub") in (0o644, 0o600)
+    assert set(modes.values()) == {0o600}, modes
 
 
 def test_an_older_backup_is_to_be_upgraded(made: Path, there: CommandLine) -> None:

@@ -86,8 +86,8 @@ class Annotation(MethodView):
         self, uri: str, name: str, search_scope: Scope, register_scope: Scope, actor: Actor
     ) -> Response:
         """Remove one annotation of a dataset."""
-        uri, name = metadata.split_name(f"{uri}/{name}")
         scopes = [search_scope, register_scope]
+        uri, name = metadata.split_name(scopes, f"{uri}/{name}")
         remaining = metadata.delete_annotation(scopes, uri, name, condition_on("annotations"))
         return edit_answer(uri, "annotations", remaining)
 
@@ -102,6 +102,6 @@ def _put(path: str, body: dict[str, Any], search_scope: Scope, register_scope: S
         needed = scopes if condition else [register_scope]
         replaced = metadata.replace_annotations(needed, path, body["annotations"], condition)
         return edit_answer(path, "annotations", replaced)
-    uri, name = metadata.split_name(path)
+    uri, name = metadata.split_name(scopes, path)
     edited = metadata.set_annotation(scopes, uri, name, body.get("value"), condition)
     return edit_answer(uri, "annotations", edited)

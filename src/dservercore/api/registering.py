@@ -8,7 +8,7 @@ from typing import Any
 
 from webargs.flaskparser import abort
 
-from dservercore import db, permissions, uris
+from dservercore import db, guards, permissions, uris
 from dservercore.api.errors import answer_to
 from dservercore.api.retries import repeated
 from dservercore.catalog import batches
@@ -121,6 +121,7 @@ def _store(actor: Actor, infos: Sequence[dict[str, Any]]) -> list[batches.Outcom
         return []
     # Asked again with each run: of a long request, permissions may be taken away in the middle.
     actor, scope = permissions.identify_with_scope(str(actor.username), "register")
+    guards.require_token_of(actor)
     outcomes = batches.register_batch(actor, scope, [Incoming(info) for info in infos])
     db.commit()
     return outcomes

@@ -47,8 +47,9 @@ class Tag(MethodView):
     @answers(blp, 200, TagSchema, **EDITING)
     def post(self, uri: str, tag: str, search_scope: Scope, register_scope: Scope, actor: Actor) -> Response:
         """Add a tag to a dataset."""
-        uri, tag = metadata.split_name(f"{uri}/{tag}")
-        tags = metadata.add_tag([search_scope, register_scope], uri, tag, condition_on("tags"))
+        scopes = [search_scope, register_scope]
+        uri, tag = metadata.split_name(scopes, f"{uri}/{tag}")
+        tags = metadata.add_tag(scopes, uri, tag, condition_on("tags"))
         return edit_answer(uri, "tags", tags)
 
     @guards.with_scope("search", "register")
@@ -57,6 +58,7 @@ class Tag(MethodView):
         self, uri: str, tag: str, search_scope: Scope, register_scope: Scope, actor: Actor
     ) -> Response:
         """Remove a tag from a dataset."""
-        uri, tag = metadata.split_name(f"{uri}/{tag}")
-        tags = metadata.remove_tag([search_scope, register_scope], uri, tag, condition_on("tags"))
+        scopes = [search_scope, register_scope]
+        uri, tag = metadata.split_name(scopes, f"{uri}/{tag}")
+        tags = metadata.remove_tag(scopes, uri, tag, condition_on("tags"))
         return edit_answer(uri, "tags", tags)

@@ -20,6 +20,7 @@ from dservercore.db import sql_db
 from dservercore.errors import AuthorizationError
 from dservercore.models import BaseURI, Dataset, DatasetTag
 from dservercore.reading import Prepared
+from dservercore.scope import Scope
 
 # Statements name the tables' own columns, and are made once: through the classes of the models each use of one
 # took four times as long.
@@ -82,6 +83,11 @@ class Registered:
     id: int
     counted: summary.Counted
     former: plugin_writes.Former
+
+    @property
+    def base_uri_id(self) -> int:
+        """The primary key of the base URI that it is registered in, which need not be the parent of its URI."""
+        return self.counted.base_uri_id
 
 
 @dataclass(frozen=True)
@@ -210,11 +216,11 @@ def hold_base_uris(base_uris: Iterable[str]) -> dict[str, int]:
 def write_rows(written: Sequence[Written]) -> None:
     """Insert or replace the rows of different datasets and their tags, and count them, without telling any plugin.
 
-    :raises AuthorizationError: if one is registered in another base URI
+    :raises AuthorizationError: if one is registered in another base URI, of which nothing is told
     """
     for one in written:
         if one.before and one.before.counted.base_uri_id != one.base_uri_id:
-            raise AuthorizationError("The dataset is registered in another base URI")
+            raise Scope("register").refusal()
     put = db.upsert(_dataset, ("uri",), overwrite=_OVERWRITTEN)
     sql_db.session.execute(put, [_row(one) for one in written])
     _write_all_tags(written)

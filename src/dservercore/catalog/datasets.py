@@ -21,7 +21,7 @@ from dservercore.db import sql_db
 from dservercore.errors import UnknownURIError, ValidationError, invalid
 from dservercore.models import Dataset, DatasetTag
 from dservercore.reading import Prepared
-from dservercore.scope import Actor, Scope
+from dservercore.scope import Actor, Scope, require_dataset
 
 _dataset, _dataset_tag = Dataset.__table__, DatasetTag.__table__  # see dataset_rows on why the tables
 _ids: Any = bindparam("ids", expanding=True)
@@ -47,16 +47,19 @@ _TAGS_BY_URIS = (
 def find(scope: Scope, uri: str) -> dict[str, Any]:
     """Return the dataset object of *uri*.
 
-    :raises AuthorizationError: if its base URI is not in *scope*, whether or not the dataset exists
-    :raises UnknownURIError: if it is, and the dataset is not registered
+    :raises AuthorizationError: if the base URI that it would be in is not in *scope*, whether or not it exists
+    :raises UnknownURIError: if it is, and no dataset of *scope* is registered as *uri*
     """
     row = BY_URI.first({"uri": uri})
-    if row is not None and row[BASE_URI_ID] in scope.base_uris.values():
-        return as_object(row)
-    scope.require(uris.parent(uri))
-    if row is not None:
-        raise scope.refusal()
-    raise UnknownURIError(f"No dataset is registered as {uri}")
+    require_dataset([scope], uri, None if row is None else row[BASE_URI_ID])
+    assert row is not None
+    return as_object(row)
+
+
+def may_access(scope: Scope, uri: str) -> bool:
+    """Return whether a dataset is in *scope*, or, where it is not registered, the base URI that it would be in."""
+    row = BY_URI.first({"uri": uri})
+    return scope.has_dataset(uri, None if row is None else row[BASE_URI_ID])
 
 
 def find_copies(
@@ -184,20 +187,21 @@ def register_dataset(
 
 
 def delete_dataset(scope: Scope, uri: str, *, actor: Actor | None = None) -> bool:
-    """Remove the dataset from every store. Return whether there was one.
+    """Remove the dataset from every store. Return whether there was one in *scope*.
 
     :param scope: the base URIs in which the actor may register
-    :raises AuthorizationError: if the dataset's base URI, or that of *uri*, is not in *scope*
+    :raises AuthorizationError: if neither the dataset nor the base URI that it would be in is in *scope*
     :raises UnavailableError: if a plugin cannot reach its store
     """
     plugin_writes.begin()
     registered = rows.hold_registered(uri)
-    if registered is None:
-        scope.require(uris.parent(uri))
-        journal.adopt_pending([uri])  # what an earlier try has left to do
+    try:
+        require_dataset([scope], uri, registered.base_uri_id if registered else None)
+    except UnknownURIError:
+        if registered is None:
+            journal.adopt_pending([uri])  # what an earlier try has left to do
         return False
-    if registered.counted.base_uri_id not in scope.base_uris.values():
-        raise scope.refusal()
+    assert registered is not None
     remove([registered])
     record_deletion(registered, actor)
     return True

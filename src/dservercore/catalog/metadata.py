@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar, cast
 
 import orjson
 from sqlalchemy import select
@@ -17,7 +18,7 @@ from dservercore.db import sql_db
 from dservercore.errors import UnknownURIError
 from dservercore.models import Dataset
 from dservercore.plugin_api import RetrieveABC
-from dservercore.scope import Scope
+from dservercore.scope import Scope, require_dataset
 
 Value = TypeVar("Value")
 
@@ -36,15 +37,20 @@ def is_registered(uri: str, scope: Scope | None = None) -> bool:
     return registered.counted.base_uri_id in scope.base_uris.values()
 
 
-def split_name(path: str) -> tuple[str, str]:
+def split_name(scopes: Iterable[Scope], path: str) -> tuple[str, str]:
     """Return the URI of a dataset, and the name of a tag or annotation, that *path* joins with a slash.
 
-    A name may hold slashes if the client is wrong about names; then what is registered tells where the URI ends.
+    A name may hold slashes if the client is wrong about names; then what is registered tells where the URI ends, as far
+    as the client may know of it: in one of *scopes*.
     """
     ends = [end for end, character in enumerate(path[: uris.MAX_LENGTH + 1]) if character == "/"]
     candidates = [path[:end] for end in ends]
-    registered = sql_db.session.execute(select(Dataset.uri).where(Dataset.uri.in_(candidates))).scalars()
-    uri = max(registered, key=len, default=uris.parent(path))
+    registered = sql_db.session.execute(
+        select(Dataset.uri, Dataset.base_uri_id).where(Dataset.uri.in_(candidates))
+    )
+    in_scope = {key for scope in scopes for key in scope.ids}
+    known = [row.uri for row in registered if row.base_uri_id in in_scope]
+    uri = max(known, key=len, default=uris.parent(path))
     return uri, path[len(uri) + 1 :]
 
 
@@ -54,40 +60,65 @@ def split_name(path: str) -> tuple[str, str]:
 def get_readme(scope: Scope, uri: str) -> str:
     """Return the README.
 
-    :raises AuthorizationError: if the base URI is not in *scope*
-    :raises UnknownURIError: if the dataset is not registered
+    :raises AuthorizationError: if the base URI that the dataset would be in is not in *scope*
+    :raises UnknownURIError: if it is, and no dataset of *scope* is registered as *uri*
     """
-    return _read(scope, uri, lambda plugin: plugin.get_readme(uri))
+    return _read(scope, uri, "readme", lambda plugin: plugin.get_readme(uri))
 
 
 def get_manifest(scope: Scope, uri: str) -> bytes:
-    """Return the manifest as JSON, without building it anew where the plugin keeps it as such. Errors as for README."""
-    return _read(scope, uri, lambda plugin: _manifest_json(plugin, uri))
+    """Return the manifest as JSON, without building it anew where the plugin keeps it as such.
+
+    :raises AuthorizationError: if the base URI that the dataset would be in is not in *scope*
+    :raises UnknownURIError: if it is, and no dataset of *scope* is registered as *uri*
+    """
+    return _read(scope, uri, "manifest_json", lambda plugin: _manifest_json(plugin, uri))
 
 
 def get_packed_manifest(scope: Scope, uri: str) -> bytes | None:
-    """Return the manifest as JSON in one zstandard frame; None if the plugin keeps none. Errors as for README."""
+    """Return the manifest as JSON in one zstandard frame; None if the plugin keeps none.
+
+    :raises AuthorizationError: if the base URI that the dataset would be in is not in *scope*
+    :raises UnknownURIError: if it is, and no dataset of *scope* is registered as *uri*
+    """
     if not hasattr(plugin_host.plugins().retrieve, "get_packed_manifest"):
         return None
-    return _read(scope, uri, lambda plugin: plugin.get_packed_manifest(uri))  # type: ignore[attr-defined]
+    packed = "packed_manifest"
+    return _read(scope, uri, packed, lambda plugin: plugin.get_packed_manifest(uri))  # type: ignore[attr-defined]
 
 
 def get_tags(scope: Scope, uri: str) -> list[str]:
-    """Return the tags. Errors as for README."""
-    return _read(scope, uri, lambda plugin: plugin.get_tags(uri))
+    """Return the tags.
+
+    :raises AuthorizationError: if the base URI that the dataset would be in is not in *scope*
+    :raises UnknownURIError: if it is, and no dataset of *scope* is registered as *uri*
+    """
+    return _read(scope, uri, "tags", lambda plugin: plugin.get_tags(uri))
 
 
 def get_annotations(scope: Scope, uri: str) -> dict[str, Any]:
-    """Return the annotations by name. Errors as for README."""
-    return _read(scope, uri, lambda plugin: plugin.get_annotations(uri))
+    """Return the annotations by name.
+
+    :raises AuthorizationError: if the base URI that the dataset would be in is not in *scope*
+    :raises UnknownURIError: if it is, and no dataset of *scope* is registered as *uri*
+    """
+    return _read(scope, uri, "annotations", lambda plugin: plugin.get_annotations(uri))
 
 
-def _read(scope: Scope, uri: str, read: Callable[[RetrieveABC], Value]) -> Value:
-    held = plugin_host.plugins()
-    if not (held.share_sql_session and uris.parent(uri) in scope):
-        # The row decides where the document could be a leftover, or the dataset lies deeper than its base URI.
-        datasets.find(scope, uri)
-    return read(held.retrieve)
+def _read(scope: Scope, uri: str, field: str, read: Callable[[RetrieveABC], Value]) -> Value:
+    """Return what a plugin holds of a dataset in *scope*.
+
+    :param field: what a plugin calls it that looks at the row with the statement that reads the field
+    :param read: asks any other plugin for it, once the row has been looked at
+    """
+    retrieve = plugin_host.plugins().retrieve
+    read_in_base_uri = getattr(retrieve, "read_in_base_uri", None)
+    base_uri_id = scope.base_uris.get(uris.parent(uri))
+    if read_in_base_uri and base_uri_id is not None:
+        with suppress(UnknownURIError):  # as where the dataset lies deeper than its base URI
+            return cast(Value, read_in_base_uri(field, uri, base_uri_id))
+    datasets.find(scope, uri)
+    return read(retrieve)
 
 
 def _manifest_json(plugin: RetrieveABC, uri: str) -> bytes:
@@ -184,14 +215,9 @@ def _begin_edit(scopes: Iterable[Scope], uri: str, field: journal.Field, check: 
     return registered
 
 
-def _permitted(scopes: Iterable[Scope], uri: str, registered: Registered | None) -> Registered:
-    for scope in scopes:
-        if registered is None:
-            scope.require(uris.parent(uri))
-        elif registered.counted.base_uri_id not in scope.base_uris.values():
-            raise scope.refusal()
-    if registered is None:
-        raise UnknownURIError(f"No dataset is registered as {uri}")
+def _permitted(scopes: Sequence[Scope], uri: str, registered: Registered | None) -> Registered:
+    require_dataset(scopes, uri, registered.base_uri_id if registered else None)
+    assert registered is not None
     return registered
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import event, inspect, select
 from sqlalchemy.orm import ORMExecuteState, Session, joinedload
 
-from dservercore import db, plugin_host, plugin_writes
+from dservercore import db, plugin_host, plugin_writes, registered_names
 from dservercore.catalog import base_uris, dataset_rows, datasets, journal, summary
 from dservercore.dataset_info import checked, checked_upload
 from dservercore.date_utils import (
@@ -154,7 +154,7 @@ def delete(uri: str) -> None:
 
 
 def watch_deletions() -> None:
-    """From now on, delete from every store what is deleted through the model :class:`Dataset`.
+    """From now on, delete from every store what is deleted through the model :class:`Dataset`; note who is deleted.
 
     That is ``session.query(Dataset).filter(...).delete()``, ``session.execute(delete(Dataset)...)`` and
     ``session.delete(dataset)``. The published notification plugin does the first. And count what is added with
@@ -167,15 +167,24 @@ def watch_deletions() -> None:
 
 
 def _before_bulk_deletion(state: ORMExecuteState) -> None:
-    if not state.is_delete or state.bind_mapper is not inspect(Dataset):
+    if not state.is_delete or state.bind_mapper not in (inspect(Dataset), inspect(User)):
         return
+    is_of_users = state.bind_mapper is inspect(User)
+    doomed = select(User.username if is_of_users else Dataset.uri)
     condition = state.statement.whereclause  # type: ignore[attr-defined]
-    doomed = select(Dataset.uri) if condition is None else select(Dataset.uri).where(condition)
-    _clear(state.session.execute(doomed, state.parameters).scalars().all())
+    if condition is not None:
+        doomed = doomed.where(condition)
+    names = state.session.execute(doomed, state.parameters).scalars().all()
+    if is_of_users:
+        registered_names.note_deletion(names if plugin_host.is_at_home() else ())
+    else:
+        _clear(names)
 
 
 def _before_flush(session: Session, _context: Any, _instances: Any) -> None:
     _clear([row.uri for row in session.deleted if isinstance(row, Dataset)])
+    if plugin_host.is_at_home():
+        registered_names.note_deletion([row.username for row in session.deleted if isinstance(row, User)])
 
 
 def _after_flush(session: Session, _context: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import selectinload
 
-from dservercore import db
+from dservercore import db, registered_names
 from dservercore.catalog import audit, base_uris
 from dservercore.db import sql_db
 from dservercore.errors import ConflictError, UnknownUserError, invalid
@@ -151,6 +151,7 @@ def delete_user(username: str, *, actor: Actor | None = None) -> bool:
         return False
     lost = found.as_dict()
     audit.record(actor, "user.delete", lost.pop("username"), lost)
+    registered_names.note_deletion([username])
     for table in GRANT_TABLES.values():
         sql_db.session.execute(delete(table).where(table.c.user_id == found.id))
     sql_db.session.execute(delete(User).where(User.id == found.id))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator
@@ -17,8 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from dservercore import db, plugin_host
 from dservercore.errors import ConfigurationError, DserverError
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+from dservercore.printable import printable, printable_json
 
 
 class Failure(click.ClickException):
@@ -57,11 +55,12 @@ class Command(click.Command):
                 argument.encode()
             except UnicodeEncodeError:
                 raise click.UsageError(f"{argument!a} is not text in UTF-8.", ctx) from None
-        return super().parse_args(ctx, args)
+        with usage_errors_printable():
+            return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
-        with errors_in_one_line():
+        with errors_in_one_line(), usage_errors_printable():
             return super().invoke(ctx)
 
 
@@ -76,11 +75,32 @@ class Group(AppGroup):
 
     command_class: type[Command] = Command
 
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Return the command that the arguments begin with."""
+        with usage_errors_printable():
+            return super().resolve_command(ctx, args)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Return the arguments of the command."""
+        with usage_errors_printable():
+            return super().parse_args(ctx, args)
+
 
 class GroupWithoutDatabase(Group):
     """Such a group, for an installation that may have no database yet."""
 
     command_class = CommandWithoutDatabase
+
+
+@contextmanager
+def usage_errors_printable() -> Iterator[None]:
+    """Escape what click repeats of the arguments, and prints itself."""
+    try:
+        yield
+    except click.ClickException as error:
+        if not isinstance(error, Failure):
+            vars(error)["message"] = printable(error.message, _encoding(sys.stderr))
+        raise
 
 
 @contextmanager
@@ -116,9 +136,11 @@ def count_of(number: int, what: str) -> str:
 
 def say(line: str, err: bool = False) -> None:
     """Print one line, whatever characters are in it: what would act on a terminal, or cannot be printed, is escaped."""
-    encoding = (sys.stderr if err else sys.stdout).encoding or "utf-8"
-    visible = _CONTROL.sub(lambda found: f"\\x{ord(found.group()):02x}", line)
-    click.echo(visible.encode(encoding, "backslashreplace").decode(encoding), err=err)
+    click.echo(printable(line, _encoding(sys.stderr if err else sys.stdout)), err=err)
+
+
+def _encoding(stream: Any) -> str:
+    return getattr(stream, "encoding", None) or "utf-8"
 
 
 def say_json(value: Any) -> None:
@@ -136,9 +158,4 @@ def say_json_list(items: Iterable[Any]) -> None:
 
 
 def _to_json(value: Any) -> str:
-    text = json.dumps(value, indent=2, ensure_ascii=False)
-    try:
-        text.encode(sys.stdout.encoding or "utf-8")
-    except UnicodeEncodeError:
-        return json.dumps(value, indent=2)
-    return text
+    return printable_json(json.dumps(value, indent=2, ensure_ascii=False), _encoding(sys.stdout))

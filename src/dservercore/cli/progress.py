@@ -8,6 +8,7 @@ import time
 from tqdm import tqdm
 
 from dservercore.cli.console import say
+from dservercore.printable import printable
 
 SECONDS = 30.0  # between two lines
 
@@ -26,7 +27,7 @@ class Progress:
         self._due = time.monotonic() + SECONDS
         # disable=None: not where stderr is no terminal
         self._bar = tqdm(
-            desc=what,
+            desc=printable(what, sys.stderr.encoding or "utf-8"),
             total=total,
             unit="B" if in_bytes else f" {unit}",
             unit_scale=in_bytes,
@@ -111,7 +112,7 @@ class Waiting:
         now = time.monotonic()
         if left != self._left:
             self._left, self._changed = left, now
-        self._bar.set_description_str(f"{self._what}: {left}")
+        self._bar.set_description_str(printable(f"{self._what}: {left}", sys.stderr.encoding or "utf-8"))
         if self._bar.disable and now > self._due:
             self._due = now + SECONDS
             say(f"{self._what}: {left}", err=True)

@@ -13,6 +13,7 @@ import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,6 +28,9 @@ KEY_FILES = [KEYS + name for name in (keys.PRIVATE_KEY_NAME, keys.PUBLIC_KEY_NAM
 
 _BLOCK = 2**20
 _LARGEST_MANIFEST = 2**20
+
+# What headers of a tar archive can bring its library to raise beside its own errors.
+_MADE_TO_DO_HARM = (ValueError, OverflowError, RecursionError, MemoryError)
 
 #: ``told(step, done, total)``, in bytes; total None: not known.
 Progress = Callable[[str, int, int | None], object]
@@ -131,6 +135,10 @@ class Archive:
         self.manifest = manifest
         self._tar = tar
 
+    @cached_property
+    def _members(self) -> dict[str, tarfile.TarInfo]:
+        return _members_of(self.path, self._tar, self.manifest)
+
     def extract(self, name: str, to: Path, told: Progress) -> Path:
         """Write what is called *name* to a new file, which only its owner can read; return that.
 
@@ -138,12 +146,11 @@ class Archive:
         """
         wanted = self.manifest.files[name]
         digest, size = hashlib.sha256(), 0
-        try:
-            source = self._tar.extractfile(name)
-        except KeyError:
-            source = None
+        source = self._tar.extractfile(self._members[name]) if name in self._members else None
         if source is None:
             raise BackupError(f"{self.path} is not complete: {name} is missing")
+        if self._members[name].size != wanted["size"]:
+            raise BackupError(f"{self.path} is damaged: {name} is not as large as the backup says")
         with os.fdopen(os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
             while block := source.read(_BLOCK):
                 digest.update(block)
@@ -164,7 +171,7 @@ def opened(path: Path) -> Iterator[Archive]:
     :raises BackupError: if it is none, is cut off, or was made by a later version
     """
     try:
-        with tarfile.open(path, mode="r:") as tar:
+        with _opened_tar(path) as tar:
             yield Archive(path, tar, _manifest_of(path, tar))
     except tarfile.ReadError as error:
         if "unexpected end" in str(error):
@@ -174,13 +181,45 @@ def opened(path: Path) -> Iterator[Archive]:
         raise _foreign(path) from error
 
 
+def _opened_tar(path: Path) -> tarfile.TarFile:
+    try:
+        return tarfile.open(path, mode="r:")  # which reads the first header
+    except _MADE_TO_DO_HARM as error:
+        raise _foreign(path) from error
+
+
+def _members_of(path: Path, tar: tarfile.TarFile, manifest: Manifest) -> dict[str, tarfile.TarInfo]:
+    """Return what follows the manifest, by name: the plain files that it lists, each once.
+
+    :raises BackupError: if there is anything else, which no backup has: links, devices, other files
+    """
+    members: dict[str, tarfile.TarInfo] = {}
+    while (member := _next(path, tar)) is not None:
+        is_file = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not member.issparse()
+        if not is_file or member.name not in manifest.files or member.name in members or member.size < 0:
+            raise BackupError(
+                f"{path} is no backup made by `flask backup`: {member.name!r} does not belong into one"
+            )
+        members[member.name] = member
+    return members
+
+
+def _next(path: Path, tar: tarfile.TarFile) -> tarfile.TarInfo | None:
+    try:
+        return tar.next()
+    except _MADE_TO_DO_HARM as error:
+        raise _foreign(path) from error
+
+
 def _foreign(path: Path) -> BackupError:
     return BackupError(f"{path} is no backup made by `flask backup`")
 
 
 def _manifest_of(path: Path, tar: tarfile.TarFile) -> Manifest:
-    first = tar.next()
-    if first is None or first.name != MANIFEST or first.size > _LARGEST_MANIFEST or not first.isreg():
+    first = _next(path, tar)
+    if first is None or first.name != MANIFEST or not 0 < first.size <= _LARGEST_MANIFEST:
+        raise _foreign(path)
+    if first.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or first.issparse():
         raise _foreign(path)
     stream = tar.extractfile(first)
     try:
@@ -190,9 +229,29 @@ def _manifest_of(path: Path, tar: tarfile.TarFile) -> Manifest:
                 f"{path} was made by dservercore {content['server']}, a later version: install that to restore it"
             )
         manifest = Manifest(**{field.name: content[field.name] for field in fields(Manifest)})
-        sizes = {name: int(file["size"]) for name, file in manifest.files.items() if file["sha256"]}
-        if DATABASE[manifest.database] not in sizes:
-            raise _foreign(path)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        _require_meaningful(path, manifest)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _foreign(path) from error
     return manifest
+
+
+def _require_meaningful(path: Path, manifest: Manifest) -> None:
+    texts = (
+        manifest.server,
+        manifest.made_at,
+        manifest.revision,
+        manifest.search["name"],
+        manifest.retrieve["name"],
+    )
+    numbers = [manifest.users, manifest.base_uris, manifest.datasets]
+    numbers += [file["size"] for file in manifest.files.values()]
+    checksums = [file["sha256"] for file in manifest.files.values()]
+    known = {DATABASE[manifest.database], *KEY_FILES}
+    if not (
+        all(isinstance(text, str) for text in (*texts, *checksums))
+        and all(type(number) is int and number >= 0 for number in numbers)
+        and all(isinstance(plugin["in_database"], bool) for plugin in (manifest.search, manifest.retrieve))
+        and DATABASE[manifest.database] in manifest.files
+        and set(manifest.files) <= known
+    ):
+        raise _foreign(path)

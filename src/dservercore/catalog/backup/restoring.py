@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from dservercore import db, keys
+from dservercore import db, keys, private_files
 from dservercore.catalog.backup import archive, postgresql, sqlite
 from dservercore.catalog.backup.archive import BackupError, Counts, Manifest, Progress
 from dservercore.catalog.backup.making import data_directory
@@ -127,7 +127,7 @@ def _folders(kind: str, directory: Path | None) -> Iterator[tuple[Path, Path]]:
         for place in (near, directory):
             if place is not None:
                 made += [parent for parent in (place, *place.parents) if not parent.exists()]
-                place.mkdir(parents=True, exist_ok=True, mode=0o700)
+                private_files.make_directory(place)
         with (
             tempfile.TemporaryDirectory(prefix=".restore-", dir=near) as folder,
             tempfile.TemporaryDirectory(prefix=".restore-", dir=directory) as key_folder,

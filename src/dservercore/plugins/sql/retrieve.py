@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Update, bindparam, delete, select, update
+from sqlalchemy import Select, Update, bindparam, delete, select, update
 
 from dservercore.db import execute_many, kind, sql_db, upsert
 from dservercore.errors import UnknownURIError
@@ -21,21 +21,16 @@ _document = DatasetDocument.__table__
 _tag = DatasetTag.__table__
 
 
-def _document_column(name: str) -> Prepared:
+def _document_column(name: str) -> Select[Any]:
     documents = _document.join(_dataset, _dataset.c.id == _document.c.dataset_id)
-    return Prepared(
-        select(_document.c[name]).select_from(documents).where(_dataset.c.uri == bindparam("uri"))
-    )
+    return select(_document.c[name]).select_from(documents).where(_dataset.c.uri == bindparam("uri"))
 
 
-_README = _document_column("readme")
-_ANNOTATIONS = _document_column("annotations")
-_MANIFEST = _document_column("manifest")
 _STORED = select(_dataset.c.uri, _dataset.c.uuid).join(_document, _document.c.dataset_id == _dataset.c.id)
 _SELECT_ID = select(_dataset.c.id).where(_dataset.c.uri == bindparam("uri"))
 _uris: Any = bindparam("uris", expanding=True)
 _IDS = select(_dataset.c.uri, _dataset.c.id).where(_dataset.c.uri.in_(_uris))
-_TAGS = Prepared(
+_TAGS = (
     select(_tag.c.tag)
     .select_from(_dataset.outerjoin(_tag))  # one row without a tag, where there are none
     .where(_dataset.c.uri == bindparam("uri"))
@@ -93,19 +88,31 @@ class SqlRetrieve(RetrieveABC):
         for row in sql_db.session.connection().execute(_STORED):
             yield row.uri, row.uuid
 
+    def read_in_base_uri(self, field: str, uri: str, base_uri_id: int) -> Any:
+        """Return one field of a dataset's description, if the dataset is registered in a base URI.
+
+        The statement that reads the field looks at the row, too: whether somebody may see it costs no other one.
+
+        :param field: ``readme``, ``annotations``, ``tags``, ``manifest_json`` or ``packed_manifest``
+        :param base_uri_id: the primary key of the base URI
+        :raises UnknownURIError: if the dataset is not stored, or is registered in another base URI
+        """
+        return _FIELDS[field].read(uri, base_uri_id)
+
     def get_readme(self, uri: str) -> str:
         """Return the README as it was registered.
 
         :raises UnknownURIError: if the dataset is not stored
         """
-        return _as_registered(_required(_README, uri))
+        readme: str = _FIELDS["readme"].read(uri)
+        return readme
 
     def get_annotations(self, uri: str) -> dict[str, Any]:
         """Return the annotations by name.
 
         :raises UnknownURIError: if the dataset is not stored
         """
-        annotations: dict[str, Any] = json.loads(_required(_ANNOTATIONS, uri))
+        annotations: dict[str, Any] = _FIELDS["annotations"].read(uri)
         return annotations
 
     def get_tags(self, uri: str) -> list[str]:
@@ -113,7 +120,8 @@ class SqlRetrieve(RetrieveABC):
 
         :raises UnknownURIError: if the dataset is not registered
         """
-        return [tag for tag in _values(_TAGS, uri) if tag is not None]
+        tags: list[str] = _FIELDS["tags"].read(uri)
+        return tags
 
     def get_manifest(self, uri: str) -> dict[str, Any]:
         """Return the manifest: ``items``, ``hash_function`` and ``dtoolcore_version``.
@@ -127,11 +135,16 @@ class SqlRetrieve(RetrieveABC):
 
         :raises UnknownURIError: if the dataset is not stored
         """
-        return unpack(self.get_packed_manifest(uri))
+        manifest: bytes = _FIELDS["manifest_json"].read(uri)
+        return manifest
 
     def get_packed_manifest(self, uri: str) -> bytes:
-        """Return the same as one zstandard frame, as it is stored. Errors as for :meth:`get_manifest_json`."""
-        return bytes(_required(_MANIFEST, uri))
+        """Return the manifest as JSON in one zstandard frame, as it is stored.
+
+        :raises UnknownURIError: if the dataset is not stored
+        """
+        manifest: bytes = _FIELDS["packed_manifest"].read(uri)
+        return manifest
 
     def set_readme(self, uri: str, readme: str) -> None:
         """Replace the README.
@@ -176,17 +189,43 @@ def _has_escapes() -> bool:
     return kind() == "postgresql"
 
 
-def _required(statement: Prepared, uri: str) -> Any:
-    return _values(statement, uri)[0]
+class _Field:
+    """A field of a dataset's description.
+
+    :param statement: its rows have one value each
+    :param value_of: makes the field of all values
+    """
+
+    def __init__(self, statement: Select[Any], value_of: Callable[[Sequence[Any]], Any]):
+        self._wherever = Prepared(statement)
+        self._in_base_uri = Prepared(statement.where(_dataset.c.base_uri_id == bindparam("base_uri_id")))
+        self._value_of = value_of
+
+    def read(self, uri: str, base_uri_id: int | None = None) -> Any:
+        """Return the field.
+
+        :param base_uri_id: primary key of the base URI that the dataset must be registered in; None: any
+        :raises UnknownURIError: if the dataset is not stored, or is registered in another base URI
+        """
+        rows: Sequence[Any] = []
+        if _NUL in uri:  # which PostgreSQL does not even take
+            pass
+        elif base_uri_id is None:
+            rows = self._wherever.all({"uri": uri})
+        else:
+            rows = self._in_base_uri.all({"uri": uri, "base_uri_id": base_uri_id})
+        if not rows:
+            raise _unknown(uri)
+        return self._value_of([value for (value,) in rows])
 
 
-def _values(statement: Prepared, uri: str) -> Sequence[Any]:
-    values: Sequence[Any] = []
-    if _NUL not in uri:  # which PostgreSQL does not even take
-        values = [value for (value,) in statement.all({"uri": uri})]
-    if not values:
-        raise _unknown(uri)
-    return values
+_FIELDS = {
+    "readme": _Field(_document_column("readme"), lambda values: _as_registered(values[0])),
+    "annotations": _Field(_document_column("annotations"), lambda values: json.loads(values[0])),
+    "tags": _Field(_TAGS, lambda values: [tag for tag in values if tag is not None]),
+    "manifest_json": _Field(_document_column("manifest"), lambda values: unpack(bytes(values[0]))),
+    "packed_manifest": _Field(_document_column("manifest"), lambda values: bytes(values[0])),
+}
 
 
 def _change(statement: Update, uri: str, value: str) -> None:
