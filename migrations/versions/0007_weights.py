@@ -9,8 +9,8 @@ from dservercore.packing import unpack
 from dservercore.plugins.sql.columns import WEIGHTS
 from dservercore.plugins.sql.fts5_relevance import weight_tokens
 
-revision = "0006"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
