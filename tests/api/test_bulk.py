@@ -130,7 +130,9 @@ class TestEveryStore:
     def test_what_may_not_be_registered_is_a_403_that_says_nothing_more(self, champion, nobody, send):
         documents = [dataset_info(), dataset_info(BLUE), dataset_info("s3://unknown", name="")]
         refused = {"code": 403, "status": "Forbidden", "message": FORBIDDEN}
-        assert [result.get("error") for result in send(nobody, documents)] == [refused] * 3
+        for body in ({"json": documents}, {"data": b"{}\n" * 3, "content_type": LINES}):
+            answer = nobody.post("/uris/bulk", **body)  # who may register nothing is not even read
+            assert (answer.status_code, answer.json) == (403, refused)
         assert [result.get("error") for result in send(champion, documents)] == [None, refused, refused]
 
     def test_it_takes_statements_that_grow_with_nothing(self, app, champion, send):

@@ -6,19 +6,37 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from flask import current_app
 from webargs.flaskparser import abort
 
 from dservercore import db, permissions, uris
-from dservercore.api.errors import answer_to
+from dservercore.api.answers import as_json
+from dservercore.api.errors import payload_of
+from dservercore.api.json_lists import Element
 from dservercore.api.retries import repeated
+from dservercore.body_limits import for_datasets
 from dservercore.catalog import batches
 from dservercore.catalog.batches import Incoming
-from dservercore.request_parser import load_document, parse_json_line
+from dservercore.errors import ValidationError
+from dservercore.request_parser import load_document, parse_json
 from dservercore.schemas import RegisterDatasetSchema
 from dservercore.scope import Actor
 
-#: With more than so many bytes, lines make a run: all of it is in memory.
-RUN_BYTES = 8 * 2**20
+#: With so many bytes, datasets make a run, however few they are: all of it is in memory, and other writers wait while
+#: it is written.
+RUN_BYTES = 2 * 2**20
+
+#: After so many datasets that were refused, nothing is done with those that follow.
+MAX_REFUSED = 10_000
+TOO_MANY_REFUSED = ValidationError(
+    f"After {MAX_REFUSED:,} datasets that were refused, nothing was done with this one and those after it:"
+    " send them again when the errors are mended",
+    status=422,
+)
+
+#: Bytes of JSON of an error, above which its message alone is told.
+MAX_ERROR_BYTES = 2000
+_MESSAGE_CHARACTERS = 500
 
 _SCHEMA = RegisterDatasetSchema()
 
@@ -46,10 +64,16 @@ class Given:
         try:
             if line is None:
                 abort(413)
-            document, problems = parse_json_line(line)
+            most = for_datasets(current_app.config).most_elements(len(line))
+            document, problems = parse_json(line, most)
         except Exception as error:
             return cls(error=error, line=number)
         return cls(document, problems, line=number, length=len(line))
+
+    @classmethod
+    def of_element(cls, element: Element) -> Given:
+        """Return what stands at one place of a list."""
+        return cls(element.document, element.problems, length=element.length)
 
     def load(self) -> dict[str, Any]:
         """Return the document as a single registration would be given it. Errors as there."""
@@ -75,9 +99,14 @@ def register(actor: Actor, given: Iterable[Given]) -> Iterator[dict[str, Any]]:
     Once nothing can be stored any more, what is left is told the same.
     """
     failure: dict[str, Any] | None = None
+    refused = 0
     for run in _runs(given):
+        if refused >= MAX_REFUSED:
+            yield _result(run[0], TOO_MANY_REFUSED)
+            return
         if failure is None:
             results, failure = _register_run(actor, run)
+            refused += sum("error" in result for result in results)
             yield from results
         else:
             yield from (one.result(failure["code"], failure) for one in run)
@@ -134,5 +163,8 @@ def _result(given: Given, outcome: batches.Outcome) -> dict[str, Any]:
 
 
 def _told(error: Exception) -> dict[str, Any]:
-    told: dict[str, Any] = answer_to(error).get_json()
+    told = payload_of(error)
+    if len(as_json(told)) > MAX_ERROR_BYTES:
+        message = told.get("message", "So much is wrong with this dataset that it is told for a single one alone")
+        told = {"code": told["code"], "status": told["status"], "message": message[:_MESSAGE_CHARACTERS]}
     return told

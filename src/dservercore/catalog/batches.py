@@ -103,6 +103,7 @@ def _accepted(actor: Actor, scope: Scope, incoming: Incoming, number: int = 0) -
         scope.require(info["base_uri"])  # first, so that nobody else learns what is wrong with the document
     document = checked(info)
     limits.check_description(document)
+    limits.check_file_names(document["manifest"])
     document["uploaded_by"] = actor.username
     document["uploaded_at"] = incoming.uploaded_at or utcnow()
     return _Accepted(number, document, incoming.fingerprint)

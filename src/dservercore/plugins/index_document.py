@@ -9,16 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from hashlib import blake2b
-from itertools import islice
 from typing import Any, Literal
 
-from dservercore.text_query import BREAK, analyse
+from dservercore.text_query import BREAK, PIECE, analyse, pieces_of
 
 #: The beginning of a README, where it says what the dataset is, counts once more than the rest: this many tokens.
 LEAD_TOKENS = 100
-
-#: Texts that are analysed at once.
-BATCH = 10_000
 
 FORM = "_"
 
@@ -60,11 +56,15 @@ def text_columns(dataset_info: Mapping[str, Any]) -> dict[str, str]:
 
 def readme_columns(readme: str) -> dict[str, str]:
     """Return the columns that a README fills."""
-    analysis = analyse(readme)
-    return {
-        "lead": " ".join(analysis.tokens[:LEAD_TOKENS]),
-        "readme": _with_forms(" ".join(analysis.tokens), analysis.forms),
-    }
+    tokens: list[str] = []
+    lead: list[str] = []
+    forms: dict[str, None] = {}
+    for piece in pieces_of(readme):
+        analysis = analyse(piece)
+        lead += analysis.tokens[: LEAD_TOKENS - len(lead)]
+        tokens.append(" ".join(analysis.tokens))
+        forms |= dict.fromkeys(analysis.forms)
+    return {"lead": " ".join(lead), "readme": _with_forms(" ".join(filter(None, tokens)), forms)}
 
 
 def annotation_columns(annotations: Mapping[str, Any]) -> dict[str, str]:
@@ -97,15 +97,31 @@ def tag_columns(tags: Iterable[str], row: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _stored(texts: Iterable[str]) -> str:
-    """Return the tokens of *texts* and the forms of their words, going through a million file names in batches."""
-    texts = iter(texts)
+    """Return the tokens of *texts* and the forms of their words, going through a million file names in groups."""
     tokens: list[str] = []
     forms: dict[str, None] = {}
-    while batch := list(islice(texts, BATCH)):
-        analysis = analyse(*batch)
-        tokens.append(" ".join(analysis.tokens))
-        forms |= dict.fromkeys(analysis.forms)
+    for group in _groups(texts):
+        parts = []
+        for piece in [group] if len(group) > 1 else [[piece] for piece in pieces_of(group[0])]:
+            analysis = analyse(*piece)
+            parts.append(" ".join(analysis.tokens))
+            forms |= dict.fromkeys(analysis.forms)
+        tokens.append(" ".join(filter(None, parts)))
     return _with_forms(f" {BREAK} ".join(tokens), forms)
+
+
+def _groups(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Yield texts in groups that can be analysed at once, or one alone that is longer than that."""
+    group: list[str] = []
+    length = 0
+    for text in texts:
+        if group and length + len(text) > PIECE:
+            yield group
+            group, length = [], 0
+        group.append(text)
+        length += len(text) + 1
+    if group:
+        yield group
 
 
 def _with_forms(tokens: str, forms: Iterable[str]) -> str:
