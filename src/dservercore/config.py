@@ -196,7 +196,7 @@ SETTINGS = [
     ),
     Setting(
         "DSERVER_MAX_ANNOTATIONS_LENGTH",
-        2**20,
+        2**19,
         "Most that the annotations of a dataset may take together, in bytes of JSON; more get a 422.",
         _parse_number,
     ),

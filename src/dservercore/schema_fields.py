@@ -87,7 +87,9 @@ class StringList(fields.List):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
         if not isinstance(value, list) or all(map(self._fits, value)):
-            return list(value) if isinstance(value, list) else super()._deserialize(value, attr, data, **kwargs)
+            return (
+                list(value) if isinstance(value, list) else super()._deserialize(value, attr, data, **kwargs)
+            )
         errors: dict[int | str, Any] = {}
         for index, element in enumerate(value):
             try:

@@ -51,8 +51,8 @@ class Bulk(MethodView):
         The body is a list of up to 10,000 datasets; or, as `application/x-ndjson`, one dataset on each of up to a
         million lines.
         Each counts on its own, with the status and the error that a `PUT` of it would have. What is answered is stored
-        for good. The results come in the order of the datasets. After 10,000 lines that were refused, the next result
-        says that nothing was done with its line and those after it.
+        for good. The results come in the order of the datasets. After 1,000 datasets that were refused, results have
+        no more `error`; after 100,000, the next result says that nothing was done with its dataset and those after it.
 
         Whoever may not register anything at all gets a 403.
         """

@@ -67,6 +67,15 @@ def init_errors(app: Flask) -> None:
     app.register_error_handler(IntegrityError, _overtaken)
 
 
+def status_of(error: Exception) -> int | None:
+    """Return the status of the answer to a request that failed with an error; None if that takes more to find out."""
+    if isinstance(error, errors.DserverError) and type(error) in STATUS_OF:
+        return int(STATUS_OF[type(error)])
+    if isinstance(error, errors.ValidationError):
+        return error.status
+    return error.code if isinstance(error, HTTPException) else None
+
+
 def payload_of(error: Exception) -> dict[str, Any]:
     """Return what would be answered to a request that failed with an error, for one that goes on nevertheless."""
     if isinstance(error, errors.ValidationError) and type(error) not in STATUS_OF:

@@ -11,14 +11,15 @@ from webargs.flaskparser import abort
 
 from dservercore import db, permissions, uris
 from dservercore.api.answers import as_json
-from dservercore.api.errors import payload_of
+from dservercore.api.errors import payload_of, status_of
 from dservercore.api.json_lists import Element
 from dservercore.api.retries import repeated
 from dservercore.body_limits import for_datasets
 from dservercore.catalog import batches
 from dservercore.catalog.batches import Incoming
+from dservercore.dataset_info import DATASET_INFO_REQUIRED_KEYS
 from dservercore.errors import ValidationError
-from dservercore.request_parser import load_document, parse_json
+from dservercore.request_parser import NotJSON, load_document, read_json
 from dservercore.schemas import RegisterDatasetSchema
 from dservercore.scope import Actor
 
@@ -26,8 +27,11 @@ from dservercore.scope import Actor
 #: it is written.
 RUN_BYTES = 2 * 2**20
 
+#: Of so many datasets of a request it is told why they were refused; of others, that they were.
+MAX_EXPLAINED = 1000
+
 #: After so many datasets that were refused, nothing is done with those that follow.
-MAX_REFUSED = 10_000
+MAX_REFUSED = 100_000
 TOO_MANY_REFUSED = ValidationError(
     f"After {MAX_REFUSED:,} datasets that were refused, nothing was done with this one and those after it:"
     " send them again when the errors are mended",
@@ -65,7 +69,9 @@ class Given:
             if line is None:
                 abort(413)
             most = for_datasets(current_app.config).most_elements(len(line))
-            document, problems = parse_json(line, most)
+            document, problems = read_json(line, most)
+        except (ValueError, RecursionError):
+            return cls(error=NotJSON(), line=number)
         except Exception as error:
             return cls(error=error, line=number)
         return cls(document, problems, line=number, length=len(line))
@@ -74,6 +80,14 @@ class Given:
     def of_element(cls, element: Element) -> Given:
         """Return what stands at one place of a list."""
         return cls(element.document, element.problems, length=element.length)
+
+    def evident_status(self) -> int | None:
+        """Return the status of what is no dataset at first sight: unreadable, no object, or without what it needs."""
+        if self.error:
+            return status_of(self.error)
+        if not isinstance(self.document, dict):
+            return 422
+        return None if all(map(self.document.__contains__, DATASET_INFO_REQUIRED_KEYS)) else 400
 
     def load(self) -> dict[str, Any]:
         """Return the document as a single registration would be given it. Errors as there."""
@@ -102,11 +116,11 @@ def register(actor: Actor, given: Iterable[Given]) -> Iterator[dict[str, Any]]:
     refused = 0
     for run in _runs(given):
         if refused >= MAX_REFUSED:
-            yield _result(run[0], TOO_MANY_REFUSED)
+            yield run[0].result(TOO_MANY_REFUSED.status, payload_of(TOO_MANY_REFUSED))
             return
         if failure is None:
-            results, failure = _register_run(actor, run)
-            refused += sum("error" in result for result in results)
+            results, failure = _register_run(actor, run, is_explained=refused < MAX_EXPLAINED)
+            refused += sum(result["status"] >= 400 for result in results)
             yield from results
         else:
             yield from (one.result(failure["code"], failure) for one in run)
@@ -125,19 +139,29 @@ def _runs(given: Iterable[Given]) -> Iterator[list[Given]]:
         yield run
 
 
-def _register_run(actor: Actor, run: Sequence[Given]) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
-    """Return the results of a run; and why nothing can be stored any more, if that is so."""
+def _register_run(
+    actor: Actor, run: Sequence[Given], is_explained: bool
+) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+    """Return the results of a run; and why nothing can be stored any more, if that is so.
+
+    :param is_explained: errors are told, and not only their status
+    """
     infos: dict[int, dict[str, Any]] = {}
     results: dict[int, dict[str, Any]] = {}
     for number, one in enumerate(run):
+        if not is_explained and (status := one.evident_status()):
+            results[number] = one.result(status)
+            continue
         try:
             infos[number] = one.load()
         except Exception as error:
-            results[number] = _result(one, error)
+            results[number] = _result(one, error, is_explained)
     failure: dict[str, Any] | None = None
     try:
         stored = repeated(lambda: _store(actor, list(infos.values())), "a part of many registrations")
-        results |= {n: _result(run[n], outcome) for n, outcome in zip(infos, stored, strict=True)}
+        results |= {
+            n: _result(run[n], outcome, is_explained) for n, outcome in zip(infos, stored, strict=True)
+        }
     except Exception as error:
         db.rollback()
         failure = _told(error)
@@ -155,8 +179,10 @@ def _store(actor: Actor, infos: Sequence[dict[str, Any]]) -> list[batches.Outcom
     return outcomes
 
 
-def _result(given: Given, outcome: batches.Outcome) -> dict[str, Any]:
+def _result(given: Given, outcome: batches.Outcome, is_explained: bool) -> dict[str, Any]:
     if isinstance(outcome, Exception):
+        if not is_explained and (status := status_of(outcome)):
+            return given.result(status)
         error = _told(outcome)
         return given.result(error["code"], error)
     return given.result(201 if outcome == "created" else 200)
@@ -165,6 +191,8 @@ def _result(given: Given, outcome: batches.Outcome) -> dict[str, Any]:
 def _told(error: Exception) -> dict[str, Any]:
     told = payload_of(error)
     if len(as_json(told)) > MAX_ERROR_BYTES:
-        message = told.get("message", "So much is wrong with this dataset that it is told for a single one alone")
+        message = told.get(
+            "message", "So much is wrong with this dataset that it is told for a single one alone"
+        )
         told = {"code": told["code"], "status": told["status"], "message": message[:_MESSAGE_CHARACTERS]}
     return told

@@ -35,6 +35,51 @@ def facet(kind: Facet, value: str) -> str:
     return _SIGNS[kind] + digest
 
 
+class AnalysedDataset(dict[str, Any]):
+    """A dataset's document, of which it is known what is to be stored to find it.
+
+    :ivar columns: its tokens, as :func:`text_columns` returns them
+    """
+
+    def __init__(self, dataset_info: Mapping[str, Any]) -> None:
+        super().__init__(dataset_info)
+        self.columns = text_columns(dataset_info)
+
+
+class AnalysedReadme(str):
+    """A README, of which it is known what is to be stored to find it.
+
+    :ivar columns: its tokens, as :func:`readme_columns` returns them
+    """
+
+    __slots__ = ("columns",)
+    columns: dict[str, str]
+
+    def __new__(cls, readme: str) -> AnalysedReadme:
+        """Return an analysed copy of a README."""
+        analysed = super().__new__(cls, readme)
+        analysed.columns = readme_columns(readme)
+        return analysed
+
+
+class AnalysedAnnotations(dict[str, Any]):
+    """Annotations, of which it is known what is to be stored to find them.
+
+    :ivar columns: their tokens, as :func:`annotation_columns` returns them
+    """
+
+    def __init__(self, annotations: Mapping[str, Any]) -> None:
+        super().__init__(annotations)
+        self.columns = annotation_columns(annotations)
+
+
+def analysed_edit(field: str, value: Any) -> Any:
+    """Return a new README or annotations, analysed; anything else as it is."""
+    if field == "readme":
+        return AnalysedReadme(value)
+    return AnalysedAnnotations(value) if field == "annotations" else value
+
+
 def index_document(dataset_info: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, str]:
     """Return the tokens to store of a dataset, by column, with its facets.
 
@@ -45,6 +90,8 @@ def index_document(dataset_info: Mapping[str, Any], row: Mapping[str, Any]) -> d
 
 def text_columns(dataset_info: Mapping[str, Any]) -> dict[str, str]:
     """Return the tokens to store of a dataset, by column, without facets."""
+    if isinstance(dataset_info, AnalysedDataset):
+        return dataset_info.columns
     return {
         "name": _stored([dataset_info["name"]]),
         "tags": tag_words(dataset_info["tags"]),
@@ -56,6 +103,8 @@ def text_columns(dataset_info: Mapping[str, Any]) -> dict[str, str]:
 
 def readme_columns(readme: str) -> dict[str, str]:
     """Return the columns that a README fills."""
+    if isinstance(readme, AnalysedReadme):
+        return readme.columns
     tokens: list[str] = []
     lead: list[str] = []
     forms: dict[str, None] = {}
@@ -69,6 +118,8 @@ def readme_columns(readme: str) -> dict[str, str]:
 
 def annotation_columns(annotations: Mapping[str, Any]) -> dict[str, str]:
     """Return the column that annotations fill, with their names and everything in their values."""
+    if isinstance(annotations, AnalysedAnnotations):
+        return annotations.columns
     return {"annotations": _stored(_texts_of_json(annotations))}
 
 
