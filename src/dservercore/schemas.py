@@ -279,7 +279,7 @@ class SearchDatasetSchema(ma.Schema):
             number += len(values) if isinstance(values, list) else 0
             if number > MAX_FILTER_VALUES:
                 raise ma.ValidationError(
-                    f"All filters together take at most {MAX_FILTER_VALUES:,} values.", name
+                    f"All filters together take at most {MAX_FILTER_VALUES} values.", name
                 )
         return query
 

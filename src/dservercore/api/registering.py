@@ -25,7 +25,7 @@ from dservercore.scope import Actor
 
 #: With so many bytes, datasets make a run, however few they are: all of it is in memory, and other writers wait while
 #: it is written.
-RUN_BYTES = 2 * 2**20
+RUN_BYTES = 2**20
 
 #: Of so many datasets of a request it is told why they were refused; of others, that they were.
 MAX_EXPLAINED = 1000

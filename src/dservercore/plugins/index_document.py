@@ -16,6 +16,10 @@ from dservercore.text_query import BREAK, PIECE, analyse, pieces_of
 #: The beginning of a README, where it says what the dataset is, counts once more than the rest: this many tokens.
 LEAD_TOKENS = 100
 
+#: After so many different words, the rest of a README, and of annotations, is not searched. Prose has no more in a
+#: megabyte; every writer waits while they are put into an index.
+MAX_README_WORDS, MAX_ANNOTATION_WORDS = 65_000, 20_000
+
 FORM = "_"
 
 #: The facet that every dataset has, and one that none has.
@@ -28,9 +32,16 @@ Facet = Literal["creator", "tag", "uploader", "uuid"]
 _SIGNS: dict[Facet, str] = {"creator": "=c", "tag": "=t", "uploader": "=p", "uuid": "=u"}
 
 
-@lru_cache(maxsize=10_000)
+#: Characters of a value, above which its facet is not remembered.
+MAX_REMEMBERED_VALUE = 100
+
+
 def facet(kind: Facet, value: str) -> str:
     """Return the token by which datasets with exactly this creator, tag, uploader or UUID are found."""
+    return _remembered_facet(kind, value) if len(value) <= MAX_REMEMBERED_VALUE else _facet(kind, value)
+
+
+def _facet(kind: Facet, value: str) -> str:
     digest = blake2b(value.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
     return _SIGNS[kind] + digest
 
@@ -80,6 +91,10 @@ def analysed_edit(field: str, value: Any) -> Any:
     return AnalysedAnnotations(value) if field == "annotations" else value
 
 
+# With the longest values it takes 8 MB.
+_remembered_facet = lru_cache(maxsize=10_000)(_facet)
+
+
 def index_document(dataset_info: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, str]:
     """Return the tokens to store of a dataset, by column, with its facets.
 
@@ -108,11 +123,15 @@ def readme_columns(readme: str) -> dict[str, str]:
     tokens: list[str] = []
     lead: list[str] = []
     forms: dict[str, None] = {}
+    different: set[str] = set()
     for piece in pieces_of(readme):
+        if len(different) >= MAX_README_WORDS:
+            break
         analysis = analyse(piece)
         lead += analysis.tokens[: LEAD_TOKENS - len(lead)]
         tokens.append(" ".join(analysis.tokens))
         forms |= dict.fromkeys(analysis.forms)
+        different.update(analysis.tokens)
     return {"lead": " ".join(lead), "readme": _with_forms(" ".join(filter(None, tokens)), forms)}
 
 
@@ -120,7 +139,7 @@ def annotation_columns(annotations: Mapping[str, Any]) -> dict[str, str]:
     """Return the column that annotations fill, with their names and everything in their values."""
     if isinstance(annotations, AnalysedAnnotations):
         return annotations.columns
-    return {"annotations": _stored(_texts_of_json(annotations))}
+    return {"annotations": _stored(_texts_of_json(annotations), MAX_ANNOTATION_WORDS)}
 
 
 def tag_words(tags: Iterable[str]) -> str:
@@ -147,14 +166,22 @@ def tag_columns(tags: Iterable[str], row: Mapping[str, Any]) -> dict[str, str]:
     return {"tags": tag_words(tags), "facets": " ".join(facets)}
 
 
-def _stored(texts: Iterable[str]) -> str:
-    """Return the tokens of *texts* and the forms of their words, going through a million file names in groups."""
+def _stored(texts: Iterable[str], most: int | None = None) -> str:
+    """Return the tokens of *texts* and the forms of their words, going through a million file names in groups.
+
+    :param most: different words, after which the rest is left out; None: nothing is
+    """
     tokens: list[str] = []
     forms: dict[str, None] = {}
+    different: set[str] = set()
     for group in _groups(texts):
         parts = []
         for piece in [group] if len(group) > 1 else [[piece] for piece in pieces_of(group[0])]:
+            if most is not None and len(different) >= most:
+                break
             analysis = analyse(*piece)
+            if most is not None:
+                different.update(analysis.tokens)
             parts.append(" ".join(analysis.tokens))
             forms |= dict.fromkeys(analysis.forms)
         tokens.append(" ".join(filter(None, parts)))
