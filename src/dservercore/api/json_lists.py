@@ -23,6 +23,8 @@ _SPOOLED_BYTES = 2**20  # of a body, above which it waits in a file
 _SPACE = re.compile(r"[ \t\n\r]*")
 # What is cut off in the middle is wrong near its end, or is a text whose end is missing.
 _LONGEST_LITERAL = 16
+# A number may go on behind what can be read of it so far, and what is cut off then: "1" of "1.", "1e" and "1e+".
+_LONGEST_NUMBER_END = 2
 
 
 class Element(NamedTuple):
@@ -149,8 +151,7 @@ class _Window:
             except ValueError:
                 refuse_json()
             else:
-                # A number at the end may go on.
-                if end < len(self._text) or not self._grow():
+                if len(self._text) - end > _LONGEST_NUMBER_END or not self._grow():
                     text = self._text[self._at : end]
                     self._at = end
                     return Element(document, self._decoder.unfit_values(document, text), len(text))
@@ -166,10 +167,13 @@ class _Window:
         chunk = self._file.read(max(_CHUNK, len(rest)))
         self._is_at_end = not chunk
         try:
-            self._text = rest + self._utf8.decode(chunk, final=not chunk)
+            more = self._utf8.decode(chunk, final=not chunk)
         except ValueError:
             refuse_json()
-        self._at = 0
+        if not chunk:
+            return False
+        self._text, self._at = rest + more, 0
         if len(rest) >= _CHUNK:
-            check_elements(self._text, for_datasets(current_app.config).most_elements(len(self._text)))
-        return bool(chunk)
+            most = for_datasets(current_app.config).most_elements(len(self._text))
+            check_elements(self._text, most)
+        return True
