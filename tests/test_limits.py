@@ -199,19 +199,19 @@ class TestSearches:
         assert "100" in str(answer.json["errors"]["query"]["page_size"])
 
 
-@pytest.mark.parametrize("character", ["\ufdfa", "\ufdfb", "\u33af", "\u2a74", "㌖"])
+@pytest.mark.parametrize("character", ["\ufdfa", "\ufdfb", "\u33af", "㌖"])
 def test_characters_that_stand_for_many(
     standing: World, info: dict[str, Any], character: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = standing.contents()
     monkeypatch.setitem(standing.app.config, "DSERVER_MAX_ANNOTATIONS_LENGTH", 400)
-    text, uri = character * 90, info["uri"]
+    text, uri = f"{character}a" * 30, info["uri"]
     for method, path, body, field in (
         ("PUT", f"/readmes/{uri}", {"readme": text}, "readme"),
-        ("PUT", f"/annotations/{uri}", {"annotations": {"a": text * 2}}, "annotations"),
-        ("PUT", f"/annotations/{uri}/a", {"value": text * 2}, "annotations"),
+        ("PUT", f"/annotations/{uri}", {"annotations": {"a": text * 4}}, "annotations"),
+        ("PUT", f"/annotations/{uri}/a", {"value": text * 4}, "annotations"),
         ("PUT", f"/uris/{uri}", {**info, "readme": text}, "readme"),
-        ("PUT", f"/uris/{uri}", {**info, "manifest": _of_files([character * 4000] * 3)}, "manifest"),
+        ("PUT", f"/uris/{uri}", {**info, "manifest": _of_files([f"{character}a" * 1300] * 3)}, "manifest"),
     ):
         answer = standing.send(method, path, json=body)
         assert (answer.status_code, list(answer.json["errors"]["json"])) == (422, [field])
