@@ -107,8 +107,10 @@ def requests_of(config: dict[str, Any]) -> Iterator[Request]:
         yield Request("users", route, encoded(people), path, ADMIN, expected=(422,))
     yield Request("zeros", "POST /uris", deep, "/uris", NOBODY, expected=(422,))
     values = [f"{n:04}{'x' * 1020}" for n in range(1000)]
+    more = [f"{n:04}{'x' * 190}" for n in range(10_000)]
     for filter_ in ("tags", "creator_usernames", "base_uris", "uploaded_by"):
         yield Request(filter_, "POST /uris", encoded({filter_: values}), "/uris")
+        yield Request(f"more {filter_}", "POST /uris", encoded({filter_: more}), "/uris")
     text = {"free_text": LIGATURE * config["DSERVER_MAX_QUERY_LENGTH"]}
     yield Request("text", "POST /uris", encoded(text), "/uris", expected=(200, 422))
     register, path = "PUT /uris/<uri:uri>", f"/uris/{URI}"

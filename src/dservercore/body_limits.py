@@ -29,12 +29,12 @@ _BYTES_PER_ANNOTATION_BYTE = 6
 MAX_ANNOTATION_ELEMENTS = 100_000
 
 #: Values of all filters of a search together, and characters of each: the longest URI.
-MAX_FILTER_VALUES, MAX_FILTER_VALUE_LENGTH = 1000, 1024
+MAX_FILTER_VALUES, MAX_FILTER_VALUE_LENGTH = 10_000, 1024
 
 # A file of a manifest has five elements, and more than a hundred bytes.
 _BYTES_PER_ELEMENT = 16
 
-_ENVIRON = "dservercore.body_limit"
+_ENVIRON, _IS_READ = "dservercore.body_limit", "dservercore.body_is_read"
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def for_users(_config: Mapping[str, Any]) -> BodyLimit:
 
 def for_search(_config: Mapping[str, Any]) -> BodyLimit:
     """Return the limit of a body that holds filters."""
-    return BodyLimit(2 * 2**20, SMALL_ELEMENTS)
+    return BodyLimit(2 * 2**20, MAX_FILTER_VALUES + 100)
 
 
 def for_datasets(config: Mapping[str, Any]) -> BodyLimit:
@@ -128,6 +128,16 @@ def _limit_request(limit: BodyLimit) -> None:
 def limit_of_request() -> BodyLimit | None:
     """Return the limit of the current request; None on a route of another package, whose affair it is."""
     return request.environ.get(_ENVIRON) if has_request_context() else None
+
+
+def is_unread(environ: Mapping[str, Any]) -> bool:
+    """Return whether a request is to a route of ours, and nobody has begun to read its body."""
+    return _ENVIRON in environ and _IS_READ not in environ
+
+
+def note_reading(environ: dict[str, Any]) -> None:
+    """Take note that the body of a request is read."""
+    environ[_IS_READ] = True
 
 
 def too_large() -> str | None:

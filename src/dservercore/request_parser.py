@@ -23,7 +23,7 @@ from webargs.core import missing
 from webargs.flaskparser import FlaskParser, abort, is_json_request
 from werkzeug.exceptions import BadRequest, HTTPException
 
-from dservercore.body_limits import check_elements, limit_of_request
+from dservercore.body_limits import check_elements, limit_of_request, note_reading
 
 MAX_REPORTED_PROBLEMS = 20
 MAX_REPORTED_LENGTH = 200  # characters of a key that a problem is reported of
@@ -117,6 +117,7 @@ def read_body(req: Request) -> bytes:
         abort(400, messages={"json": ["The body could not be read."]})
     if goes_on:
         abort(413)
+    note_reading(req.environ)
     if req.content_length is not None and len(body) < req.content_length:
         abort(400, messages={"json": ["The body is shorter than its Content-Length."]})
     return body

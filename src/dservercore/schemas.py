@@ -259,7 +259,7 @@ class SearchDatasetSchema(ma.Schema):
     """Which datasets to find: those that every filter lets through.
 
     An empty list is no filter, except for `base_uris`, where it lets nothing through. All lists together have at most
-    1,000 values, of at most 1,024 characters each.
+    10,000 values, of at most 1,024 characters each.
     """
 
     free_text = fields.String(metadata=_described("Words, all of which must occur; see the query language"))

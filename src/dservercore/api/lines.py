@@ -11,6 +11,8 @@ from webargs.flaskparser import abort
 from werkzeug.exceptions import HTTPException
 from werkzeug.wsgi import get_content_length, get_input_stream
 
+from dservercore.body_limits import note_reading
+
 _CHUNK = 2**16
 
 
@@ -37,6 +39,7 @@ def body_of(environ: dict[str, Any]) -> io.RawIOBase:
 
     Reading it raises an HTTPException: 400 if the body does not arrive as it was announced.
     """
+    note_reading(environ)
     return _Body(get_input_stream(environ), get_content_length(environ))
 
 
