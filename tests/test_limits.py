@@ -183,11 +183,55 @@ class TestSearches:
         assert answer.status_code == 422
         assert f"{MAX_FILTER_VALUES}" in str(answer.json["errors"]["json"]["tags"])
 
+    def test_too_many_values_of_all_filters_and_values_that_are_too_long(self, standing: World) -> None:
+        half = ["x"] * (MAX_FILTER_VALUES // 2)
+        assert standing.send("POST", "/uris", json={"tags": half, "base_uris": half}).status_code == 200
+        answer = standing.send("POST", "/uris", json={"tags": half, "base_uris": [*half, "x"]})
+        assert (answer.status_code, "10000" in answer.text) == (422, True)
+        for field in ("tags", "creator_usernames", "base_uris", "uploaded_by"):
+            assert standing.send("POST", "/uris", json={field: ["x" * 1024]}).status_code == 200
+            answer = standing.send("POST", "/uris", json={field: ["x" * 1025] * 900})
+            assert answer.status_code == 422
+            assert len(answer.json["errors"]["json"][field]) == 20  # of so many it is told
+
     @pytest.mark.parametrize("path", ["/uris?", "/uris?free_text=x&", "/uuids/x?"])
     def test_a_page_that_is_too_large(self, standing: World, path: str) -> None:
         answer = standing.send("GET", f"{path}page_size=101")
         assert answer.status_code == 422
         assert "100" in str(answer.json["errors"]["query"]["page_size"])
+
+
+@pytest.mark.parametrize("character", ["\ufdfa", "\ufdfb", "\u33af", "㌖"])
+def test_characters_that_stand_for_many(
+    standing: World, info: dict[str, Any], character: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = standing.contents()
+    monkeypatch.setitem(standing.app.config, "DSERVER_MAX_ANNOTATIONS_LENGTH", 400)
+    text, uri = f"{character}a" * 30, info["uri"]
+    for method, path, body, field in (
+        ("PUT", f"/readmes/{uri}", {"readme": text}, "readme"),
+        ("PUT", f"/annotations/{uri}", {"annotations": {"a": text * 4}}, "annotations"),
+        ("PUT", f"/annotations/{uri}/a", {"value": text * 4}, "annotations"),
+        ("PUT", f"/uris/{uri}", {**info, "readme": text}, "readme"),
+        ("PUT", f"/uris/{uri}", {**info, "manifest": _of_files([f"{character}a" * 1300] * 3)}, "manifest"),
+    ):
+        answer = standing.send(method, path, json=body)
+        assert (answer.status_code, list(answer.json["errors"]["json"])) == (422, [field])
+    assert standing.contents() == before
+
+
+def _of_files(names: list[str]) -> dict[str, Any]:
+    return {"items": {str(number): {"relpath": name} for number, name in enumerate(names)}}
+
+
+def test_names_of_files(standing: World, info: dict[str, Any]) -> None:
+    path = f"/uris/{info['uri']}"
+    for length, status in ((4096, 200), (4097, 422)):
+        answer = standing.send("PUT", path, json={**info, "manifest": _of_files(["é" * length])})
+        assert answer.status_code == status
+    for items in ({"x" * 256: {}}, {"x": {"hash": "x" * 256}}):
+        answer = standing.send("PUT", path, json={**info, "manifest": {"items": items}})
+        assert (answer.status_code, list(answer.json["errors"]["json"])) == (422, ["manifest"])
 
 
 def test_annotations_deeper_than_any_setting_allows(standing: World, info: dict[str, Any]) -> None:

@@ -66,6 +66,16 @@ class TestRemembering:
         assert (some.get({"names": []})) == []
         assert (some.get({"names": ["grace", "ada"]})) == ["ada", "grace"]
 
+    def test_of_what_is_not_there_no_more_is_remembered_than_of_what_is(self, app, monkeypatch):
+        monkeypatch.setattr(reading, "MAX_REMEMBERED_ROWS", 10)
+        one = Remembered(_USERNAMES.where(User.username == bindparam("name")), names_in)
+        for number in range(100):
+            assert one.get({"name": f"nobody-{number}"}) == []
+        (reader,) = reading._idle[sql_db.engine]
+        assert len(reader._found) <= 10
+        assert one.get({"name": "x" * (reading.MAX_REMEMBERED_LENGTH + 1)}) == []
+        assert max(len(str(key)) for key in reader._found) < 1000
+
     def test_a_commit_of_the_session_counts_at_once(self, app, remembered):
         assert (remembered.get({})) == ["ada", "grace"]
         add("mary")

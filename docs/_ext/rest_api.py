@@ -23,7 +23,7 @@ COMMON_STATUSES = {
     "404": "There is no such thing.",
     "409": "It contradicts what is stored.",
     "412": "The value is not the one that the request is meant for.",
-    "413": "The body is larger than :envvar:`MAX_CONTENT_LENGTH`.",
+    "413": "The body is larger than the route takes (see :doc:`configuration`).",
     "415": "The body is of another type.",
     "422": "A bad token, or a parameter or field that is not acceptable.",
     "503": "Something that the server depends on is out of reach.",

@@ -183,20 +183,20 @@ SETTINGS = [
     Setting("DEFAULT_USER", "testuser", "Who everybody is when tokens are disabled; must be registered."),
     Setting(
         "MAX_CONTENT_LENGTH",
-        512 * 2**20,
+        256 * 2**20,
         "Largest request body in bytes; larger ones get a 413.",
         _parse_bytes,
     ),
     Setting("DSERVER_MAX_TAGS", 10_000, "Most tags that a dataset may have; more get a 422.", _parse_number),
     Setting(
         "DSERVER_MAX_README_LENGTH",
-        4 * 2**20,
+        2**20,
         "Longest README in characters; a longer one gets a 422.",
         _parse_number,
     ),
     Setting(
         "DSERVER_MAX_ANNOTATIONS_LENGTH",
-        4 * 2**20,
+        2**19,
         "Most that the annotations of a dataset may take together, in bytes of JSON; more get a 422.",
         _parse_number,
     ),

@@ -50,6 +50,9 @@ TIMES = ("created_at", "frozen_at", "uploaded_at")
 
 DATASET_SORT_FIELDS = ["base_uri", "created_at", "creator_username", "frozen_at", "name", "uri", "uuid"]
 
+#: Characters of the path of a file within a dataset (as in the paths of POSIX), and of its identifier and its hash.
+MAX_RELPATH_LENGTH, MAX_HASH_LENGTH = 4096, 255
+
 _MAX_INTEGER = 2**63
 # dtoolcore's own expression ends in $, which lets a trailing newline pass.
 _VALID_NAME = re.compile(f"[{NAME_VALID_CHARS_STR}]{{1,{MAX_NAME_LENGTH}}}")
@@ -172,7 +175,8 @@ def checked_name(name: Any, field: str) -> str:
     if not isinstance(name, str) or not _VALID_NAME.fullmatch(name):
         raise invalid(
             field,
-            f"{name!r} is not a valid name: 1 to {MAX_NAME_LENGTH} letters, digits and the characters - _ .",
+            f"{str(name)[:MAX_NAME_LENGTH]!r} is not a valid name:"
+            f" 1 to {MAX_NAME_LENGTH} letters, digits and the characters - _ .",
         )
     if not name.strip("."):  # a tag would be a directory, and an annotation a file without a name
         raise invalid(field, f"{name!r} is not a valid name: dots alone name no file")
@@ -231,9 +235,20 @@ def _checked_manifest(manifest: Any) -> Mapping[str, Any]:
     if not isinstance(manifest, Mapping) or not isinstance(manifest.get("items", {}), Mapping):
         raise invalid("manifest", "must be an object, and so must its items")
     for identifier, item in manifest.get("items", {}).items():
-        if not isinstance(item, Mapping) or not isinstance(item.get("relpath", ""), str):
-            raise invalid("manifest", f"the item {identifier!r} must be an object whose relpath is text")
+        relpath = item.get("relpath", "") if isinstance(item, Mapping) else None
+        if not isinstance(relpath, str):
+            raise invalid("manifest", f"the item {identifier[:80]!r} must be an object whose relpath is text")
+        if len(relpath) > MAX_RELPATH_LENGTH or _is_longer(MAX_HASH_LENGTH, identifier, item.get("hash")):
+            raise invalid(
+                "manifest",
+                f"the item {identifier[:80]!r} has more than {MAX_RELPATH_LENGTH:,} characters in its relpath,"
+                f" or {MAX_HASH_LENGTH:,} in its identifier or hash",
+            )
     return manifest
+
+
+def _is_longer(most: int, *texts: Any) -> bool:
+    return any(isinstance(text, str) and len(text) > most for text in texts)
 
 
 def _checked_time(info: Mapping[str, Any], field: str) -> float:

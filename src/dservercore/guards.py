@@ -212,14 +212,20 @@ def self_or_admin(view: View) -> View:
 
 
 def with_scope(*grants: Grant) -> Callable[[View], View]:
-    """Let registered users pass, as ``actor``, with the scope of each grant as ``search_scope``, ``register_scope``."""
+    """Let registered users pass, as ``actor``, with the scope of each grant as ``search_scope``, ``register_scope``.
+
+    Who may register nothing anywhere does not pass where that is one of the grants.
+    """
 
     def establish(_kwargs: dict[str, Any]) -> dict[str, Actor | Scope]:
         username = _username()
         passed: dict[str, Actor | Scope] = {}
         for grant in grants:
-            actor, passed[f"{grant}_scope"] = permissions.identify_with_scope(username, grant)
+            actor, scope = permissions.identify_with_scope(username, grant)
+            passed[f"{grant}_scope"] = scope
             passed["actor"] = _admit(actor)
+            if grant == "register" and not scope.base_uris:
+                raise scope.refusal()  # before the body is read
         return passed
 
     return lambda view: _guard(view, establish)

@@ -65,6 +65,14 @@ class PluginABC(ABC):
         for dataset_info in dataset_infos:
             self.register_dataset(dataset_info)
 
+    # A search or retrieve plugin may also define what it works out before the server begins to write, when nobody waits
+    # for a lock:
+    #
+    # ``prepare_dataset(dataset_info)`` returns what :meth:`register_dataset` and :meth:`register_datasets` are given in
+    # place of *dataset_info*, such as a subclass of ``dict`` that has what is to be stored as an attribute;
+    # ``prepare_edit(field, value)`` returns what ``set_readme`` and ``set_annotations`` are given in place of *value*.
+    # Both may raise a ValidationError, and must write nothing. The server does not always come to ask them.
+
     def delete_dataset(self, uri: str) -> Any:  # noqa: B027 optional by design
         """Forget the dataset; no error if it is not there.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -72,6 +73,7 @@ class Edit:
     :param change: the optional method of a plugin that changes one tag or annotation alone, and its arguments after
         the URI; None where the full value is replaced
     :param read: returns the full document as it is before
+    :param prepared: what :func:`prepare_edit` has returned for the value, if it was asked
     """
 
     uri: str
@@ -79,10 +81,11 @@ class Edit:
     value: Any
     change: tuple[Any, ...] | None
     read: Callable[[], dict[str, Any]]
+    prepared: Mapping[PluginABC, Any] = dataclasses.field(default_factory=dict)
 
     def made_by(self, plugin: PluginABC) -> Callable[[], Any] | None:
         """Return what makes the change in the plugin and touches nothing else; None where the plugin has no method."""
-        whole = (f"set_{self.field}", self.value)
+        whole = (f"set_{self.field}", self.prepared.get(plugin, self.value))
         for name, *arguments in (self.change, whole) if self.change else (whole,):
             method = getattr(plugin, name, None)
             if method:
@@ -122,10 +125,33 @@ class Registration:
     """What plugins are told of a dataset that is registered.
 
     :param former: the dataset of another UUID that was registered under the same URI
+    :param prepared: what :func:`prepare` has returned for the document, if it was asked
     """
 
     document: dict[str, Any]
     former: Former | None = None
+    prepared: Mapping[PluginABC, dict[str, Any]] = dataclasses.field(default_factory=dict)
+
+
+def prepare(document: dict[str, Any]) -> dict[PluginABC, dict[str, Any]]:
+    """Return what the plugins that work something out beforehand are to be given to register. Writes nothing.
+
+    :raises ValidationError: if a store cannot hold the document
+    """
+    return _prepared("prepare_dataset", lambda ask: ask(dict(document)))
+
+
+def prepare_edit(field: str, value: Any) -> dict[PluginABC, Any]:
+    """Return what the plugins that work something out beforehand are to be given as a new value. Writes nothing.
+
+    :param field: ``readme`` or ``annotations``
+    :raises ValidationError: if a store cannot hold the value
+    """
+    return _prepared("prepare_edit", lambda ask: ask(field, value))
+
+
+def _prepared(method: str, answer: Callable[[Callable[..., Any]], Any]) -> dict[PluginABC, Any]:
+    return {plugin: answer(getattr(plugin, method)) for plugin in _stores() if hasattr(plugin, method)}
 
 
 def register(document: dict[str, Any], former: Former | None = None) -> None:
@@ -164,7 +190,7 @@ def _register_in(
         if uuids[document["uri"]] - {document["uuid"]}:
             _write(plugin, document, uuids[document["uri"]])
         else:
-            together.append(dict(document))
+            together.append(one.prepared.get(plugin) or dict(document))
     if len(together) == 1:
         plugin.register_dataset(together[0])
     elif together and _takes_many(plugin):

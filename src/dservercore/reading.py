@@ -15,7 +15,7 @@ import functools
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
@@ -30,10 +30,12 @@ from dservercore.db import sql_db
 Row = Sequence[Any]
 Made = TypeVar("Made")
 
-#: How many rows a connection remembers at most.
+#: How many rows a connection remembers at most. The longest, of two URIs, take 4 kB: 80 MB.
 MAX_REMEMBERED_ROWS = 20_000
+#: With parameters that take more characters together, nothing is remembered.
+MAX_REMEMBERED_LENGTH = 2000
 #: For how many combinations of lengths of lists the text of one statement is kept.
-MAX_LENGTHS = 256
+MAX_LENGTHS = 64
 
 _NAMING = sqlite.dialect(paramstyle="named")
 
@@ -105,7 +107,10 @@ class Remembered(Prepared, Generic[Made]):
         """Return what is made of the rows. Errors as for :meth:`Prepared.all`."""
         if not _asks_sqlite():
             return self._make(self.all(parameters))
-        key = self, *[tuple(value) if isinstance(value, list) else value for value in parameters.values()]
+        values = [tuple(value) if isinstance(value, list) else value for value in parameters.values()]
+        if sum(len(value) for value in values if isinstance(value, (str, tuple))) > MAX_REMEMBERED_LENGTH:
+            return self._make(self.all(parameters))
+        key = self, *values
         with _Lent() as reader:
             found: Made | None = reader.remembered(key)
             if found is None:
@@ -156,7 +161,8 @@ def remembered(key: Hashable) -> Any:
 def remember(key: Hashable, value: Any) -> None:
     """Remember what was read in a block of :func:`one_moment` for as long as nobody commits anything."""
     if _held.reader:
-        _held.reader.remember(key, value, 1)
+        sizes = (len(thing) for thing in (key, value) if isinstance(thing, Sized))
+        _held.reader.remember(key, value, sum(sizes))
 
 
 def _asks_sqlite() -> bool:
@@ -209,7 +215,11 @@ class _Reader:
         return self._found.get(key)
 
     def remember(self, key: Hashable, value: Any, rows: int) -> None:
-        """Remember what was read after :meth:`remembered` did not know it."""
+        """Remember what was read after :meth:`remembered` did not know it.
+
+        :param rows: how much it is; nothing counts as one, too, as its key takes room
+        """
+        rows = max(rows, 1)
         if rows > self._room:
             self._forget(self._version)
         if rows <= self._room:

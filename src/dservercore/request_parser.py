@@ -12,7 +12,8 @@ import functools
 import json
 import math
 import re
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 from urllib.parse import unquote_to_bytes
 
@@ -20,14 +21,17 @@ import marshmallow as ma
 from flask import Request
 from webargs.core import missing
 from webargs.flaskparser import FlaskParser, abort, is_json_request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import BadRequest, HTTPException
+
+from dservercore.body_limits import check_elements, limit_of_request, note_reading
 
 MAX_REPORTED_PROBLEMS = 20
+MAX_REPORTED_LENGTH = 200  # characters of a key that a problem is reported of
 
 _INTEGER_MIN, _INTEGER_MAX = -(2**63), 2**63 - 1
 # Up to 18 digits and a sign always fit into 64 bits.
 _DIGITS_THAT_FIT = 18
-_TEXT_ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+_TEXT_ESCAPE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 _UNFIT_CHARACTER = re.compile("[\0\ud800-\udfff]")
 _UNUSUAL_QUERY = re.compile(rb"%00|%[89a-fA-F]|[\x80-\xff]")
 
@@ -113,6 +117,7 @@ def read_body(req: Request) -> bytes:
         abort(400, messages={"json": ["The body could not be read."]})
     if goes_on:
         abort(413)
+    note_reading(req.environ)
     if req.content_length is not None and len(body) < req.content_length:
         abort(400, messages={"json": ["The body is shorter than its Content-Length."]})
     return body
@@ -130,36 +135,56 @@ def _goes_on(req: Request, length: int) -> bool:
 
 
 def parse_json_body(body: bytes) -> Any:
-    """Return the document in *body*.
+    """Return the document in the body of the current request.
 
-    :raises HTTPException: 400 if it is not JSON in UTF-8
+    :raises HTTPException: 400 if it is not JSON in UTF-8, 422 if it has more elements than the route takes
     :raises marshmallow.ValidationError: if it holds text or numbers that cannot be stored
     """
-    document, problems = parse_json_line(body)
+    limit = limit_of_request()
+    document, problems = parse_json(body, limit.most_elements(len(body)) if limit else None)
     if problems:
         raise ma.ValidationError(problems)
     return document
 
 
-def parse_json_line(line: bytes) -> tuple[Any, dict[Any, Any]]:
-    """Return the document on a line, and the errors of text and numbers in it that cannot be stored.
+def parse_json(body: bytes, most_elements: int | None = None) -> tuple[Any, dict[Any, Any]]:
+    """Return a document, and the errors of text and numbers in it that cannot be stored.
 
-    :raises HTTPException: 400 if it is not JSON in UTF-8
+    :param most_elements: members and elements that it may have, however deep; None: any number
+    :raises HTTPException: 400 if it is not JSON in UTF-8, 422 if it has more elements
     """
-    document, is_unusual = _parse(line)
-    return document, _unfit_values(document) if is_unusual else {}
+    try:
+        return read_json(body, most_elements)
+    except (ValueError, RecursionError):
+        refuse_json()
 
 
-def parse_json_list(body: bytes, most: int) -> Iterator[tuple[Any, dict[Any, Any]]]:
-    """Yield the documents of a list, each as :func:`parse_json_line` returns one.
+def read_json(body: bytes, most_elements: int | None = None) -> tuple[Any, dict[Any, Any]]:
+    """Return what :func:`parse_json` returns, at less cost where the body is no JSON.
 
-    :raises HTTPException: 400 if *body* is not JSON in UTF-8, 422 if it is no list, or one of more than *most* elements
+    :raises ValueError, RecursionError: if it is not JSON in UTF-8
+    :raises HTTPException: 422 if it has more elements than *most_elements*
     """
-    documents, is_unusual = _parse(body)
-    if not isinstance(documents, list) or len(documents) > most:
-        abort(422, messages={"json": {"_schema": [f"Must be a list of at most {most:,} elements."]}})
-    for document in documents:
-        yield document, _unfit_values(document) if is_unusual else {}
+    text = body.decode("utf-8")
+    if most_elements is not None:
+        check_elements(text, most_elements)
+    decoder = _decoders.own
+    document = decoder.decode(text)
+    return document, decoder.unfit_values(document, text)
+
+
+class NotJSON(BadRequest):
+    """A body is not JSON in UTF-8."""
+
+    data = {"messages": {"json": ["Invalid JSON body."]}}  # where webargs puts it
+
+
+def refuse_json() -> NoReturn:
+    """Answer that a body is not JSON in UTF-8.
+
+    :raises NotJSON: always
+    """
+    raise NotJSON
 
 
 def load_document(schema: ma.Schema, document: Any, problems: dict[Any, Any] | None) -> Any:
@@ -175,19 +200,32 @@ def load_document(schema: ma.Schema, document: Any, problems: dict[Any, Any] | N
         abort(422, messages={"json": error.messages})
 
 
-def _parse(body: bytes) -> tuple[Any, bool]:
-    """Return the document in *body*, and whether some of its text and numbers may be unfit to be stored."""
-    numbers = _Numbers()
-    try:
-        document = json.loads(
-            body.decode("utf-8"),
-            parse_int=numbers.integer,
-            parse_float=numbers.fraction,
+class DocumentDecoder(json.JSONDecoder):
+    """Reads documents, and knows of the last one whether it may hold what no store can."""
+
+    def __init__(self) -> None:
+        self._numbers = _Numbers()
+        super().__init__(
+            parse_int=self._numbers.integer,
+            parse_float=self._numbers.fraction,
             parse_constant=_refuse_constant,
         )
-    except (ValueError, RecursionError):
-        abort(400, messages={"json": ["Invalid JSON body."]})
-    return document, numbers.out_of_range or _TEXT_ESCAPE.search(body) is not None
+
+    def raw_decode(self, s: str, idx: int = 0) -> tuple[Any, int]:
+        """Return the document that begins at a place of a text, and where it ends.
+
+        :raises ValueError: if there is none
+        """
+        self._numbers.out_of_range = False
+        return super().raw_decode(s, idx)
+
+    def unfit_values(self, document: Any, text: str) -> dict[Any, Any]:
+        """Return the errors of the document that was read last, in its own shape.
+
+        :param text: that it was read from
+        """
+        is_unusual = self._numbers.out_of_range or _TEXT_ESCAPE.search(text)
+        return _unfit_values(document) if is_unusual else {}
 
 
 class _Numbers:
@@ -217,30 +255,47 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
+class _Decoders(threading.local):
+    """One for each thread, as making one takes longer than reading a line."""
+
+    def __init__(self) -> None:
+        self.own = DocumentDecoder()
+
+
+_decoders = _Decoders()
+
+
 def _unfit_values(document: Any) -> dict[Any, Any]:
     """Return the errors of *document* in its own shape, at most ``MAX_REPORTED_PROBLEMS``."""
     problems: dict[Any, Any] = {}
-    found = 0
-    waiting: list[tuple[tuple[Any, ...], Any]] = [((), document)]
-    while waiting and found < MAX_REPORTED_PROBLEMS:
-        path, value = waiting.pop()
+    number = 0
+    # What is open at a moment, and no more: a document has as many paths as elements.
+    path: list[Any] = ["_schema"]
+    levels = [iter([("_schema", document)])]
+    while levels and number < MAX_REPORTED_PROBLEMS:
+        member = next(levels[-1], None)
+        if member is None:
+            levels.pop()
+            path.pop()
+            continue
+        path[-1], value = member
         message = _unfit(value)
         if message:
-            _place(problems, path, message)
-            found += 1
-        elif isinstance(value, list):
-            waiting.extend(((*path, index), element) for index, element in enumerate(value))
-        elif isinstance(value, dict):
-            waiting.extend(_members(path, value))
+            _place(problems, path[1:] or path, message)
+            number += 1
+        elif isinstance(value, (list, dict)):
+            levels.append(_members(value))
+            path.append(None)
     return problems
 
 
-def _members(path: tuple[Any, ...], value: dict[str, Any]) -> list[tuple[tuple[Any, ...], Any]]:
+def _members(value: list[Any] | dict[str, Any]) -> Iterator[tuple[Any, Any]]:
+    if isinstance(value, list):
+        return iter(enumerate(value))
     # A key that is unfit stands for everything below it.
-    return [
-        ((*path, _printable(key)), key if _UNFIT_CHARACTER.search(key) else member)
-        for key, member in value.items()
-    ]
+    return (
+        (_printable(key), key if _UNFIT_CHARACTER.search(key) else member) for key, member in value.items()
+    )
 
 
 def _unfit(value: Any) -> str | None:
@@ -251,16 +306,18 @@ def _unfit(value: Any) -> str | None:
     return None
 
 
-def _place(problems: dict[Any, Any], path: tuple[Any, ...], message: str) -> None:
+def _place(problems: dict[Any, Any], path: Sequence[Any], message: str) -> None:
     """Put *message* at *path* of the nested *problems*."""
-    *parents, last = path or ("_schema",)
+    *parents, last = path
     for parent in parents:
         problems = problems.setdefault(parent, {})
+        if not isinstance(problems, dict):  # two names look the same as they are printed
+            return
     problems[last] = [message]
 
 
 def _printable(key: str) -> str:
-    return _UNFIT_CHARACTER.sub(lambda match: f"\\u{ord(match[0]):04x}", key)
+    return _UNFIT_CHARACTER.sub(lambda match: f"\\u{ord(match[0]):04x}", key[:MAX_REPORTED_LENGTH])
 
 
 def check_query_string(query_string: bytes) -> None:

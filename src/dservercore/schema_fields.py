@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
-from marshmallow import ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate
 
 from dservercore.date_utils import parse_moment, timestamp_to_datetime
 
 # MongoDB refuses documents with more than 100 levels, and there are a few above an annotation's value.
 MAX_JSON_DEPTH = 64
 INTEGER_MAX = 2**63 - 1
+MAX_REPORTED_ELEMENTS = 20
 
 _UUID_SPELLING = re.compile(r"(urn:uuid:)?\{?[0-9a-f-]+\}?", re.IGNORECASE)
 
@@ -71,6 +74,36 @@ class Count(fields.Integer):
         super().__init__(validate=validate.Range(min=0, max=INTEGER_MAX), **kwargs)
 
 
+class StringList(fields.List):
+    """A list of texts, of which errors are told of the first ``MAX_REPORTED_ELEMENTS`` alone.
+
+    :param longest: characters of each; None: any number
+    """
+
+    def __init__(self, longest: int | None = None, **kwargs: Any):
+        self._longest = longest
+        checks = validate.Length(max=longest) if longest is not None else None
+        super().__init__(fields.String(validate=checks), **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
+        if not isinstance(value, list) or all(map(self._fits, value)):
+            return (
+                list(value) if isinstance(value, list) else super()._deserialize(value, attr, data, **kwargs)
+            )
+        errors: dict[int | str, Any] = {}
+        for index, element in enumerate(value):
+            try:
+                self.inner.deserialize(element, **kwargs)
+            except ValidationError as error:
+                errors[index] = error.messages
+                if len(errors) == MAX_REPORTED_ELEMENTS:
+                    break
+        raise ValidationError(errors)
+
+    def _fits(self, element: Any) -> bool:
+        return type(element) is str and (self._longest is None or len(element) <= self._longest)
+
+
 class JSONValue(fields.Raw):
     """Any JSON value that every store can hold: at most ``MAX_JSON_DEPTH`` levels deep."""
 
@@ -89,9 +122,32 @@ class JSONObject(fields.Dict):
         super().__init__(keys=fields.String(), values=JSONValue(allow_none=True), **kwargs)
 
 
+def refuse_many_unknown(schema: Schema, document: Any) -> Any:
+    """Return a document as it is, unless it has many unknown members: telling of each takes longer than it is worth.
+
+    :raises marshmallow.ValidationError: naming the first ``MAX_REPORTED_ELEMENTS`` of them
+    """
+    if isinstance(document, Mapping) and len(document) > len(schema.fields) + MAX_REPORTED_ELEMENTS:
+        unknown = islice((name for name in document if name not in schema.fields), MAX_REPORTED_ELEMENTS)
+        raise ValidationError({name: ["Unknown field."] for name in unknown})
+    return document
+
+
 def deeper_than(value: Any, levels: int) -> bool:
     """Return whether *value* has objects or arrays inside each other on more levels than that."""
     if not isinstance(value, (dict, list)):
         return False
     members = value.values() if isinstance(value, dict) else value
     return levels == 0 or any(deeper_than(member, levels - 1) for member in members)
+
+
+def number_of_elements(value: Any) -> int:
+    """Return how many members of objects and elements of arrays are in *value*, on all levels."""
+    number, waiting = 0, [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, (dict, list)):
+            number += len(value)
+            members = value.values() if isinstance(value, dict) else value
+            waiting += [member for member in members if isinstance(member, (dict, list))]
+    return number

@@ -9,20 +9,22 @@ import marshmallow as ma
 from marshmallow import fields
 from marshmallow.validate import Length
 
+from dservercore.body_limits import MAX_FILTER_VALUE_LENGTH, MAX_FILTER_VALUES
 from dservercore.schema_fields import (
     INTEGER_MAX,
     Count,
     JSONObject,
     JSONValue,
     Moment,
+    StringList,
     Timestamp,
     UUIDString,
+    refuse_many_unknown,
 )
 
 USERNAME_LENGTH = 64
 DISPLAY_NAME_LENGTH = 255
 MAX_REPORTED_ITEMS = 20
-MAX_FILTER_VALUES = 10_000  # beyond that a search takes seconds, and soon minutes
 
 
 def _described(text: str) -> dict[str, Any]:
@@ -178,28 +180,31 @@ class ManifestField(fields.Nested):
 
 
 def _is_plain_item(item: Any) -> bool:
-    """Whether *item* has all four members, and each in the type that it is stored in."""
+    """Whether each member of *item* has the type that it is stored in, and is known."""
     try:
-        size, timestamp = item["size_in_bytes"], item["utc_timestamp"]
+        size, timestamp = item.get("size_in_bytes", 0), item.get("utc_timestamp", 0)
         return (
-            len(item) == 4
-            and type(item["hash"]) is str
-            and type(item["relpath"]) is str
+            item.keys() <= _ITEM_MEMBERS
+            and type(item.get("hash", "")) is str
+            and type(item.get("relpath", "")) is str
             and type(size) is int
             and 0 <= size <= INTEGER_MAX
             and type(timestamp) in (float, int)
             and timestamp - timestamp == 0.0  # neither infinite nor NaN
         )
-    except (KeyError, TypeError, IndexError):
+    except AttributeError:
         return False
+
+
+_ITEM_MEMBERS = {"hash", "relpath", "size_in_bytes", "utc_timestamp"}
 
 
 def _annotations(**kwargs: Any) -> JSONObject:
     return JSONObject(metadata=_described("Values, of any JSON type, by the annotation's name"), **kwargs)
 
 
-def _strings(text: str, **kwargs: Any) -> fields.List:
-    return fields.List(fields.String(), metadata=_described(text), **kwargs)
+def _strings(text: str, **kwargs: Any) -> StringList:
+    return StringList(metadata=_described(text), **kwargs)
 
 
 class RegisterDatasetSchema(ma.Schema):
@@ -221,10 +226,14 @@ class RegisterDatasetSchema(ma.Schema):
     frozen_at = Timestamp(metadata=_described("Seconds since the epoch, UTC; a numeric string will do"))
     created_at = Timestamp(metadata=_described("The same; `frozen_at` if it is missing"))
     annotations = _annotations()
-    tags = fields.List(fields.String())
+    tags = StringList()
     number_of_items = Count()
     size_in_bytes = Count()
     dtoolcore_version = fields.String(metadata=_described("Version of dtoolcore that made the dataset"))
+
+    @ma.pre_load
+    def _refuse_many_unknown(self, document: Any, **_options: Any) -> Any:
+        return refuse_many_unknown(self, document)
 
 
 class BulkResultSchema(ma.Schema):
@@ -242,21 +251,37 @@ class BulkResultSchema(ma.Schema):
     error = fields.Nested(ErrorSchema, metadata=_described("Why nothing was done"))
 
 
-_few_enough = Length(max=MAX_FILTER_VALUES)
+def _filter(text: str) -> StringList:
+    return StringList(longest=MAX_FILTER_VALUE_LENGTH, metadata=_described(text))
 
 
 class SearchDatasetSchema(ma.Schema):
     """Which datasets to find: those that every filter lets through.
 
-    An empty list is no filter, except for `base_uris`, where it lets nothing through.
+    An empty list is no filter, except for `base_uris`, where it lets nothing through. All lists together have at most
+    10,000 values, of at most 1,024 characters each.
     """
 
     free_text = fields.String(metadata=_described("Words, all of which must occur; see the query language"))
-    creator_usernames = _strings("Created by any of these", validate=_few_enough)
-    base_uris = _strings("In any of these; an empty list finds nothing", validate=_few_enough)
-    uuids = fields.List(UUIDString(), validate=_few_enough, metadata=_described("Any of these"))
-    tags = _strings("Having all of these", validate=_few_enough)
-    uploaded_by = _strings("Registered by any of these users", validate=_few_enough)
+    creator_usernames = _filter("Created by any of these")
+    base_uris = _filter("In any of these; an empty list finds nothing")
+    uuids = fields.List(UUIDString(), metadata=_described("Any of these"))
+    tags = _filter("Having all of these")
+    uploaded_by = _filter("Registered by any of these users")
+
+    @ma.pre_load
+    def _refuse_many_values(self, query: Any, **_options: Any) -> Any:
+        if not isinstance(query, Mapping):
+            return query
+        number = 0
+        for name in self.fields:
+            values = query.get(name)
+            number += len(values) if isinstance(values, list) else 0
+            if number > MAX_FILTER_VALUES:
+                raise ma.ValidationError(
+                    f"All filters together take at most {MAX_FILTER_VALUES} values.", name
+                )
+        return query
 
 
 class SummarySchema(ma.Schema):
@@ -296,7 +321,7 @@ class ReadmeRequestSchema(ma.Schema):
 class TagSchema(ma.Schema):
     """All tags of a dataset."""
 
-    tags = fields.List(fields.String(), load_default=list)
+    tags = StringList(load_default=list)
 
 
 class AnnotationSchema(ma.Schema):

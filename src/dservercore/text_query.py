@@ -12,8 +12,9 @@ from __future__ import annotations
 import re
 import threading
 import unicodedata
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import Stemmer
 
@@ -108,6 +109,35 @@ def _normalized(text: str) -> str:
     return unicodedata.normalize("NFKC", _PILED_MARKS.sub(r"\1", text))
 
 
+#: Characters of a text that are analysed at once: what is made of them takes fifty times the room.
+PIECE = 2**16
+
+
+def normalized_length(text: str, most: int) -> int:
+    """Return how many characters a text has when it is normalised, which may be 18 times as many as it has.
+
+    :param most: after more of them the rest is not looked at any more
+    """
+    length = 0
+    for start in range(0, len(text), PIECE):
+        length += len(_normalized(text[start : start + PIECE]))
+        if length > most:
+            break
+    return length
+
+
+def pieces_of(text: str) -> Iterator[str]:
+    """Yield a text in pieces of no more than ``PIECE`` characters, cut where words end, if they do."""
+    start = 0
+    while len(text) - start > PIECE:
+        end = start + PIECE
+        space = max(text.rfind(" ", start, end), text.rfind("\n", start, end))
+        end = space if space > start else end
+        yield text[start:end]
+        start = end
+    yield text[start:]
+
+
 def _fold(text: str) -> list[str]:
     if not text.isascii():
         text = _normalized(text)
@@ -145,10 +175,21 @@ class _Stems(dict[str, str]):
         if word.isascii() and word.isalpha():
             with self._lock:
                 stem = self._stemmer.stemWord(word)
+        self._keep({word: stem})
+        return stem
+
+    def learn(self, words: Iterable[str]) -> None:
+        """Stem the words that are new, which takes a third of the time that it takes one by one."""
+        new = [w for w in words if w not in self and len(w) <= TOKEN_LENGTH and w.isascii() and w.isalpha()]
+        if new:
+            with self._lock:
+                stems = self._stemmer.stemWords(new)
+            self._keep(zip(new, stems, strict=True))
+
+    def _keep(self, stems: Any) -> None:
         if len(self) >= self.SIZE:
             self.clear()
-        self[word] = stem
-        return stem
+        self.update(stems)
 
 
 _stems = _Stems()
@@ -175,6 +216,7 @@ def analyse(*texts: str) -> Analysis:
     else:
         words = _fold(f" {_BREAK_CHARACTER} ".join(map(_without_break, texts)))
     stems = _stems
+    stems.learn(dict.fromkeys(words))
     tokens = [stems[word] for word in words]
     stemmed = dict.fromkeys([word for word, token in zip(words, tokens, strict=True) if word != token])
     return Analysis(tokens, [word for word in stemmed if len(word) <= TOKEN_LENGTH])

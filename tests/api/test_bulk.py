@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 from api.conftest import on_every_store, on_sql_alone, route
 from counting import noted_in
 from dservercore import sql_db
-from dservercore.api import bulk
+from dservercore.api import bulk, registering
 from dservercore.catalog import batches, users
 from dservercore.catalog.checking import check
 from dservercore.errors import UnavailableError
@@ -130,7 +130,9 @@ class TestEveryStore:
     def test_what_may_not_be_registered_is_a_403_that_says_nothing_more(self, champion, nobody, send):
         documents = [dataset_info(), dataset_info(BLUE), dataset_info("s3://unknown", name="")]
         refused = {"code": 403, "status": "Forbidden", "message": FORBIDDEN}
-        assert [result.get("error") for result in send(nobody, documents)] == [refused] * 3
+        for body in ({"json": documents}, {"data": b"{}\n" * 3, "content_type": LINES}):
+            answer = nobody.post("/uris/bulk", **body)  # who may register nothing is not even read
+            assert (answer.status_code, answer.json) == (403, refused)
         assert [result.get("error") for result in send(champion, documents)] == [None, refused, refused]
 
     def test_it_takes_statements_that_grow_with_nothing(self, app, champion, send):
@@ -188,6 +190,30 @@ class TestBodies:
         assert status_of(post(champion, [dataset_info(), dataset_info()])) == [201, 201]
         assert champion.post("/uris/bulk", json=[dataset_info()] * 3).status_code == 422
         assert len(uris_of(champion)) == 2
+
+    def test_of_many_errors_some_are_told_and_then_their_status_alone(self, champion, send, monkeypatch):
+        monkeypatch.setattr(registering, "MAX_EXPLAINED", 3)
+        monkeypatch.setattr(batches, "RUN", 3)
+        results = send(champion, [7, {}, {"uri": "x"}, {}, [], dataset_info(), dataset_info(tags=["no tag"])])
+        assert status_of(results) == [422, 400, 400, 400, 422, 201, 422]
+        assert ["error" in result for result in results] == [True] * 3 + [False] * 4
+
+    def test_after_too_many_errors_the_rest_is_not_looked_at(self, champion, monkeypatch):
+        monkeypatch.setattr(registering, "MAX_REFUSED", 3)
+        monkeypatch.setattr(batches, "RUN", 3)
+        results = post_lines(champion, [b"{", b"{", b"{", dataset_info(), dataset_info()])
+        assert [(result["line"], result["status"]) for result in results] == [
+            (1, 400),
+            (2, 400),
+            (3, 400),
+            (4, 422),
+        ]
+        assert uris_of(champion) == set()
+
+    def test_a_long_error_is_told_by_its_message(self, champion, send):
+        (result,) = send(champion, [{"x" * 1000 + str(number): 0 for number in range(20)}])
+        assert result["status"] == 422
+        assert len(json.dumps(result)) < 1000
 
     def test_lines_that_are_too_many_are_not_registered(self, champion, monkeypatch):
         monkeypatch.setattr(bulk, "MAX_LINES", 3)

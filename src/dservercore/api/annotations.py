@@ -17,6 +17,7 @@ from dservercore.api.answers import answers
 from dservercore.api.edits import EDITING, EDITING_BY_BODY, edit_answer
 from dservercore.api.etags import READING, condition_on, value_answer
 from dservercore.blueprint import Blueprint
+from dservercore.body_limits import for_annotations, takes_body
 from dservercore.catalog import metadata
 from dservercore.errors import invalid
 from dservercore.schema_fields import JSONObject, JSONValue
@@ -49,6 +50,7 @@ class Annotations(MethodView):
         return value_answer({"annotations": metadata.get_annotations(search_scope, uri)})
 
     @guards.with_scope("search", "register")
+    @takes_body(for_annotations)
     @answers(blp, 200, AnnotationSchema, **EDITING_BY_BODY)
     @blp.arguments(AnnotationPutSchema)
     def put(
@@ -66,6 +68,7 @@ class Annotation(MethodView):
     """One annotation of a dataset. You need search and register permission."""
 
     @guards.with_scope("search", "register")
+    @takes_body(for_annotations)
     @answers(blp, 200, AnnotationSchema, **EDITING_BY_BODY)
     @blp.arguments(AnnotationPutSchema)
     def put(

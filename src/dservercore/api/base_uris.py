@@ -13,6 +13,7 @@ from dservercore import db, guards
 from dservercore.api.answers import NOTHING, also_answers, answers, json_answer
 from dservercore.api.paging import listing, page_answer, slice_of
 from dservercore.blueprint import Blueprint
+from dservercore.body_limits import for_users, takes_body
 from dservercore.catalog import base_uris
 from dservercore.schemas import BaseURIItemSchema, BaseURIObjectSchema, BaseURIPutSchema
 from dservercore.scope import Actor
@@ -53,6 +54,7 @@ class BaseURI(MethodView):
         return json_answer(base_uris.get_base_uri(base_uri))
 
     @guards.admin_only
+    @takes_body(for_users)
     @answers(blp, 201, BaseURIObjectSchema, errors=(400, 401, 403, 409, 413, 422))
     @blp.arguments(BaseURIPutSchema)
     def post(self, users: dict[str, Any], base_uri: str, actor: Actor) -> Response:
@@ -62,6 +64,7 @@ class BaseURI(MethodView):
         return json_answer(created, 201)
 
     @guards.admin_only
+    @takes_body(for_users)
     @also_answers(blp, 200, NOTHING)
     @answers(blp, 201, NOTHING, errors=(400, 401, 403, 413, 422))
     @blp.arguments(BaseURIPutSchema)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from dservercore.api import request_log
+from dservercore.api import request_log, unread_bodies
 
 Headers = list[tuple[str, str]]
 
@@ -33,6 +33,8 @@ class Edge:
         started = time.perf_counter()
 
         def start(status: str, headers: Headers, *error: Any) -> Any:
+            if status.startswith("4"):
+                unread_bodies.discard(environ)
             headers = self._headers_for(environ, headers)
             headers.append((request_log.REQUEST_ID, request_id))
             request_log.write(environ, status, time.perf_counter() - started)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 from http import HTTPStatus
+from itertools import islice
 from typing import Any
 
-from flask import Flask, Response, current_app, request
+from flask import Flask, Response, current_app
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as NoConnectionError
 from werkzeug.exceptions import HTTPException, default_exceptions
 
 from dservercore import connections, db, errors
-from dservercore.api.answers import json_answer
+from dservercore.api.answers import as_json, json_answer
 from dservercore.api.docs import Api
+from dservercore.body_limits import too_large
 
 STATUS_OF = {
     errors.AuthenticationError: HTTPStatus.UNAUTHORIZED,
@@ -29,6 +31,10 @@ STATUS_OF = {
 #: After so many seconds a client may try again what the database could not do.
 RETRY_SECONDS = 1
 
+#: Bytes of the errors of a body, above which it is told of the first fields alone that they have some.
+MAX_ERRORS_BYTES = 2**16
+MAX_REPORTED, MAX_NAME = 20, 200
+
 logger = logging.getLogger(__name__)
 
 
@@ -41,11 +47,10 @@ class JSONErrorApi(Api):
         plain = default_exceptions.get(status)
         if "message" not in payload and plain and error.description != plain.description:
             payload["message"] = error.description
-        if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and request.max_content_length is not None:
-            payload["message"] = (
-                f"The body is larger than {request.max_content_length:,} bytes,"
-                " the most that this server takes (MAX_CONTENT_LENGTH)"
-            )
+        if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and (message := too_large()):
+            payload["message"] = message
+        if "errors" in payload:
+            payload["errors"] = shortened(payload["errors"])
         kept = {
             name: value for name, value in error.get_headers() if name.lower() in ("allow", "retry-after")
         }
@@ -62,23 +67,52 @@ def init_errors(app: Flask) -> None:
     app.register_error_handler(IntegrityError, _overtaken)
 
 
-def answer_to(error: Exception) -> Response:
-    """Return the answer to a request that failed with an error, for one that goes on nevertheless."""
+def status_of(error: Exception) -> int | None:
+    """Return the status of the answer to a request that failed with an error; None if that takes more to find out."""
+    if isinstance(error, errors.DserverError) and type(error) in STATUS_OF:
+        return int(STATUS_OF[type(error)])
+    if isinstance(error, errors.ValidationError):
+        return error.status
+    return error.code if isinstance(error, HTTPException) else None
+
+
+def payload_of(error: Exception) -> dict[str, Any]:
+    """Return what would be answered to a request that failed with an error, for one that goes on nevertheless."""
+    if isinstance(error, errors.ValidationError) and type(error) not in STATUS_OF:
+        return _payload(error.status, error.message, _details(error))
     try:
-        return current_app.make_response(current_app.handle_user_exception(error))
+        answer = current_app.make_response(current_app.handle_user_exception(error))
     except Exception as unexpected:
         logger.exception("A dataset could not be registered", exc_info=unexpected)
-        return error_answer(HTTPStatus.INTERNAL_SERVER_ERROR, "")
+        answer = error_answer(HTTPStatus.INTERNAL_SERVER_ERROR, "")
+    payload: dict[str, Any] = answer.get_json()
+    return payload
 
 
 def error_answer(status: int, message: str, details: Any = None) -> Response:
     """Return the answer to a request that failed."""
-    payload = {"code": int(status), "status": HTTPStatus(status).phrase}
+    return json_answer(_payload(status, message, details), int(status))
+
+
+def _payload(status: int, message: str, details: Any = None) -> dict[str, Any]:
+    payload: dict[str, Any] = {"code": int(status), "status": HTTPStatus(status).phrase}
     if message:
         payload["message"] = message
     if details:
         payload["errors"] = details
-    return json_answer(payload, int(status))
+    return payload
+
+
+def shortened(details: Any) -> Any:
+    """Return errors by place and field as they are; if they take too much room, the first fields of each place."""
+    if not isinstance(details, dict) or len(as_json(details)) <= MAX_ERRORS_BYTES:
+        return details
+    return {
+        place: {str(field)[:MAX_NAME]: ["Has errors."] for field in islice(fields, MAX_REPORTED)}
+        if isinstance(fields, dict)
+        else [str(message)[:MAX_NAME] for message in fields[:MAX_REPORTED]]
+        for place, fields in details.items()
+    }
 
 
 def _domain_error(error: errors.DserverError) -> Response:
@@ -90,7 +124,11 @@ def _domain_error(error: errors.DserverError) -> Response:
 
 
 def _validation_error(error: errors.ValidationError) -> Response:
-    return error_answer(error.status, error.message, {error.location: error.errors} if error.errors else None)
+    return error_answer(error.status, error.message, _details(error))
+
+
+def _details(error: errors.ValidationError) -> Any:
+    return {error.location: error.errors} if error.errors else None
 
 
 def _database_error(error: Exception) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Iterator
 from typing import IO, Any
@@ -9,6 +10,8 @@ from typing import IO, Any
 from webargs.flaskparser import abort
 from werkzeug.exceptions import HTTPException
 from werkzeug.wsgi import get_content_length, get_input_stream
+
+from dservercore.body_limits import note_reading
 
 _CHUNK = 2**16
 
@@ -19,7 +22,7 @@ def lines_of_body(environ: dict[str, Any], longest: int | None) -> Iterator[tupl
     :param longest: bytes of a line; instead of a longer one None is yielded. None: they have any length
     :raises HTTPException: 400 if the body does not arrive as it was announced
     """
-    body = io.BufferedReader(_Body(get_input_stream(environ), get_content_length(environ)), _CHUNK)
+    body = io.BufferedReader(body_of(environ), _CHUNK)
     number = 0
     while line := body.readline(-1 if longest is None else longest + 1):
         number += 1
@@ -29,6 +32,28 @@ def lines_of_body(environ: dict[str, Any], longest: int | None) -> Iterator[tupl
         while (more := body.readline(_CHUNK)) and not more.endswith(b"\n"):
             pass
         yield number, None
+
+
+def body_of(environ: dict[str, Any]) -> io.RawIOBase:
+    """Return the body of a request, to be read bit by bit.
+
+    Reading it raises an HTTPException: 400 if the body does not arrive as it was announced.
+    """
+    note_reading(environ)
+    return _Body(get_input_stream(environ), get_content_length(environ))
+
+
+def discard_rest(environ: dict[str, Any], most: int | None) -> None:
+    """Read what is left of a body, as far as the client sends it at once, and make nothing of it.
+
+    Many clients read no answer before they have sent everything.
+
+    :param most: bytes, after which the client has to do without the answer; None: any number
+    """
+    stream = get_input_stream(environ)
+    with contextlib.suppress(Exception):  # the answer is the same
+        while (most is None or most > 0) and (chunk := stream.read(_CHUNK)):
+            most = most and most - len(chunk)
 
 
 class _Body(io.RawIOBase):

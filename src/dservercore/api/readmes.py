@@ -10,6 +10,7 @@ from dservercore.api.answers import answers
 from dservercore.api.edits import EDITING_BY_BODY, edit_answer
 from dservercore.api.etags import READING, condition_on, value_answer
 from dservercore.blueprint import Blueprint
+from dservercore.body_limits import for_readme, takes_body
 from dservercore.catalog import metadata
 from dservercore.schemas import ReadmeRequestSchema, ReadmeSchema
 from dservercore.scope import Actor, Scope
@@ -28,6 +29,7 @@ class Readme(MethodView):
         return value_answer({"readme": metadata.get_readme(search_scope, uri)})
 
     @guards.with_scope("search", "register")
+    @takes_body(for_readme)
     @answers(blp, 200, ReadmeSchema, **EDITING_BY_BODY)
     @blp.arguments(ReadmeRequestSchema)
     def put(

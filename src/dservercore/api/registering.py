@@ -6,19 +6,41 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from flask import current_app
 from webargs.flaskparser import abort
 
 from dservercore import db, guards, permissions, uris
-from dservercore.api.errors import answer_to
+from dservercore.api.answers import as_json
+from dservercore.api.errors import payload_of, status_of
+from dservercore.api.json_lists import Element
 from dservercore.api.retries import repeated
+from dservercore.body_limits import for_datasets
 from dservercore.catalog import batches
 from dservercore.catalog.batches import Incoming
-from dservercore.request_parser import load_document, parse_json_line
+from dservercore.dataset_info import DATASET_INFO_REQUIRED_KEYS
+from dservercore.errors import ValidationError
+from dservercore.request_parser import NotJSON, load_document, read_json
 from dservercore.schemas import RegisterDatasetSchema
 from dservercore.scope import Actor
 
-#: With more than so many bytes, lines make a run: all of it is in memory.
-RUN_BYTES = 8 * 2**20
+#: With so many bytes, datasets make a run, however few they are: all of it is in memory, and other writers wait while
+#: it is written.
+RUN_BYTES = 2**20
+
+#: Of so many datasets of a request it is told why they were refused; of others, that they were.
+MAX_EXPLAINED = 1000
+
+#: After so many datasets that were refused, nothing is done with those that follow.
+MAX_REFUSED = 100_000
+TOO_MANY_REFUSED = ValidationError(
+    f"After {MAX_REFUSED:,} datasets that were refused, nothing was done with this one and those after it:"
+    " send them again when the errors are mended",
+    status=422,
+)
+
+#: Bytes of JSON of an error, above which its message alone is told.
+MAX_ERROR_BYTES = 2000
+_MESSAGE_CHARACTERS = 500
 
 _SCHEMA = RegisterDatasetSchema()
 
@@ -46,10 +68,26 @@ class Given:
         try:
             if line is None:
                 abort(413)
-            document, problems = parse_json_line(line)
+            most = for_datasets(current_app.config).most_elements(len(line))
+            document, problems = read_json(line, most)
+        except (ValueError, RecursionError):
+            return cls(error=NotJSON(), line=number)
         except Exception as error:
             return cls(error=error, line=number)
         return cls(document, problems, line=number, length=len(line))
+
+    @classmethod
+    def of_element(cls, element: Element) -> Given:
+        """Return what stands at one place of a list."""
+        return cls(element.document, element.problems, length=element.length)
+
+    def evident_status(self) -> int | None:
+        """Return the status of what is no dataset at first sight: unreadable, no object, or without what it needs."""
+        if self.error:
+            return status_of(self.error)
+        if not isinstance(self.document, dict):
+            return 422
+        return None if all(map(self.document.__contains__, DATASET_INFO_REQUIRED_KEYS)) else 400
 
     def load(self) -> dict[str, Any]:
         """Return the document as a single registration would be given it. Errors as there."""
@@ -75,9 +113,14 @@ def register(actor: Actor, given: Iterable[Given]) -> Iterator[dict[str, Any]]:
     Once nothing can be stored any more, what is left is told the same.
     """
     failure: dict[str, Any] | None = None
+    refused = 0
     for run in _runs(given):
+        if refused >= MAX_REFUSED:
+            yield run[0].result(TOO_MANY_REFUSED.status, payload_of(TOO_MANY_REFUSED))
+            return
         if failure is None:
-            results, failure = _register_run(actor, run)
+            results, failure = _register_run(actor, run, is_explained=refused < MAX_EXPLAINED)
+            refused += sum(result["status"] >= 400 for result in results)
             yield from results
         else:
             yield from (one.result(failure["code"], failure) for one in run)
@@ -96,19 +139,29 @@ def _runs(given: Iterable[Given]) -> Iterator[list[Given]]:
         yield run
 
 
-def _register_run(actor: Actor, run: Sequence[Given]) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
-    """Return the results of a run; and why nothing can be stored any more, if that is so."""
+def _register_run(
+    actor: Actor, run: Sequence[Given], is_explained: bool
+) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+    """Return the results of a run; and why nothing can be stored any more, if that is so.
+
+    :param is_explained: errors are told, and not only their status
+    """
     infos: dict[int, dict[str, Any]] = {}
     results: dict[int, dict[str, Any]] = {}
     for number, one in enumerate(run):
+        if not is_explained and (status := one.evident_status()):
+            results[number] = one.result(status)
+            continue
         try:
             infos[number] = one.load()
         except Exception as error:
-            results[number] = _result(one, error)
+            results[number] = _result(one, error, is_explained)
     failure: dict[str, Any] | None = None
     try:
         stored = repeated(lambda: _store(actor, list(infos.values())), "a part of many registrations")
-        results |= {n: _result(run[n], outcome) for n, outcome in zip(infos, stored, strict=True)}
+        results |= {
+            n: _result(run[n], outcome, is_explained) for n, outcome in zip(infos, stored, strict=True)
+        }
     except Exception as error:
         db.rollback()
         failure = _told(error)
@@ -127,13 +180,20 @@ def _store(actor: Actor, infos: Sequence[dict[str, Any]]) -> list[batches.Outcom
     return outcomes
 
 
-def _result(given: Given, outcome: batches.Outcome) -> dict[str, Any]:
+def _result(given: Given, outcome: batches.Outcome, is_explained: bool) -> dict[str, Any]:
     if isinstance(outcome, Exception):
+        if not is_explained and (status := status_of(outcome)):
+            return given.result(status)
         error = _told(outcome)
         return given.result(error["code"], error)
     return given.result(201 if outcome == "created" else 200)
 
 
 def _told(error: Exception) -> dict[str, Any]:
-    told: dict[str, Any] = answer_to(error).get_json()
+    told = payload_of(error)
+    if len(as_json(told)) > MAX_ERROR_BYTES:
+        message = told.get(
+            "message", "So much is wrong with this dataset that it is told for a single one alone"
+        )
+        told = {"code": told["code"], "status": told["status"], "message": message[:_MESSAGE_CHARACTERS]}
     return told

@@ -15,6 +15,7 @@ from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from sqlalchemy.exc import DBAPIError
 
 from dservercore import connections, db
+from dservercore.body_limits import take_small_body
 
 ATTEMPTS = 5
 PAUSE_SECONDS = 0.05  # doubled with each attempt, and shortened at random so that two do not meet again
@@ -62,6 +63,8 @@ class RetryingFlask(Flask):
         """Return what the view function returns."""
         if request.blueprint not in self.repeatable:
             return super().dispatch_request()
+        if request.method not in ("GET", "HEAD"):
+            take_small_body()
         return repeated(super().dispatch_request, f"{request.method} {request.path}")
 
 

@@ -10,6 +10,7 @@ from dservercore.api.answers import answers
 from dservercore.api.edits import EDITING, EDITING_BY_BODY, edit_answer
 from dservercore.api.etags import READING, condition_on, value_answer
 from dservercore.blueprint import Blueprint
+from dservercore.body_limits import for_tags, takes_body
 from dservercore.catalog import metadata
 from dservercore.schemas import TagSchema
 from dservercore.scope import Actor, Scope
@@ -28,6 +29,7 @@ class Tags(MethodView):
         return value_answer({"tags": metadata.get_tags(search_scope, uri)})
 
     @guards.with_scope("search", "register")
+    @takes_body(for_tags)
     @answers(blp, 200, TagSchema, **EDITING_BY_BODY)
     @blp.arguments(TagSchema)
     def put(

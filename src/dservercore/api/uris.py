@@ -12,6 +12,7 @@ from dservercore import db, guards
 from dservercore.api.answers import NOTHING, also_answers, answers, json_answer
 from dservercore.api.paging import listing, page_answer, slice_of
 from dservercore.blueprint import Blueprint
+from dservercore.body_limits import for_datasets, for_search, takes_body
 from dservercore.catalog import datasets, search
 from dservercore.dataset_info import DATASET_SORT_FIELDS
 from dservercore.errors import ValidationError, invalid
@@ -40,6 +41,7 @@ class Datasets(MethodView):
         return _found(query, **given)
 
     @guards.with_scope("search")
+    @takes_body(for_search)
     @answers(blp, 200, DatasetObjectSchema, many=True, errors=(400, 401, 404, 413, 422))
     @_listing
     @blp.arguments(SearchDatasetSchema)
@@ -80,6 +82,7 @@ class Dataset(MethodView):
         return json_answer(datasets.find(search_scope, uri))
 
     @guards.with_scope("register")
+    @takes_body(for_datasets)
     @also_answers(blp, 200, NOTHING)
     @answers(blp, 201, NOTHING, errors=(400, 401, 403, 413, 422))
     @blp.arguments(RegisterDatasetSchema)

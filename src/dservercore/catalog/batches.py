@@ -20,6 +20,7 @@ from dservercore.dataset_info import checked
 from dservercore.date_utils import timestamp_to_datetime, utcnow
 from dservercore.db import sql_db
 from dservercore.errors import UnavailableError
+from dservercore.plugin_api import PluginABC
 from dservercore.scope import Actor, Scope
 
 #: So many datasets make a run; every database takes more parameters than that in one statement.
@@ -51,6 +52,7 @@ class _Accepted:
     number: int
     document: dict[str, Any]
     fingerprint: str | None
+    prepared: Mapping[PluginABC, dict[str, Any]]
 
     @property
     def uri(self) -> str:
@@ -103,9 +105,11 @@ def _accepted(actor: Actor, scope: Scope, incoming: Incoming, number: int = 0) -
         scope.require(info["base_uri"])  # first, so that nobody else learns what is wrong with the document
     document = checked(info)
     limits.check_description(document)
+    limits.check_file_names(document["manifest"])
     document["uploaded_by"] = actor.username
     document["uploaded_at"] = incoming.uploaded_at or utcnow()
-    return _Accepted(number, document, incoming.fingerprint)
+    # Before anything is locked: what plugins make of long texts takes longer than writing it.
+    return _Accepted(number, document, incoming.fingerprint, plugin_writes.prepare(document))
 
 
 def _runs(accepted: Iterable[_Accepted]) -> Iterator[list[_Accepted]]:
@@ -162,7 +166,12 @@ def _write(run: Sequence[_Accepted]) -> dict[int, Literal["created", "replaced"]
         for one in run
     ]
     rows.write_rows(written)
-    plugin_writes.register_all([plugin_writes.Registration(one.document, _replaced(one)) for one in written])
+    plugin_writes.register_all(
+        [
+            plugin_writes.Registration(row.document, _replaced(row), one.prepared)
+            for row, one in zip(written, run, strict=True)
+        ]
+    )
     return {one.number: "replaced" if one.uri in registered else "created" for one in run}
 
 

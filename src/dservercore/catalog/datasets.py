@@ -80,7 +80,7 @@ def find_copies(
     return [as_object(row) for row in copies[page]], len(copies)
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=64)
 def _copies(order: tuple[tuple[str, int], ...]) -> Prepared:
     return Prepared(_ordered(_BY_UUID, dict(order)))
 
@@ -114,7 +114,7 @@ def _rows(ids: list[int], order: Mapping[str, int], offset: int, limit: int) -> 
     return [as_object(row) for row in _page_of(tuple(order.items()), db.locks_rows()).all(parameters)]
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=64)
 def _page_of(order: tuple[tuple[str, int], ...], reads_skipped_rows: bool) -> Prepared:
     """Return the statement for one page.
 

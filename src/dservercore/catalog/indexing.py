@@ -23,8 +23,10 @@ Outcome = Literal["registered", "unchanged", "not frozen", "failed", "pruned"]
 
 LOOKS = 50  # datasets that a thread looks at before it tells
 BATCH = 500  # datasets that share one commit
-BATCH_ITEMS = 100_000  # of manifests, above which a batch takes no more datasets: all of them are in memory
 MAX_NAME = 80  # characters of a dataset's name, which may be anything before it is registered
+# Above which a batch takes no more datasets: all of it is in memory, and other writers wait while it is written.
+BATCH_SIZE = 2 * 2**20  # characters of READMEs and annotations, and so many for each item of a manifest:
+ITEM_SIZE = 20
 BATCH_SECONDS = 1.0  # for how long what has been read waits for slow storage to fill its batch
 
 
@@ -182,18 +184,23 @@ def _in_parallel(
 def _batches(reads: Iterable[Future[Read]]) -> Iterator[list[Read]]:
     """Gather results into batches, each of ``BATCH`` or as many as there are when storage keeps one waiting."""
     batch: list[Read] = []
-    items, deadline = 0, 0.0
+    size, deadline = 0, 0.0
     for read in reads:
         if not batch:
-            items, deadline = 0, time.monotonic() + BATCH_SECONDS
-        elif len(batch) == BATCH or items >= BATCH_ITEMS or not _is_done_by(deadline, read):
+            size, deadline = 0, time.monotonic() + BATCH_SECONDS
+        elif len(batch) == BATCH or size >= BATCH_SIZE or not _is_done_by(deadline, read):
             yield batch
-            batch, items, deadline = [], 0, time.monotonic() + BATCH_SECONDS
+            batch, size, deadline = [], 0, time.monotonic() + BATCH_SECONDS
         result = read.result()
         batch.append(result)
-        items += len(result.document["manifest"]["items"]) if result.document else 0
+        size += _size_of(result.document) if result.document else 0
     if batch:
         yield batch
+
+
+def _size_of(document: Mapping[str, Any]) -> int:
+    described = len(document["readme"]) + len(str(document["annotations"]))
+    return described + ITEM_SIZE * len(document["manifest"]["items"])
 
 
 def _is_done_by(deadline: float, read: Future[Read]) -> bool:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 import orjson
 from flask import current_app
 
+from dservercore.body_limits import MAX_ANNOTATION_ELEMENTS
+from dservercore.dataset_info import MAX_RELPATH_LENGTH
 from dservercore.errors import invalid
-from dservercore.schema_fields import MAX_JSON_DEPTH, deeper_than
+from dservercore.schema_fields import MAX_JSON_DEPTH, deeper_than, number_of_elements
+from dservercore.text_query import normalized_length
+
+_NAMES_AT_ONCE = 10_000
 
 
 def check_description(described: Mapping[str, Any]) -> None:
@@ -21,7 +27,9 @@ def check_description(described: Mapping[str, Any]) -> None:
     :raises ValidationError: 422 naming the field and the setting
     """
     if "readme" in described:
-        _check(len(described["readme"]), "readme", "DSERVER_MAX_README_LENGTH", "characters")
+        readme = described["readme"]
+        _check(len(readme), "readme", "DSERVER_MAX_README_LENGTH", "characters")
+        _check_growth(readme, "readme", "DSERVER_MAX_README_LENGTH")
     if "tags" in described:
         _check(len(described["tags"]), "tags", "DSERVER_MAX_TAGS", "tags")
     if "annotations" in described:
@@ -38,8 +46,33 @@ def _check_annotations(annotations: Mapping[str, Any]) -> None:
                     f"{name} is nested deeper than the {depth} levels that this server takes"
                     " (DSERVER_MAX_ANNOTATION_DEPTH)",
                 )
-    length = len(orjson.dumps(annotations, default=dict, option=orjson.OPT_NON_STR_KEYS))
-    _check(length, "annotations", "DSERVER_MAX_ANNOTATIONS_LENGTH", "bytes of JSON")
+    text = orjson.dumps(annotations, default=dict, option=orjson.OPT_NON_STR_KEYS)
+    _check(len(text), "annotations", "DSERVER_MAX_ANNOTATIONS_LENGTH", "bytes of JSON")
+    # As many as a body may have; here for those, too, that come from storage, or one at a time.
+    elements = sum(map(text.count, (b"[", b"{", b",")))
+    if elements > MAX_ANNOTATION_ELEMENTS and number_of_elements(annotations) > MAX_ANNOTATION_ELEMENTS:
+        raise invalid(
+            "annotations", f"more than {MAX_ANNOTATION_ELEMENTS:,} members and elements, however deep"
+        )
+    _check_growth(text.decode(), "annotations", "DSERVER_MAX_ANNOTATIONS_LENGTH")
+
+
+def check_file_names(manifest: Mapping[str, Any]) -> None:
+    """Pass if the names of files are not made of characters each of which stands for many, up to eighteen.
+
+    :param manifest: after it has been checked for what the stores can hold
+    :raises ValidationError: 422
+    """
+    length, normalized = 0, 0
+    names = (item.get("relpath", "") for item in manifest.get("items", {}).values())
+    while batch := list(islice(names, _NAMES_AT_ONCE)):
+        text = "\n".join(batch)
+        length += len(text)
+        normalized += len(text) if text.isascii() else normalized_length(text, len(text) * 18)
+        if normalized > 2 * length + MAX_RELPATH_LENGTH:
+            raise invalid(
+                "manifest", "the names of files are more than twice as long when they are normalised (NFKC)"
+            )
 
 
 def check_query(query: Mapping[str, Any]) -> None:
@@ -48,6 +81,16 @@ def check_query(query: Mapping[str, Any]) -> None:
     :raises ValidationError: 422 naming the field and the setting
     """
     _check(len(query.get("free_text") or ""), "free_text", "DSERVER_MAX_QUERY_LENGTH", "characters")
+
+
+def _check_growth(text: str, field: str, setting: str) -> None:
+    # It is the normalised text that is analysed: one character can stand for eighteen.
+    most = current_app.config[setting]
+    if not text.isascii() and normalized_length(text, most) > most:
+        raise invalid(
+            field,
+            f"more than {most:,} characters when it is normalised (NFKC), the most that this server takes ({setting})",
+        )
 
 
 def _check(size: int, field: str, setting: str, unit: str) -> None:

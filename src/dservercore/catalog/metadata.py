@@ -17,7 +17,7 @@ from dservercore.dataset_info import check_json, check_text, checked_annotations
 from dservercore.db import sql_db
 from dservercore.errors import UnknownURIError
 from dservercore.models import Dataset
-from dservercore.plugin_api import RetrieveABC
+from dservercore.plugin_api import PluginABC, RetrieveABC
 from dservercore.scope import Scope, require_dataset
 
 Value = TypeVar("Value")
@@ -140,8 +140,9 @@ def replace_readme(scopes: Iterable[Scope], uri: str, readme: str, check: Check 
     """
     check_text(readme, "readme")
     limits.check_description({"readme": readme})
+    prepared = plugin_writes.prepare_edit("readme", readme)
     _begin_edit(scopes, uri, "readme", check)
-    _store(uri, "readme", readme)
+    _store(uri, "readme", readme, prepared=prepared)
     return readme
 
 
@@ -178,8 +179,9 @@ def replace_annotations(
     """Replace all annotations. Errors as for README; 422 naming an annotation that is not acceptable."""
     wanted = checked_annotations(annotations)
     limits.check_description({"annotations": wanted})
+    prepared = plugin_writes.prepare_edit("annotations", wanted)
     _begin_edit(scopes, uri, "annotations", check)
-    _store(uri, "annotations", wanted)
+    _store(uri, "annotations", wanted, prepared=prepared)
     return wanted
 
 
@@ -248,10 +250,17 @@ def _store_tags(
     return tags
 
 
-def _store(uri: str, field: journal.Field, value: Any, change: tuple[Any, ...] | None = None) -> None:
+def _store(
+    uri: str,
+    field: journal.Field,
+    value: Any,
+    change: tuple[Any, ...] | None = None,
+    prepared: Mapping[PluginABC, Any] = {},
+) -> None:
     """Bring the new value to the plugins.
 
     :param change: the plugin's method that makes the change without the full value, and its arguments after the URI
+    :param prepared: what the plugins have made of the value beforehand
     """
-    plugin_writes.make(plugin_writes.Edit(uri, field, value, change, lambda: document_of(uri)))
+    plugin_writes.make(plugin_writes.Edit(uri, field, value, change, lambda: document_of(uri), prepared))
     journal.strike([uri])

@@ -13,7 +13,7 @@ from pymongo.errors import ExecutionTimeout, PyMongoError
 from dservercore import text_query
 from dservercore.errors import UnavailableError, UnknownURIError
 from dservercore.plugin_api import SearchABC
-from dservercore.plugins.index_document import annotation_columns, readme_columns, tag_words
+from dservercore.plugins.index_document import AnalysedDataset, annotation_columns, readme_columns, tag_words
 from dservercore.plugins.mongo import documents, index, manifests, prepare
 from dservercore.plugins.mongo.base import MongoPlugin
 from dservercore.plugins.mongo.connection import Document
@@ -109,6 +109,10 @@ class MongoSearch(MongoPlugin, SearchABC):
         if self.shares_collection:
             document["_retrieve"] = manifests.store(collection, dataset_info["uri"], dataset_info["manifest"])
         return document
+
+    def prepare_dataset(self, dataset_info: dict[str, Any]) -> dict[str, Any]:
+        """Return a dataset's document with the tokens to store of it, for :meth:`register_datasets`."""
+        return AnalysedDataset(dataset_info)
 
     def delete_dataset(self, uri: str) -> None:
         """Forget a dataset; no error if it is not there.

@@ -12,7 +12,9 @@ from dservercore import db, text_query
 from dservercore.errors import ConfigurationError
 from dservercore.plugin_api import SearchABC
 from dservercore.plugins.index_document import (
+    AnalysedDataset,
     Facet,
+    analysed_edit,
     annotation_columns,
     facet,
     index_document,
@@ -68,6 +70,14 @@ class SqlSearch(SearchABC):
     def ready(self) -> str | None:
         """Return None if the index is there."""
         return None if _index().is_there() else "the search index is missing"
+
+    def prepare_dataset(self, dataset_info: dict[str, Any]) -> dict[str, Any]:
+        """Return a dataset's document with the tokens to store of it, for :meth:`register_datasets`."""
+        return AnalysedDataset(dataset_info)
+
+    def prepare_edit(self, field: str, value: Any) -> Any:
+        """Return a new README or annotations with the tokens to store of it, for the method that sets it."""
+        return analysed_edit(field, value)
 
     def register_dataset(self, dataset_info: dict[str, Any]) -> None:
         """Put a dataset into the index, or replace what is there of it.

@@ -1,0 +1,186 @@
+"""How large the body of a request may be, and of how many elements, on the route that it is for.
+
+A route whose view says nothing takes a small body. Whatever is more is refused by its length before it is read, and by
+the number of its elements before anything is made of them: an object of Python takes fifty times the room of the two
+characters that ask for it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+from flask import current_app, has_request_context, request
+from webargs.flaskparser import abort
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+#: Bytes, and elements, that hold whatever is said of a user, a tag or a permission.
+SMALL_BYTES, SMALL_ELEMENTS = 2**16, 5000
+
+#: Bytes that a character takes in JSON at most: two escapes, where it is beyond the first 65,536.
+_BYTES_PER_CHARACTER = 12
+_BYTES_PER_ANNOTATION_BYTE = 6
+
+#: Members and elements in all annotations of a dataset together.
+MAX_ANNOTATION_ELEMENTS = 100_000
+
+#: Values of all filters of a search together, and characters of each: the longest URI.
+MAX_FILTER_VALUES, MAX_FILTER_VALUE_LENGTH = 10_000, 1024
+
+# A file of a manifest has five elements, and more than a hundred bytes.
+_BYTES_PER_ELEMENT = 16
+
+_ENVIRON, _IS_READ = "dservercore.body_limit", "dservercore.body_is_read"
+
+
+@dataclass(frozen=True)
+class BodyLimit:
+    """What a route takes.
+
+    :param length: bytes
+    :param elements: members of objects and elements of lists, however deep
+    :param setting: that decides how much it is, if one does
+    :param bytes_per_element: that let a body have one element more than *elements* for each so many of them
+    """
+
+    length: int
+    elements: int
+    setting: str | None = None
+    bytes_per_element: int | None = None
+
+    def most_elements(self, length: int) -> int:
+        """Return how many elements a body with so many bytes may have."""
+        return self.elements + (length // self.bytes_per_element if self.bytes_per_element else 0)
+
+
+_SMALL = BodyLimit(SMALL_BYTES, SMALL_ELEMENTS)
+
+
+def for_readme(config: Mapping[str, Any]) -> BodyLimit:
+    """Return the limit of a body that holds a README."""
+    setting = "DSERVER_MAX_README_LENGTH"
+    return BodyLimit(SMALL_BYTES + _BYTES_PER_CHARACTER * config[setting], SMALL_ELEMENTS, setting)
+
+
+def for_annotations(config: Mapping[str, Any]) -> BodyLimit:
+    """Return the limit of a body that holds annotations."""
+    setting = "DSERVER_MAX_ANNOTATIONS_LENGTH"
+    length = SMALL_BYTES + _BYTES_PER_ANNOTATION_BYTE * config[setting]
+    return BodyLimit(length, SMALL_ELEMENTS + MAX_ANNOTATION_ELEMENTS, setting)
+
+
+def for_tags(config: Mapping[str, Any]) -> BodyLimit:
+    """Return the limit of a body that holds tags, of which some may be there twice."""
+    setting = "DSERVER_MAX_TAGS"
+    return BodyLimit(SMALL_BYTES + 200 * config[setting], SMALL_ELEMENTS + 2 * config[setting], setting)
+
+
+def for_users(_config: Mapping[str, Any]) -> BodyLimit:
+    """Return the limit of a body that holds the names of all who may do something in a base URI."""
+    return BodyLimit(2**20, 25_000)
+
+
+def for_search(_config: Mapping[str, Any]) -> BodyLimit:
+    """Return the limit of a body that holds filters."""
+    return BodyLimit(2 * 2**20, MAX_FILTER_VALUES + 100)
+
+
+def for_datasets(config: Mapping[str, Any]) -> BodyLimit:
+    """Return the limit of a body that holds datasets."""
+    described = MAX_ANNOTATION_ELEMENTS + 2 * int(config["DSERVER_MAX_TAGS"])
+    return BodyLimit(config["MAX_CONTENT_LENGTH"], described, "MAX_CONTENT_LENGTH", _BYTES_PER_ELEMENT)
+
+
+def takes_body(limit: Callable[[Mapping[str, Any]], BodyLimit]) -> Callable[[View], View]:
+    """Return a decorator for a view that takes more than a small body; it goes below the guard.
+
+    :param limit: makes the limit of the configuration
+    """
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def limited(*args: Any, **kwargs: Any) -> Any:
+            _limit_request(limit(current_app.config))
+            return view(*args, **kwargs)
+
+        return cast(View, limited)
+
+    return decorate
+
+
+def take_small_body() -> None:
+    """Limit the body of the current request to what a route takes that says nothing."""
+    _limit_request(_SMALL)
+
+
+def _limit_request(limit: BodyLimit) -> None:
+    most = current_app.config["MAX_CONTENT_LENGTH"]
+    if most is not None and most <= limit.length:
+        limit = replace(limit, length=most, setting="MAX_CONTENT_LENGTH")
+    request.environ[_ENVIRON] = limit
+    request.max_content_length = limit.length
+
+
+def limit_of_request() -> BodyLimit | None:
+    """Return the limit of the current request; None on a route of another package, whose affair it is."""
+    return request.environ.get(_ENVIRON) if has_request_context() else None
+
+
+def is_unread(environ: Mapping[str, Any]) -> bool:
+    """Return whether a request is to a route of ours, and nobody has begun to read its body."""
+    return _ENVIRON in environ and _IS_READ not in environ
+
+
+def note_reading(environ: dict[str, Any]) -> None:
+    """Take note that the body of a request is read."""
+    environ[_IS_READ] = True
+
+
+def too_large() -> str | None:
+    """Return what is said of a body of the current request that is larger than its limit."""
+    most = request.max_content_length
+    if most is None:
+        return None
+    limit = limit_of_request()
+    who, setting = ("server", "MAX_CONTENT_LENGTH") if limit is None else ("route", limit.setting)
+    if setting == "MAX_CONTENT_LENGTH":
+        who = "server"
+    return f"The body is larger than {most:,} bytes, the most that this {who} takes" + (
+        f" ({setting})" if setting else ""
+    )
+
+
+# -- Elements --------------------------------------------------------------------------------------------------------
+
+_STRUCTURE = ("[", "{", ",")
+
+
+def check_elements(text: str, most: int) -> None:
+    """Pass if a JSON document has no more members and elements than that, before it is made into objects.
+
+    :raises HTTPException: 422 if it has more
+    """
+    # What stands in texts is counted, too, where that is few enough; looking for where texts end takes longer.
+    if sum(map(text.count, _STRUCTURE)) <= most:
+        return
+    number, start = 0, 0
+    while start < len(text):
+        quote = text.find('"', start)
+        end = len(text) if quote < 0 else quote
+        number += sum(text.count(character, start, end) for character in _STRUCTURE)
+        if number > most:
+            abort(422, messages={"json": {"_schema": [f"Must have at most {most:,} members and elements."]}})
+        start = _end_of_string(text, end)
+
+
+# Nothing is given back once it is matched, so that neither a long text nor one of many escapes takes room.
+_STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+
+
+def _end_of_string(text: str, start: int) -> int:
+    string = _STRING.match(text, start)
+    return string.end() if string else len(text)

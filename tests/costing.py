@@ -1,0 +1,222 @@
+"""What single requests cost a server: run as a program, it sends each of many and tells of memory, time and locks.
+
+In a process of its own, because the room that a process has taken once says nothing about the next request.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from flask_jwt_extended import create_access_token
+from sqlalchemy import event
+
+from dservercore import create_app, sql_db
+from dservercore.catalog import base_uris, datasets, users
+from dservercore.permissions import operator_scope
+from dservercore.scope import OPERATOR
+from world import ADMIN, CHAMPION, NOBODY, RED, dataset_info
+
+JSON, LINES = "application/json", "application/x-ndjson"
+INFO = dataset_info(uuid="11111111-1111-1111-1111-111111111111")
+URI = INFO["uri"]
+LIGATURE = "\ufdfa"  # eighteen characters when it is normalised
+
+
+@dataclass
+class Request:
+    """A request that costs much, of those that a route does not refuse at first sight."""
+
+    name: str
+    route: str
+    body: bytes
+    path: str
+    user: str = CHAMPION
+    content_type: str = JSON
+    expected: tuple[int, ...] = (200, 201)
+
+
+@dataclass
+class Cost:
+    """What a request has cost: megabytes beyond those before it, and seconds of processor, also with the lock held."""
+
+    name: str
+    status: int
+    answer: str
+    megabytes: float
+    seconds: float
+    locked_seconds: float
+
+
+def words(length: int, letters: int = 4) -> str:
+    """Text of words most of which stand there once: the most work there is for an index."""
+    chance = Random(length)
+    alphabet = "abcdefghijklmnopqrstuvwxyz"
+    return " ".join("".join(chance.choices(alphabet, k=letters)) for _ in range(length // (letters + 1) + 1))[
+        :length
+    ]
+
+
+def nothing_but_zeros(elements: int, depth: int) -> bytes:
+    """What cannot be stored, beside many elements far down."""
+    return b'{"free_text": "\\u0000", "tags": ' + b"[" * depth + b"0," * elements + b"0" + b"]" * depth + b"}"
+
+
+def manifest(items: int, name: str) -> dict[str, Any]:
+    return {
+        "dtoolcore_version": "3",
+        "hash_function": "md5sum_hexdigest",
+        "items": {
+            f"{n:040x}": {
+                "hash": f"{n:032x}",
+                "relpath": f"{n}/{name}",
+                "size_in_bytes": n,
+                "utc_timestamp": 1.5,
+            }
+            for n in range(items)
+        },
+    }
+
+
+def encoded(document: Any) -> bytes:
+    return json.dumps(document, ensure_ascii=False).encode()
+
+
+def requests_of(config: dict[str, Any]) -> Iterator[Request]:
+    """Yield the worst requests of every route that reads a body, by what the configuration allows."""
+    readme, annotations = config["DSERVER_MAX_README_LENGTH"], config["DSERVER_MAX_ANNOTATIONS_LENGTH"]
+    tags = [f"tag-{n}" for n in range(config["DSERVER_MAX_TAGS"])]
+    deep = nothing_but_zeros(4000, 900)
+    for route, path, user in (
+        ("PATCH /me", "/me", NOBODY),
+        ("PUT /users/<username>", "/users/x", ADMIN),
+        ("PATCH /users/<username>", f"/users/{CHAMPION}", ADMIN),
+    ):
+        yield Request("zeros", route, deep, path, user, expected=(422,))
+        yield Request("name", route, encoded({"display_name": LIGATURE * 255}), path, user)
+    people = {"users_with_search_permissions": [f"user-{n}" for n in range(20_000)]}
+    for method in ("PUT", "POST"):
+        route, path = f"{method} /base-uris/<base_uri:base_uri>", f"/base-uris/s3://{method.lower()}"
+        yield Request("users", route, encoded(people), path, ADMIN, expected=(422,))
+    yield Request("zeros", "POST /uris", deep, "/uris", NOBODY, expected=(422,))
+    values = [f"{n:04}{'x' * 1020}" for n in range(1000)]
+    more = [f"{n:04}{'x' * 190}" for n in range(10_000)]
+    for filter_ in ("tags", "creator_usernames", "base_uris", "uploaded_by"):
+        yield Request(filter_, "POST /uris", encoded({filter_: values}), "/uris")
+        yield Request(f"more {filter_}", "POST /uris", encoded({filter_: more}), "/uris")
+    text = {"free_text": LIGATURE * config["DSERVER_MAX_QUERY_LENGTH"]}
+    yield Request("text", "POST /uris", encoded(text), "/uris", expected=(200, 422))
+    register, path = "PUT /uris/<uri:uri>", f"/uris/{URI}"
+    largest = {"readme": words(readme), "annotations": {"a": words(annotations - 10, 6)}, "tags": tags}
+    for name, changes, expected in (
+        ("largest", largest, (200,)),
+        ("again", largest, (200,)),
+        ("ideographs", {"readme": "".join(chr(0x4E00 + n % 20_000) for n in range(readme))}, (200,)),
+        ("ligatures", {"readme": LIGATURE * readme}, (422,)),
+        ("files", {"manifest": manifest(50_000, "sample.fastq.gz")}, (200,)),
+        ("ligatures in a name", {"manifest": manifest(10, LIGATURE * 4000)}, (422,)),
+        ("long names", {"manifest": manifest(1000, words(4000))}, (200,)),
+        ("tags of no kind", {"tags": [0] * 100_000}, (422,)),
+        ("small", {}, (200,)),
+    ):
+        yield Request(name, register, encoded({**INFO, **changes}), path, expected=expected)
+    unknown = encoded({f"k{n}": 0 for n in range(100_000)})
+    yield Request("unknown members", register, unknown, path, expected=(422,))
+    items = b'{"manifest": {"items": {' + b",".join(b'"%040x":{}' % n for n in range(300_000)) + b"}}}"
+    yield Request("items of nothing", register, items, path, expected=(422, 400))
+    yield Request("README", "PUT /readmes/<uri:uri>", encoded({"readme": words(readme)}), f"/readmes/{URI}")
+    one = encoded({"readme": LIGATURE * readme})
+    yield Request("ligatures", "PUT /readmes/<uri:uri>", one, f"/readmes/{URI}", expected=(422,))
+    everything = encoded({"annotations": {"a": words(annotations - 10)}})
+    numbers = encoded({"annotations": {"a": [[] for _ in range(49_000)]}})
+    many, single = "PUT /annotations/<uri:uri>", "PUT /annotations/<uri:uri>/<name>"
+    yield Request("words", many, everything, f"/annotations/{URI}")
+    yield Request("lists", many, numbers, f"/annotations/{URI}")
+    value = encoded({"value": words(annotations // 2).split()[: annotations // 16]})
+    yield Request("words", single, value, f"/annotations/{URI}/b")
+    yield Request("tags", "PUT /tags/<uri:uri>", encoded({"tags": tags}), f"/tags/{URI}")
+    bulk = "POST /uris/bulk"
+    yield Request("nothing in lines", bulk, b"{}\n" * 100_000, "/uris/bulk", content_type=LINES)
+    yield Request("no JSON in lines", bulk, b"{\n" * 100_000, "/uris/bulk", content_type=LINES)
+    empty = b"[" + b"{}," * 2_800_000 + b"{}]"
+    yield Request("nothing in a list", bulk, empty, "/uris/bulk", expected=(422,))
+    wide = b"[[" + b"[]," * 2_800_000 + b"[]]]"
+    yield Request("one element of many", bulk, wide, "/uris/bulk", expected=(422,))
+    few = [dataset_info(readme=words(100_000 + n)) for n in range(30)]
+    yield Request("READMEs in a list", bulk, encoded(few), "/uris/bulk")
+
+
+def memory(name: str) -> float:
+    """Return an entry of the process's status in megabytes: VmRSS, what it has, or VmHWM, the most it had."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split(f"{name}:")[1].split()[0]) / 1024
+
+
+class Locks:
+    """Notes for how long the processor works while other writers wait."""
+
+    def __init__(self) -> None:
+        self.longest = self._since = 0.0
+        event.listen(sql_db.engine, "after_cursor_execute", self._executed)
+        event.listen(sql_db.session, "after_commit", self._ended)
+        event.listen(sql_db.session, "after_rollback", self._ended)
+
+    def _executed(self, _connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if statement == "BEGIN IMMEDIATE":
+            self._since = time.process_time()
+
+    def _ended(self, _session: Any) -> None:
+        if self._since:
+            self.longest = max(self.longest, time.process_time() - self._since)
+        self._since = 0.0
+
+
+def cost_of(client: Any, request: Request, token: str, locks: Locks) -> Cost:
+    """Send a request, and return what it has cost."""
+    method = request.route.split()[0]
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": request.content_type}
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")  # the most starts anew from what there is
+    before, locks.longest = memory("VmRSS"), 0.0
+    started = time.process_time()
+    answer = client.open(request.path, method=method, data=request.body, headers=headers)
+    seconds = time.process_time() - started
+    return Cost(
+        f"{request.route}: {request.name}",
+        answer.status_code,
+        answer.text[:200],
+        round(memory("VmHWM") - before, 1),
+        round(seconds, 2),
+        round(locks.longest, 2),
+    )
+
+
+def main(config_file: str) -> None:
+    """Print a line of JSON for each request."""
+    app = create_app(json.loads(Path(config_file).read_text()))
+    with app.app_context():
+        sql_db.create_all()
+        users.add_user(ADMIN, is_admin=True)
+        for name in (CHAMPION, NOBODY):
+            users.add_user(name)
+        base_uris.create_base_uri(RED, [CHAMPION], [CHAMPION])
+        datasets.register_dataset(OPERATOR, operator_scope("register"), INFO)
+        sql_db.session.commit()
+        tokens = {name: create_access_token(name) for name in (ADMIN, CHAMPION, NOBODY)}
+        locks = Locks()
+    client = app.test_client()
+    client.get("/me", headers={"Authorization": f"Bearer {tokens[CHAMPION]}"})
+    for request in requests_of(dict(app.config)):
+        cost = cost_of(client, request, tokens[request.user], locks)
+        print(json.dumps({**asdict(cost), "route": request.route, "expected": request.expected}), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
