@@ -25,6 +25,8 @@ from mongod import Mongod, mongo_plugins
 from world import dataset_info
 from worlds import World, world
 
+pytestmark = pytest.mark.attack
+
 OUTER, INNER, DEEP = "s3://a", "s3://a/b", "s3://a/b/c"
 
 #: ``inner`` may do everything in INNER alone, and so on.

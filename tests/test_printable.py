@@ -23,6 +23,8 @@ from dservercore.cli.console import Command, Failure, Group, say, say_json
 from dservercore.printable import printable, printable_json, printable_lines
 from dservercore.secrecy import Redacting
 
+pytestmark = pytest.mark.attack
+
 #: Moves cursors, ends lines, turns the direction of text, or is not seen.
 ACTING = [
     *map(chr, range(0x20)),

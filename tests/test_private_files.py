@@ -12,6 +12,8 @@ from flask_migrate import upgrade
 from dservercore import create_app, db, keys, sql_db
 from dservercore.catalog import users
 
+pytestmark = pytest.mark.attack
+
 
 @pytest.fixture(params=[0o000, 0o022, 0o077])
 def umask(request: pytest.FixtureRequest) -> Iterator[None]:

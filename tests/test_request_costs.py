@@ -15,6 +15,8 @@ import costing
 from world import CHAMPION, NOBODY, RED
 from worlds import World, world
 
+pytestmark = pytest.mark.attack
+
 MEGABYTES = 300
 SECONDS = 2.0
 #: Twice what is documented, as what is measured is the processor's time, which others on the machine make longer.

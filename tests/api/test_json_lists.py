@@ -13,6 +13,8 @@ from werkzeug.exceptions import BadRequest, UnprocessableEntity
 
 from dservercore.api import json_lists
 
+pytestmark = pytest.mark.attack
+
 _app = Flask("lists")
 _app.config.update(DSERVER_MAX_TAGS=10, MAX_CONTENT_LENGTH=2**20)
 

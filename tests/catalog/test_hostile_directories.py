@@ -22,6 +22,8 @@ from dservercore.catalog.disk import DiskBase
 from dservercore.catalog.storage import is_gone, reason
 from dservercore.catalog.storage_limits import MAX_JSON_VALUES, Limit, Limits
 
+pytestmark = pytest.mark.attack
+
 SECRET = "-----BEGIN RSA PRIVATE KEY----- of the server"
 SMALL = Limits(
     readme=Limit(1000, "DSERVER_MAX_README_LENGTH"),

@@ -27,6 +27,8 @@ from dservercore.catalog.storage import reason
 from dservercore.catalog.storage_limits import Limit, Limits
 from dservercore.catalog.time_limits import within
 
+pytestmark = pytest.mark.attack
+
 LIMITS = Limits(
     readme=Limit(1000, "DSERVER_MAX_README_LENGTH"),
     manifest=Limit(100_000, "DSERVER_MAX_MANIFEST_BYTES"),

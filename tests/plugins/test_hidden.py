@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.attack
+
 VISIBLE, ALSO_VISIBLE, HIDDEN = "s3://visible", "s3://also-visible", "s3://hidden"
 
 WORDS = ["barley", "maize", "wheat", "rye", "oat", "lentil", "pea", "bean", "millet", "sorghum", "rice"]
