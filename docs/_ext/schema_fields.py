@@ -20,6 +20,7 @@ _TYPES = {
     "List": "list",
     "ManifestField": "object",
     "String": "str",
+    "StringList": "list of str",
     "Timestamp": "float",
     "UUIDString": "str",
 }
