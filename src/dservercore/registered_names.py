@@ -50,6 +50,15 @@ def tokens_since(context: DefaultExecutionContext) -> int | None:
     return max(int(time.time()), row.deleted_at + 1)
 
 
+def wait_for_another_second(username: str) -> None:
+    """Wait until a name was not deleted in this second, so that whoever adds it now need not wait with a lock in hand."""
+    deleted_at = sql_db.session.execute(
+        select(_names.c.deleted_at).where(_names.c.username == username)
+    ).scalar()
+    if deleted_at is not None:
+        time.sleep(min(1.0, max(0.0, deleted_at + 1 - time.time())))
+
+
 def note_deletion(usernames: Iterable[str]) -> None:
     """Remember that users are being deleted now."""
     rows = [{"username": username, "deleted_at": int(time.time())} for username in sorted(usernames)]

@@ -9,7 +9,7 @@ from typing import Any
 from flask import current_app
 from webargs.flaskparser import abort
 
-from dservercore import db, guards, permissions, uris
+from dservercore import db, guards, permissions, plugin_host, uris
 from dservercore.api.answers import as_json
 from dservercore.api.errors import payload_of, status_of
 from dservercore.api.json_lists import Element
@@ -26,6 +26,8 @@ from dservercore.scope import Actor
 #: With so many bytes, datasets make a run, however few they are: all of it is in memory, and other writers wait while
 #: it is written.
 RUN_BYTES = 2**20
+#: The same where a plugin writes to a store of its own, which takes longer.
+RUN_BYTES_ELSEWHERE = 2**18
 
 #: Of so many datasets of a request it is told why they were refused; of others, that they were.
 MAX_EXPLAINED = 1000
@@ -127,12 +129,13 @@ def register(actor: Actor, given: Iterable[Given]) -> Iterator[dict[str, Any]]:
 
 
 def _runs(given: Iterable[Given]) -> Iterator[list[Given]]:
+    most = RUN_BYTES if plugin_host.plugins().share_sql_session else RUN_BYTES_ELSEWHERE
     run: list[Given] = []
     length = 0
     for one in given:
         run.append(one)
         length += one.length
-        if len(run) == batches.RUN or length >= RUN_BYTES:
+        if len(run) == batches.RUN or length >= most:
             yield run
             run, length = [], 0
     if run:

@@ -106,6 +106,7 @@ def _insert(username: str, properties: Mapping[str, Any], actor: Actor | None) -
         "is_admin": bool(properties.get("is_admin")),
         "display_name": checked_display_name(properties.get("display_name")),
     }
+    registered_names.wait_for_another_second(values["username"])
     db.begin_write()
     if not db.insert_if_new(User.__table__, ("username",), values):
         return False
