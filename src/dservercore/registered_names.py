@@ -51,7 +51,7 @@ def tokens_since(context: DefaultExecutionContext) -> int | None:
 
 
 def wait_for_another_second(username: str) -> None:
-    """Wait until a name was not deleted in this second, so that whoever adds it now need not wait with a lock in hand."""
+    """Wait until a name was not deleted in this second: before a lock is taken, for which others wait."""
     deleted_at = sql_db.session.execute(
         select(_names.c.deleted_at).where(_names.c.username == username)
     ).scalar()
