@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dservercore.errors import ValidationError
 from dservercore.text_query import (
+    _PILED_MARKS,
     BREAK,
     MAX_QUERY_CHARACTERS,
     MAX_QUERY_PREFIXES,
@@ -269,3 +272,11 @@ def test_what_is_just_not_too_long_is_accepted() -> None:
 def test_marks_piled_on_a_letter() -> None:
     # Were they all sorted, this would run for a quarter of an hour, into the time-out that every test has.
     assert analyse("a" + "\u0315\u0300" * 500_000 + " bean").tokens == ["a", "bean"]
+
+
+def test_of_marks_that_are_piled_up_some_are_left() -> None:
+    """Normalising sorts marks in a time that grows with the square of their number, whatever they are made of."""
+    characters = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+    marks = [c for c in characters if unicodedata.combining(unicodedata.normalize("NFKC", c)[0])]
+    assert len(marks) > 900
+    assert [mark for mark in marks if len(_PILED_MARKS.sub(r"\1", f"\u0301{mark}" * 100)) > 30] == []

@@ -101,8 +101,10 @@ def _without_break(text: str) -> str:
     return text.replace(_BREAK_CHARACTER, _SEPARATOR) if _BREAK_CHARACTER in text else text
 
 
-# More marks on a letter than any script piles up. Normalising sorts them, in a time that grows with their square.
-_PILED_MARKS = re.compile(r"([^\x00-\x7f\w\s]{30})[^\x00-\x7f\w\s]+")
+# More marks on a letter than any script piles up. Normalising sorts them, in a time that grows with their square. Two
+# letters, the halfwidth sound marks of katakana, become marks when they are normalised.
+_MARK = r"(?:[^\x00-\x7f\w\s]|[\uff9e\uff9f])"
+_PILED_MARKS = re.compile(f"({_MARK}{{30}}){_MARK}+")
 
 
 def _normalized(text: str) -> str:

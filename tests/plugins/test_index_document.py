@@ -6,6 +6,8 @@ import pytest
 
 from dservercore.plugins import index_document
 from dservercore.plugins.index_document import (
+    MAX_FILE_WORDS,
+    WORDS_OF_A_FILE,
     AnalysedAnnotations,
     AnalysedDataset,
     AnalysedReadme,
@@ -14,7 +16,7 @@ from dservercore.plugins.index_document import (
     readme_columns,
     text_columns,
 )
-from dservercore.text_query import PIECE, analyse, normalized_length, pieces_of
+from dservercore.text_query import PIECE, analyse, normalized_length, pieces_of, stem
 from world import dataset_info
 
 TEXTS = [
@@ -79,3 +81,13 @@ def test_long_values_are_not_remembered() -> None:
     assert index_document._remembered_facet.cache_info().currsize == 0
     assert facet("tag", "short") == facet("tag", "short")
     assert index_document._remembered_facet.cache_info().currsize == 1
+
+
+def test_of_the_names_of_files_so_many_words_are_searched_as_ordinary_names_have() -> None:
+    files = {str(n): {"relpath": " ".join(f"w{n}x{m}" for m in range(300))} for n in range(600)}
+    info = dataset_info(manifest={"items": files})
+    words = text_columns(info)["rest"].split()
+    most = MAX_FILE_WORDS + WORDS_OF_A_FILE * len(files)
+    assert most <= len(words) < most + 2 * PIECE
+    ordinary = {str(n): {"relpath": f"plate-{n % 96}/well_A{n}/site_3/image_{n}.tif"} for n in range(30_000)}
+    assert f"{stem('image')} 29999 tif" in text_columns({**info, "manifest": {"items": ordinary}})["rest"]

@@ -20,6 +20,10 @@ LEAD_TOKENS = 100
 #: megabyte; every writer waits while they are put into an index.
 MAX_README_WORDS, MAX_ANNOTATION_WORDS = 65_000, 20_000
 
+#: After so many words in the names of all files of a dataset, and so many more for each file, the names of the rest are
+#: not searched: each edit of the dataset takes all of them out of the index and puts them in again.
+MAX_FILE_WORDS, WORDS_OF_A_FILE = 100_000, 20
+
 FORM = "_"
 
 #: The facet that every dataset has, and one that none has.
@@ -110,7 +114,7 @@ def text_columns(dataset_info: Mapping[str, Any]) -> dict[str, str]:
     return {
         "name": _stored([dataset_info["name"]]),
         "tags": tag_words(dataset_info["tags"]),
-        "rest": _stored(_texts_of_rest(dataset_info)),
+        "rest": _stored(_texts_of_rest(dataset_info), most_words=_most_words_of_files(dataset_info)),
         **annotation_columns(dataset_info["annotations"]),
         **readme_columns(dataset_info["readme"]),
     }
@@ -142,6 +146,10 @@ def annotation_columns(annotations: Mapping[str, Any]) -> dict[str, str]:
     return {"annotations": _stored(_texts_of_json(annotations), MAX_ANNOTATION_WORDS)}
 
 
+def _most_words_of_files(dataset_info: Mapping[str, Any]) -> int:
+    return MAX_FILE_WORDS + WORDS_OF_A_FILE * len(dataset_info["manifest"].get("items", {}))
+
+
 def tag_words(tags: Iterable[str]) -> str:
     """Return the column that the words of tags fill."""
     return _stored(tags)
@@ -166,11 +174,13 @@ def tag_columns(tags: Iterable[str], row: Mapping[str, Any]) -> dict[str, str]:
     return {"tags": tag_words(tags), "facets": " ".join(facets)}
 
 
-def _stored(texts: Iterable[str], most: int | None = None) -> str:
+def _stored(texts: Iterable[str], most: int | None = None, most_words: int | None = None) -> str:
     """Return the tokens of *texts* and the forms of their words, going through a million file names in groups.
 
     :param most: different words, after which the rest is left out; None: nothing is
+    :param most_words: words, different or not, after which the rest is left out; None: nothing is
     """
+    number = 0
     tokens: list[str] = []
     forms: dict[str, None] = {}
     different: set[str] = set()
@@ -179,7 +189,10 @@ def _stored(texts: Iterable[str], most: int | None = None) -> str:
         for piece in [group] if len(group) > 1 else [[piece] for piece in pieces_of(group[0])]:
             if most is not None and len(different) >= most:
                 break
+            if most_words is not None and number >= most_words:
+                break
             analysis = analyse(*piece)
+            number += len(analysis.tokens)
             if most is not None:
                 different.update(analysis.tokens)
             parts.append(" ".join(analysis.tokens))

@@ -115,8 +115,11 @@ def change(uri: str, changed_columns: Columns) -> None:
     row = _row_to_change(uri)
     if row is None or row.tokens is None:
         raise UnknownURIError(f"No dataset is registered as {uri}")
-    _take_out([row])
-    _put_in([(row.id, {**_unpacked(row.tokens), **changed_columns(row._mapping)})])
+    before = _unpacked(row.tokens)
+    after = {**before, **changed_columns(row._mapping)}
+    if after != before:
+        _take_out([row])
+        _put_in([(row.id, after)])
 
 
 def remove(uri: str) -> None:

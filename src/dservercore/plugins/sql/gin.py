@@ -114,7 +114,10 @@ def change(uri: str, changed_columns: Columns) -> None:
     row = _execute(_ROW_TO_CHANGE, uri=uri).first()
     if row is None:
         raise UnknownURIError(f"No dataset is registered as {uri}")
-    _put_in([(row, {**_columns(row.texts), **changed_columns(row._mapping)})])
+    before = _columns(row.texts)
+    after = {**before, **changed_columns(row._mapping)}
+    if after != before:
+        _put_in([(row, after)])
 
 
 def remove(uri: str) -> None:
