@@ -25,7 +25,7 @@ def upgrade() -> None:
         return
     op.execute(
         "CREATE VIRTUAL TABLE IF NOT EXISTS search_index_weights USING fts5("
-        "words, content='', detail='none', columnsize=0, tokenize=\"ascii tokenchars '='\")"
+        "words, content='', detail='none', tokenize=\"ascii tokenchars '='\")"
     )
     if context.as_sql:  # what is in a database is not known: `flask dataset check --repair` fills it then
         return

@@ -324,7 +324,7 @@ DROP_SEARCH_INDEX = DDL(f"DROP TABLE IF EXISTS {SEARCH_INDEX}")
 SEARCH_WEIGHTS = f"{SEARCH_INDEX}_weights"
 CREATE_SEARCH_WEIGHTS = DDL(
     f"CREATE VIRTUAL TABLE IF NOT EXISTS {SEARCH_WEIGHTS} USING fts5("
-    "words, content='', detail='none', columnsize=0, tokenize=\"ascii tokenchars '='\")"
+    "words, content='', detail='none', tokenize=\"ascii tokenchars '='\")"
 )
 DROP_SEARCH_WEIGHTS = DDL(f"DROP TABLE IF EXISTS {SEARCH_WEIGHTS}")
 for _create, _drop in (

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from dservercore.dataset_info import DATASET_KEYS
 from dservercore.db import sql_db
 from dservercore.errors import UnknownURIError, ValidationError
-from dservercore.plugins.index_document import BATCH
 from dservercore.plugins.search_order import SORT_FIELDS
 from dservercore.sort import SortParameters
 
 RED, BLUE, GREEN = "s3://red", "s3://blue", "file:///green"
+
+MANY = 10_000  # files
 
 UUID = "8ecd8e05-558a-48e2-b563-0c9ea273e71e"
 
@@ -124,8 +125,8 @@ def test_a_readme_may_be_any_text(shelf: Any, readme: str) -> None:
 
 
 def test_every_file_of_a_large_manifest_is_found(shelf: Any) -> None:
-    shelf.register("large", files=[f"plate_{n % 7}/well_{n:06d}.tif" for n in range(2 * BATCH + 1)])
-    for n in (0, BATCH - 1, BATCH, 2 * BATCH):
+    shelf.register("large", files=[f"plate_{n % 7}/well_{n:06d}.tif" for n in range(2 * MANY + 1)])
+    for n in (0, MANY - 1, MANY, 2 * MANY):
         assert shelf.find(f"well_{n:06d}.tif") == ["large"]
         assert shelf.find(f'"tif plate {n % 7} well {n:06d}"') == []
     assert shelf.find("plates*") == []

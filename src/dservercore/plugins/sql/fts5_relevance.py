@@ -22,7 +22,7 @@ from dservercore.reading import rows_of
 
 # Other levels are other tokens: with other numbers here, the index has to be made anew by a migration.
 # They are so many that a tag still counts more than a word of the lead.
-_LEVELS = 44
+_LEVELS = 56
 _LOWEST, _STEP = -1.0, 0.165  # binary logarithms of a weight by the length of a dataset
 
 #: What a word of each level adds to the relevance of a dataset, before its rarity.
