@@ -325,7 +325,7 @@ def anonymous(headers: list[str]) -> bytes:
 
 
 @pytest.mark.parametrize("headers", BODIES.values(), ids=BODIES)
-@pytest.mark.parametrize("pause", [0.15, 9])
+@pytest.mark.parametrize("pause", [0.05, 9])
 def test_a_client_that_sends_slowly_what_nobody_reads_does_not_hold_a_worker(
     worker: LiveServer, headers: list[str], pause: float
 ) -> None:
