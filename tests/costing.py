@@ -28,6 +28,7 @@ JSON, LINES = "application/json", "application/x-ndjson"
 INFO = dataset_info(uuid="11111111-1111-1111-1111-111111111111")
 URI = INFO["uri"]
 LIGATURE = "\ufdfa"  # eighteen characters when it is normalised
+ASTRAL = "\U0001f600"  # with it, each character of a text takes four bytes
 
 
 @dataclass
@@ -149,6 +150,15 @@ def requests_of(config: dict[str, Any]) -> Iterator[Request]:
     yield Request("nothing in a list", bulk, empty, "/uris/bulk", expected=(422,))
     wide = b"[[" + b"[]," * 2_800_000 + b"[]]]"
     yield Request("one element of many", bulk, wide, "/uris/bulk", expected=(422,))
+    long_text = b'"readme":"' + ASTRAL.encode() + b"a" * 100 * 2**20 + b'"}'
+    escapes = b'"readme":"' + ASTRAL.encode() + b'aa\\"' * 25 * 2**20 + b'"}'
+    for name, text in (("long text", long_text), ("long text with quotes", escapes)):
+        yield Request(name, register, b"{" + text, path, expected=(422,))
+        yield Request(f"{name} in a list", bulk, b"[{" + text + b"]", "/uris/bulk", expected=(422,))
+        in_a_line = b"{" + text + b"\n"
+        yield Request(f"{name} in a line", bulk, in_a_line, "/uris/bulk", content_type=LINES)
+    padded = b"[" + ((b"[]," + b" " * 46) * 10_000 + b'"",') * 100 + b"[]]"
+    yield Request("padded elements", register, padded, path, expected=(422,))
     few = [dataset_info(readme=words(100_000 + n)) for n in range(30)]
     yield Request("READMEs in a list", bulk, encoded(few), "/uris/bulk")
 

@@ -146,6 +146,14 @@ class LiveServer:
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
+    def processor_seconds(self) -> float:
+        """Return how long a processor has worked for the workers that run now."""
+        assert self._process
+        pid = self._process.pid
+        workers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        statuses = [Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split() for worker in workers]
+        return sum(int(status[11]) + int(status[12]) for status in statuses) / os.sysconf("SC_CLK_TCK")
+
     def stop(self) -> None:
         """Let gunicorn finish what it has begun, and end."""
         if self._process and self._process.poll() is None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import re
 import socket
+import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 
 from dservercore import sql_db
+from dservercore.api import unread_bodies
 from dservercore.catalog import base_uris, users
 from live_server import LiveServer
 from stores import contents
@@ -293,6 +296,102 @@ def test_a_body_that_was_refused_unread_is_no_request(live: LiveServer) -> None:
         assert answered in ([413], [413, 200], [200], [200, 200]), (line, answered)
         assert b"hidden" not in live.request("GET", "/me", CHAMPION).content
     assert contents(live.database) == before
+
+
+BODIES = {
+    "in one piece": ["Content-Length: 3000"],
+    "in chunks": ["Transfer-Encoding: chunked"],
+    "larger than any": [f"Content-Length: {2**40}"],
+}
+
+
+@pytest.fixture(scope="module", params=["sync", "gthread"])
+def worker(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[LiveServer]:
+    """gunicorn with a worker that takes one request at a time; gthread keeps connections, sync does not."""
+    directory = tmp_path_factory.mktemp(request.param)
+    options = ["--worker-class", request.param, "--worker-connections", "10"]
+    server = LiveServer(directory, workers=1, threads=1, options=options)
+    server.add_people()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+def anonymous(headers: list[str]) -> bytes:
+    lines = ["PATCH /me HTTP/1.1", "Host: localhost", "Content-Type: application/json", *headers, "", ""]
+    return "\r\n".join(lines).encode()
+
+
+@pytest.mark.parametrize("headers", BODIES.values(), ids=BODIES)
+@pytest.mark.parametrize("pause", [0.05, 9])
+def test_a_client_that_sends_slowly_what_nobody_reads_does_not_hold_a_worker(
+    worker: LiveServer, headers: list[str], pause: float
+) -> None:
+    host, port = worker.address.removeprefix("http://").split(":")
+    piece = b"1\r\nx\r\n" if "chunked" in headers[0] else b"x"
+    stop = threading.Event()
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(anonymous(headers))
+
+        def drip() -> None:
+            with contextlib.suppress(OSError):
+                while not stop.is_set():
+                    connection.sendall(piece)
+                    stop.wait(pause)
+
+        dripping = threading.Thread(target=drip)
+        dripping.start()
+        try:
+            started = time.monotonic()
+            time.sleep(0.1)
+            assert worker.request("GET", "/me", CHAMPION, timeout=20).status_code == 200
+            # gunicorn itself waits for up to two seconds until a client has closed its side.
+            most = 0 if pause > 1 else unread_bodies.MAX_SECONDS
+            assert time.monotonic() - started < most + 2 + 1.5
+            assert statuses(connection.recv(1000)) == [401]
+        finally:
+            stop.set()
+            dripping.join()
+
+
+@pytest.mark.parametrize("parts", [1, 2], ids=["at once", "in two pieces"])
+def test_a_body_that_nobody_reads_leaves_the_connection_to_the_next_request_if_it_is_all_there(
+    worker: LiveServer, parts: int
+) -> None:
+    follower = head(worker, "GET /me HTTP/1.1", "Connection: close")
+    for body in (b"x" * 300, b"x" * 200_000):
+        outer = [anonymous([f"Content-Length: {len(body)}"]), body]
+        answered = statuses(converse(worker, *([b"".join(outer)] if parts == 1 else outer), follower))
+        assert answered in ([401], [401, 200]), answered
+
+
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+@pytest.mark.parametrize("pause", [0.0, 0.1, 0.5])
+def test_what_comes_after_a_part_of_a_body_that_nobody_reads_is_no_request(
+    worker: LiveServer, framing: str, pause: float
+) -> None:
+    hidden = head(worker, "PATCH /me HTTP/1.1", "Content-Length: 26") + b'{"display_name": "hidden"}'
+    body = b"x" * 1500 + hidden
+    headers = [f"Content-Length: {len(body)}"] if framing == "length" else ["Transfer-Encoding: chunked"]
+    start = b"" if framing == "length" else b"%x\r\n" % len(body)
+    end = b"" if framing == "length" else b"\r\n0\r\n\r\n"
+    answer = converse(worker, anonymous(headers) + start + b"x" * 1500, hidden, end, pause=pause)
+    assert statuses(answer) == [401]
+    assert b"hidden" not in worker.request("GET", "/me", CHAMPION).content
+
+
+def test_chunks_that_nobody_reads_take_little_of_a_processor(worker: LiveServer) -> None:
+    host, port = worker.address.removeprefix("http://").split(":")
+    before = worker.processor_seconds()
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(anonymous(["Transfer-Encoding: chunked"]))
+        with contextlib.suppress(OSError):  # the server has heard enough
+            for _ in range(20):
+                connection.sendall(b"1\r\nx\r\n" * 100_000)
+    assert worker.request("GET", "/me", CHAMPION).status_code == 200
+    assert worker.processor_seconds() - before < 1.0
 
 
 def test_an_error_about_a_body_that_was_read_does_not_wait(live: LiveServer) -> None:

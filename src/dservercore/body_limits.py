@@ -7,10 +7,11 @@ characters that ask for it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import wraps
-from typing import Any, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 from flask import current_app, has_request_context, request
 from webargs.flaskparser import abort
@@ -30,8 +31,8 @@ MAX_ANNOTATION_ELEMENTS = 100_000
 #: Values of all filters of a search together, and characters of each: the longest URI.
 MAX_FILTER_VALUES, MAX_FILTER_VALUE_LENGTH = 10_000, 1024
 
-# A file of a manifest has five elements, and more than a hundred bytes.
-_BYTES_PER_ELEMENT = 16
+# A file of a manifest has six elements, and more than 150 bytes where identifiers and hashes are those of dtool.
+_BYTES_PER_ELEMENT = 24
 
 _ENVIRON, _IS_READ = "dservercore.body_limit", "dservercore.body_is_read"
 
@@ -44,12 +45,14 @@ class BodyLimit:
     :param elements: members of objects and elements of lists, however deep
     :param setting: that decides how much it is, if one does
     :param bytes_per_element: that let a body have one element more than *elements* for each so many of them
+    :param text: bytes of the longest text; None: as many as the body may have
     """
 
     length: int
     elements: int
     setting: str | None = None
     bytes_per_element: int | None = None
+    text: int | None = None
 
     def most_elements(self, length: int) -> int:
         """Return how many elements a body with so many bytes may have."""
@@ -91,7 +94,8 @@ def for_search(_config: Mapping[str, Any]) -> BodyLimit:
 def for_datasets(config: Mapping[str, Any]) -> BodyLimit:
     """Return the limit of a body that holds datasets."""
     described = MAX_ANNOTATION_ELEMENTS + 2 * int(config["DSERVER_MAX_TAGS"])
-    return BodyLimit(config["MAX_CONTENT_LENGTH"], described, "MAX_CONTENT_LENGTH", _BYTES_PER_ELEMENT)
+    text = max(for_readme(config).length, for_annotations(config).length)
+    return BodyLimit(config["MAX_CONTENT_LENGTH"], described, "MAX_CONTENT_LENGTH", _BYTES_PER_ELEMENT, text)
 
 
 def takes_body(limit: Callable[[Mapping[str, Any]], BodyLimit]) -> Callable[[View], View]:
@@ -151,6 +155,61 @@ def too_large() -> str | None:
     return f"The body is larger than {most:,} bytes, the most that this {who} takes" + (
         f" ({setting})" if setting else ""
     )
+
+
+# -- Texts -----------------------------------------------------------------------------------------------------------
+
+_NAME_BEFORE_TEXT = re.compile(rb'"([^"\\]{1,100})"\s*:\s*"?\Z')
+
+
+def check_texts(body: bytes, most: int) -> None:
+    """Pass if no text in a JSON document has more bytes than that, before it is decoded.
+
+    One character beyond the first 65,536 makes four bytes of each character of a text, and of its copies.
+
+    :raises HTTPException: 422 naming the text if one has more; also if as much is between two texts
+    """
+    if len(body) <= most:
+        return
+    start = 0  # where there is a quote, or the document begins
+    find_end = _last_quote if b'\\"' not in body else _last_quote_but_escaped
+    while len(body) - start > most:
+        end = find_end(body, start, most)
+        if end is None:
+            refuse_text(body[max(0, start - 200) : start + 1], most)
+        start = end
+
+
+def refuse_text(before: bytes, most: int) -> NoReturn:
+    """Answer that a text is too long.
+
+    :param before: what comes before it, from which it has its name
+    :param most: bytes that it may have
+    :raises HTTPException: 422
+    """
+    name = _NAME_BEFORE_TEXT.search(before)
+    what = f'The text "{name[1].decode(errors="replace")}"' if name else "A text, or what is between two,"
+    message = f"{what} is longer than {most:,} bytes of JSON, the most that any may have."
+    abort(422, messages={"json": {"_schema": [message]}})
+
+
+def _last_quote(body: bytes, start: int, most: int) -> int | None:
+    end = body.rfind(b'"', start + 1, start + most + 2)
+    return None if end < 0 else end
+
+
+def _last_quote_but_escaped(body: bytes, start: int, most: int) -> int | None:
+    """Return the place of a quote that no backslash escapes, as far on as can be told at once."""
+    at, stop = start + 1, min(len(body), start + most + 2)
+    last = None
+    while at < stop:
+        end = min(at + _SLICE, stop)
+        escapes = end - at - len(body[at:end].rstrip(b"\\"))
+        end += escapes % 2  # what is escaped belongs to the same slice
+        quote = body[at:end].replace(b"\\\\", b"__").replace(b'\\"', b"__").rfind(b'"')
+        last = last if quote < 0 else at + quote
+        at = end
+    return last
 
 
 # -- Elements --------------------------------------------------------------------------------------------------------

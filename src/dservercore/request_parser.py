@@ -23,7 +23,7 @@ from webargs.core import missing
 from webargs.flaskparser import FlaskParser, abort, is_json_request
 from werkzeug.exceptions import BadRequest, HTTPException
 
-from dservercore.body_limits import check_elements, limit_of_request, note_reading
+from dservercore.body_limits import BodyLimit, check_elements, check_texts, limit_of_request, note_reading
 
 MAX_REPORTED_PROBLEMS = 20
 MAX_REPORTED_LENGTH = 200  # characters of a key that a problem is reported of
@@ -137,37 +137,39 @@ def _goes_on(req: Request, length: int) -> bool:
 def parse_json_body(body: bytes) -> Any:
     """Return the document in the body of the current request.
 
-    :raises HTTPException: 400 if it is not JSON in UTF-8, 422 if it has more elements than the route takes
+    :raises HTTPException: 400 if it is not JSON in UTF-8, 422 if it has more elements, or a longer text, than the
+        route takes
     :raises marshmallow.ValidationError: if it holds text or numbers that cannot be stored
     """
-    limit = limit_of_request()
-    document, problems = parse_json(body, limit.most_elements(len(body)) if limit else None)
+    document, problems = parse_json(body, limit_of_request())
     if problems:
         raise ma.ValidationError(problems)
     return document
 
 
-def parse_json(body: bytes, most_elements: int | None = None) -> tuple[Any, dict[Any, Any]]:
+def parse_json(body: bytes, limit: BodyLimit | None = None) -> tuple[Any, dict[Any, Any]]:
     """Return a document, and the errors of text and numbers in it that cannot be stored.
 
-    :param most_elements: members and elements that it may have, however deep; None: any number
-    :raises HTTPException: 400 if it is not JSON in UTF-8, 422 if it has more elements
+    :param limit: how many elements, and how long a text, it may have; None: any
+    :raises HTTPException: 400 if it is not JSON in UTF-8, 422 if it has more
     """
     try:
-        return read_json(body, most_elements)
+        return read_json(body, limit)
     except (ValueError, RecursionError):
         refuse_json()
 
 
-def read_json(body: bytes, most_elements: int | None = None) -> tuple[Any, dict[Any, Any]]:
+def read_json(body: bytes, limit: BodyLimit | None = None) -> tuple[Any, dict[Any, Any]]:
     """Return what :func:`parse_json` returns, at less cost where the body is no JSON.
 
     :raises ValueError, RecursionError: if it is not JSON in UTF-8
-    :raises HTTPException: 422 if it has more elements than *most_elements*
+    :raises HTTPException: 422 if it has more than *limit* allows
     """
+    if limit and limit.text is not None:
+        check_texts(body, limit.text)
     text = body.decode("utf-8")
-    if most_elements is not None:
-        check_elements(text, most_elements)
+    if limit:
+        check_elements(text, limit.most_elements(len(body)))
     decoder = _decoders.own
     document = decoder.decode(text)
     return document, decoder.unfit_values(document, text)

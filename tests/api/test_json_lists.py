@@ -16,7 +16,12 @@ from dservercore.api import json_lists
 pytestmark = pytest.mark.attack
 
 _app = Flask("lists")
-_app.config.update(DSERVER_MAX_TAGS=10, MAX_CONTENT_LENGTH=2**20)
+_app.config.update(
+    DSERVER_MAX_TAGS=10,
+    MAX_CONTENT_LENGTH=2**20,
+    DSERVER_MAX_README_LENGTH=50_000,
+    DSERVER_MAX_ANNOTATIONS_LENGTH=100,
+)
 
 
 def read(body: bytes, monkeypatch: pytest.MonkeyPatch, chunk: int = 1, most: int = 1000) -> list[Any]:
@@ -111,3 +116,13 @@ def test_an_element_of_more_elements_than_a_dataset_has(monkeypatch: pytest.Monk
         read(b"[[" + b"[]," * 200_000 + b"[]]]", monkeypatch, 2**16)
     text = json.dumps(["," * 300_000, {"a": '"[' * 100_000}]).encode()  # which are no elements
     assert read(text, monkeypatch, 2**16) == json.loads(text)
+
+
+def test_a_text_that_is_longer_than_any_is_refused_before_it_is_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for filler in ("a", '\\"', "\\\\"):
+        body = ('[{}, {"readme": "😀' + filler * 1_000_000).encode()  # of which the end does not come
+        with pytest.raises(UnprocessableEntity) as error:
+            read(body, monkeypatch, chunk=2**14)
+        assert 'The text "readme" is longer than 665,536 bytes' in str(error.value.data)

@@ -14,7 +14,7 @@ from webargs.flaskparser import abort
 from werkzeug.wsgi import get_content_length
 
 from dservercore.api.lines import body_of
-from dservercore.body_limits import check_elements, for_datasets
+from dservercore.body_limits import check_elements, for_datasets, refuse_text
 from dservercore.request_parser import DocumentDecoder, refuse_json
 
 _CHUNK = 2**16
@@ -137,7 +137,7 @@ class _Window:
     def document(self) -> Element:
         """Return the document that comes next, and go over it.
 
-        :raises HTTPException: 400 if there is none, 422 if it has too many elements
+        :raises HTTPException: 400 if there is none, 422 if it has too many elements or too long a text
         """
         self.next_character()
         while True:
@@ -146,6 +146,7 @@ class _Window:
             except RecursionError:
                 refuse_json()
             except JSONDecodeError as error:
+                self._require_short_text(error)
                 if not self._may_be_cut_off(error) or not self._grow():
                     refuse_json()
             except ValueError:
@@ -155,6 +156,11 @@ class _Window:
                     text = self._text[self._at : end]
                     self._at = end
                     return Element(document, self._decoder.unfit_values(document, text), len(text))
+
+    def _require_short_text(self, error: JSONDecodeError) -> None:
+        most = for_datasets(current_app.config).text
+        if error.msg.startswith("Unterminated string") and most and len(self._text) - error.pos > most:
+            refuse_text(self._text[max(0, error.pos - 200) : error.pos + 1].encode(), most)
 
     def _may_be_cut_off(self, error: JSONDecodeError) -> bool:
         return error.msg.startswith("Unterminated string") or error.pos >= len(self._text) - _LONGEST_LITERAL
