@@ -33,8 +33,7 @@ class Edge:
         started = time.perf_counter()
 
         def start(status: str, headers: Headers, *error: Any) -> Any:
-            if status.startswith("4"):
-                unread_bodies.discard(environ)
+            unread_bodies.discard(environ)
             headers = self._headers_for(environ, headers)
             headers.append((request_log.REQUEST_ID, request_id))
             request_log.write(environ, status, time.perf_counter() - started)

@@ -1,4 +1,4 @@
-"""Bodies that nobody reads, because the request was refused before."""
+"""Bodies that nobody reads, because the request was refused before, or needs none."""
 
 from __future__ import annotations
 
@@ -36,9 +36,8 @@ def discard(environ: dict[str, Any]) -> None:
     is_at_end = False
     with contextlib.suppress(Exception):  # a body that is none changes nothing in the answer
         timeout = socket.gettimeout()
-        socket.settimeout(
-            0
-        )  # a server waits for all that it is asked for, byte by byte, and nobody counts the seconds
+        # A server waits for all that it is asked for, byte by byte, and nobody counts the seconds.
+        socket.settimeout(0)
         try:
             sending = _Sending(environ, socket)
             with contextlib.suppress(OSError):  # nothing more is there
@@ -93,9 +92,8 @@ class _Sending:
         (waiting,) = struct.unpack("i", fcntl.ioctl(self._socket, termios.FIONREAD, bytes(4)))
         if 0 < waiting < _SMALLEST_READ:
             return waiting, self._body.readline(waiting)  # asks the socket for no more than that
-        size = min(
-            waiting or _LARGEST_READ, _LARGEST_READ
-        )  # the server may have more, which has left the socket
+        # The server may have more, which has left the socket.
+        size = min(waiting or _LARGEST_READ, _LARGEST_READ)
         return size, self._body.read(size)
 
     def empty_socket(self) -> None:
@@ -122,4 +120,4 @@ class _Sending:
 def _fail(_size: int = -1) -> NoReturn:
     # A server that keeps a connection reads the rest of a body before it takes the next request; it closes where that
     # fails, and takes this error for a client that has gone.
-    raise ConnectionResetError(errno.ECONNRESET, "A body that was refused is not read any further")
+    raise ConnectionResetError(errno.ECONNRESET, "A body that nobody needs is not read any further")
