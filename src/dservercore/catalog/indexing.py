@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -42,12 +43,16 @@ class Indexed:
 
 @dataclass(frozen=True)
 class Read:
-    """What was found in storage: a document to register, or an outcome that needs nothing more."""
+    """What was found in storage: a document to register, or an outcome that needs nothing more.
+
+    :param size: of the document in memory: characters of README and annotations, and ``ITEM_SIZE`` for each item
+    """
 
     uri: str
     document: dict[str, Any] | None = None
     fingerprint: str | None = None
     outcome: Indexed | None = None
+    size: int = 0
 
 
 def index_base_uri(
@@ -119,7 +124,8 @@ def read(base: storage.Base, uri: str, base_uri: str, known: str | None) -> Read
             return Read(uri, outcome=Indexed("unchanged", uri))
         dataset = storage.open_readable(base, uri)
         name = str(dataset.name)[:MAX_NAME]
-        return Read(uri, dataset.document(base_uri), fingerprint)
+        document = dataset.document(base_uri)
+        return Read(uri, document, fingerprint, size=_size_of(document))
     except storage.NotFrozenError as error:
         return Read(uri, outcome=Indexed("not frozen", uri, name, storage.reason(error)))
     except Exception as error:  # one broken dataset must not stop the others
@@ -193,13 +199,13 @@ def _batches(reads: Iterable[Future[Read]]) -> Iterator[list[Read]]:
             batch, size, deadline = [], 0, time.monotonic() + BATCH_SECONDS
         result = read.result()
         batch.append(result)
-        size += _size_of(result.document) if result.document else 0
+        size += result.size
     if batch:
         yield batch
 
 
 def _size_of(document: Mapping[str, Any]) -> int:
-    described = len(document["readme"]) + len(str(document["annotations"]))
+    described = len(document["readme"]) + len(json.dumps(document["annotations"]))
     return described + ITEM_SIZE * len(document["manifest"]["items"])
 
 

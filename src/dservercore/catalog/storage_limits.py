@@ -12,6 +12,9 @@ MAX_FILES = 100_000  # tags or annotations that are listed; more tags if the set
 #: Commas and opening brackets in one JSON file: each stands for a value, which takes up to 200 bytes of memory.
 #: A manifest of a million items has five million.
 MAX_JSON_VALUES = 8_000_000
+#: Levels of objects and arrays inside each other in one JSON file, more than any store takes: what comes after reading
+#: may go down into a value, and json itself stops only where Python does.
+MAX_JSON_LEVELS = 100
 
 
 class UnreadableError(ValueError):
@@ -65,8 +68,25 @@ def parsed(text: str, path: str) -> Any:
     if len(text) > MAX_JSON_VALUES and sum(map(text.count, ",[{")) > MAX_JSON_VALUES:
         raise UnreadableError(f"{path} has more than {MAX_JSON_VALUES:,} values")
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except RecursionError:
         raise UnreadableError(f"{path} is nested too deeply") from None
     except ValueError as error:
         raise UnreadableError(f"{path} is not JSON: {error}") from None
+    if text.count("[") + text.count("{") > MAX_JSON_LEVELS and _levels(value) > MAX_JSON_LEVELS:
+        raise UnreadableError(f"{path} is nested too deeply")
+    return value
+
+
+def _levels(value: Any) -> int:
+    """Return how many objects and arrays are inside each other; counted level by level, without recursion."""
+    levels, level = 0, _nesting([value])
+    while level:
+        levels += 1
+        level = [inner for outer in level for inner in _nesting(outer)]
+    return levels
+
+
+def _nesting(outer: Any) -> list[Any]:
+    members = outer.values() if isinstance(outer, dict) else outer
+    return [member for member in members if isinstance(member, (dict, list))]
