@@ -232,6 +232,34 @@ class TestLinks:
             opened(inner, registered=registered)
         assert read(inner / "beans", registered=[str(inner), f"{outer}x"])["name"] == "beans"
 
+    @pytest.mark.parametrize("spelling", ["linked", "linked/../linked", "/outer", "into/outer", "relative"])
+    def test_another_spelling_of_the_outer_base_directory(self, tmp_path: Path, spelling: str) -> None:
+        """It is the same directory, and who may write into it could make the inner one lead anywhere."""
+        freeze(tmp_path / "other")
+        outer = tmp_path / "outer"
+        freeze(outer, "peas")
+        freeze(outer / "inner")
+        (tmp_path / "linked").symlink_to(outer)
+        (tmp_path / "into").symlink_to(tmp_path)
+        (tmp_path / "relative").symlink_to("./outer/../outer")
+        spelled = f"{tmp_path}/{spelling}"
+        # Through a link of the administrator into the outer one, too.
+        (tmp_path / "inner").symlink_to(outer / "inner")
+        ways = [outer / "inner", tmp_path / "linked" / "inner", tmp_path / "inner"]
+        for inner in ways:
+            assert read(inner / "beans", registered=[spelled, str(inner)])["name"] == "beans"
+        shutil.rmtree(outer / "inner")
+        (outer / "inner").symlink_to(tmp_path / "other")
+        for inner in ways:
+            with pytest.raises(ValueError, match="outer/inner is a link"):
+                opened(inner, registered=[spelled, str(inner)])
+
+    def test_links_without_an_end_on_the_way(self, dataset: Path, tmp_path: Path) -> None:
+        (tmp_path / "a").symlink_to("b")
+        (tmp_path / "b").symlink_to("a")
+        with pytest.raises(OSError, match="symbolic links"):
+            opened(tmp_path / "a", registered=[str(dataset.parent)])
+
 
 class TestHardLinks:
     @pytest.mark.parametrize("planted", FILES[:4])

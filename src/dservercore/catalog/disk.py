@@ -19,7 +19,7 @@ from typing import Any
 from dtoolcore.utils import timestamp
 
 from dservercore.catalog.storage_limits import Limit, Limits, parsed
-from dservercore.catalog.stored_files import Directory
+from dservercore.catalog.stored_files import Directory, identities
 from dservercore.dataset_info import document_of_parts
 
 _DTOOL, _ADMIN, _MANIFEST, _README = ".dtool", "dtool", "manifest.json", "README.yml"
@@ -141,12 +141,10 @@ def _opened(path: str, registered: Sequence[str], private: Sequence[Path]) -> Di
 
     Whoever may write into that one could otherwise make a base directory inside of it lead to any other.
     """
-    outer = [place for place in registered if f"{path}/".startswith(f"{place}/")]
-    start = min(outer, key=len, default=path)
-    directory = Directory.opened(start, private)
-    for name in filter(None, path.removeprefix(start).split("/")):
-        directory = directory.directory(name)
-    return directory
+    # First as the system goes there: that mounts whatever is mounted when somebody comes by.
+    directory = Directory.opened(path, private)
+    others = identities(place for place in registered if place != path)
+    return Directory.reached(path, others, private) if others else directory
 
 
 def _look(directory: Directory | None, name: str, place: str) -> tuple[str, int, int]:
