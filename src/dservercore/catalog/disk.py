@@ -18,7 +18,7 @@ from typing import Any
 
 from dtoolcore.utils import timestamp
 
-from dservercore.catalog.storage_limits import Limit, Limits, parsed
+from dservercore.catalog.storage_limits import Limit, Limits, annotations_within, parsed
 from dservercore.catalog.stored_files import Directory, identities
 from dservercore.dataset_info import document_of_parts
 
@@ -201,13 +201,15 @@ class DiskDataset:
         files = self._dtool.listed(_ANNOTATIONS, self._limits.annotations)
         if not files:
             return {}
-        folder, left, annotations = self._dtool.directory(_ANNOTATIONS), self._limits.annotation, {}
+        folder = self._dtool.directory(_ANNOTATIONS)
         # dtoolcore takes whatever ending off, and reads the file that ends in .json.
-        for name in sorted(os.path.splitext(file)[0] for file in files):
-            text = folder.read(f"{name}.json", left)
-            left = Limit(left.size - len(text), left.setting)
-            annotations[name] = parsed(text, f"{folder.path}/{name}.json")
-        return annotations
+        names = sorted(os.path.splitext(file)[0] for file in files)
+        return annotations_within(
+            self._limits.annotation,
+            names,
+            read=lambda name, limit: folder.read(f"{name}.json", limit),
+            path_of=lambda name: f"{folder.path}/{name}.json",
+        )
 
     def list_tags(self) -> list[str]:
         """Return the tags, in no order."""

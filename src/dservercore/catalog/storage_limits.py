@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,6 +76,23 @@ def parsed(text: str, path: str) -> Any:
     if text.count("[") + text.count("{") > MAX_JSON_LEVELS and _levels(value) > MAX_JSON_LEVELS:
         raise UnreadableError(f"{path} is nested too deeply")
     return value
+
+
+def annotations_within(
+    limit: Limit, names: Iterable[str], read: Callable[[str, Limit], str], path_of: Callable[[str], str]
+) -> dict[str, Any]:
+    """Return annotations by name, which together are no larger than one may be.
+
+    :param read: returns the text of one, which is no larger than a limit
+    :param path_of: returns where one comes from, for messages
+    :raises UnreadableError: if one of them is no JSON, or they are too large
+    """
+    left, annotations = limit, {}
+    for name in names:
+        text = read(name, left)
+        left = Limit(left.size - len(text), left.setting)
+        annotations[name] = parsed(text, path_of(name))
+    return annotations
 
 
 def _levels(value: Any) -> int:
