@@ -134,6 +134,39 @@ def test_nothing_is_wrong_with_what_is_made_here(dataset: Path) -> None:
     assert not [name for name in os.listdir(dataset / ".dtool") if "dserver" in name]
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o640])
+def test_the_copy_of_a_readme_is_for_whom_the_readme_is(dataset: Path, mode: int) -> None:
+    readme = dataset / "README.yml"
+    readme.chmod(mode)
+    if os.geteuid() == 0:
+        os.chown(readme, 1234, 1235)
+    before = readme.stat()
+    opened(dataset.parent).open_editable(f"file://{dataset}").put_readme("mine")
+    (copy,) = dataset.glob("README.yml-*")
+    for file in (readme, copy):
+        status = file.stat()
+        assert (status.st_mode, status.st_uid, status.st_gid) == (
+            before.st_mode,
+            before.st_uid,
+            before.st_gid,
+        )
+
+
+def test_a_new_file_is_for_nobody_else_until_it_has_its_permissions(
+    dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (dataset / "README.yml").chmod(0o600)
+    modes = []
+    change = os.fchown
+    monkeypatch.setattr(
+        os,
+        "fchown",
+        lambda file, *owner: (modes.append(os.fstat(file).st_mode & 0o777), change(file, *owner)),
+    )
+    opened(dataset.parent).open_editable(f"file://{dataset}").put_readme("mine")
+    assert modes == [0o600, 0o600]
+
+
 class TestLinks:
     @pytest.mark.parametrize("planted", FILES)
     @pytest.mark.parametrize(

@@ -225,7 +225,7 @@ class DiskDataset:
         """Replace the README, of which a copy is kept beside it, as dtool does."""
         before = self.get_readme_content()
         copy = f"{_README}-{timestamp(datetime.datetime.now())}"
-        self._directory.write(copy, before, self._directory)
+        self._directory.write(copy, before, self._directory, like=_README)
         self._directory.write(_README, content, self._directory)
 
     def put_tag(self, tag: str) -> None:

@@ -175,29 +175,31 @@ class Directory:
             os.close(descriptor)
         return _text(content, path)
 
-    def write(self, name: str, text: str, scratch: Directory) -> None:
+    def write(self, name: str, text: str, scratch: Directory, like: str | None = None) -> None:
         """Make *text* what the file called *name* in this directory says, at once.
 
         It keeps its permissions, and its owner where the server may give files away.
 
         :param scratch: in which a file is made that takes its place; on the same file system
+        :param like: name of a file of this directory whose permissions and owner a new one gets
         :raises OSError: if it cannot be written
         :raises UnreadableError: if what is there is no regular file
         """
-        before = self._regular_file(name)
+        before = self._regular_file(name) or (self._regular_file(like) if like else None)
+        mode = 0o600 if before else 0o666  # nobody else is to look before it has its permissions
         new = f".dserver-{secrets.token_hex(8)}"
         try:
-            descriptor = os.open(new, _NEW, 0o666, dir_fd=scratch._descriptor)
+            descriptor = os.open(new, _NEW, mode, dir_fd=scratch._descriptor)
         except OSError as error:
             raise OSError(error.errno, error.strerror, f"{self.path}/{name}") from None
         try:
             # As dtoolcore writes it: in the encoding of the locale.
             with open(descriptor, "w") as file:
-                file.write(text)
                 if before:
                     with suppress(PermissionError):
                         os.fchown(descriptor, before.st_uid, before.st_gid)
                     os.fchmod(descriptor, before.st_mode & 0o777)
+                file.write(text)
             os.rename(new, name, src_dir_fd=scratch._descriptor, dst_dir_fd=self._descriptor)
         except BaseException:
             with suppress(OSError):
