@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 MAX_ADMIN_BYTES = 2**20  # of administrative metadata, of which dtool writes some hundred
 MAX_FILES = 100_000  # tags or annotations that are listed; more tags if the setting allows them
+MAX_FILES_OF_EDITS = (
+    10_000  # tags or annotations of a dataset that is edited; more tags if the setting allows them
+)
 #: Commas and opening brackets in one JSON file: each stands for a value, which takes up to 200 bytes of memory.
 #: A manifest of a million items has five million.
 MAX_JSON_VALUES = 8_000_000
@@ -57,6 +60,12 @@ class Limits:
             # Those of a dataset that has too many can be listed, so that some can be removed.
             tags=max(config["DSERVER_MAX_TAGS"], MAX_FILES),
         )
+
+    @classmethod
+    def of_edits(cls, config: Mapping[str, Any]) -> Limits:
+        """Return the limits for a dataset that an edit is brought to, while a client waits."""
+        tags = max(config["DSERVER_MAX_TAGS"], MAX_FILES_OF_EDITS)
+        return replace(cls.of(config), tags=tags, annotations=MAX_FILES_OF_EDITS)
 
 
 def parsed(text: str, path: str) -> Any:
