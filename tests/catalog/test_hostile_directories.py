@@ -413,6 +413,46 @@ def test_many_files_are_not_all_listed(dataset: Path, folder: str) -> None:
     assert refusal(dataset) == f"{dataset}/.dtool/{folder} holds more than the 50 files that are read"
 
 
+@pytest.fixture
+def not_root() -> Iterator[Callable[[], object]]:
+    """Become somebody for whom permissions count, as root may enter anything."""
+    user = os.geteuid()
+    yield lambda: os.seteuid(1234) if user == 0 else None
+    os.seteuid(user)
+
+
+def test_a_dataset_that_may_not_be_entered_is_there(dataset: Path, not_root: Callable[[], object]) -> None:
+    shutil.copytree(dataset, dataset.parent / "peas")
+    (dataset.parent / "lost+found").mkdir(mode=0)
+    uri, base = f"file://{dataset}", opened(dataset.parent)
+    dataset.parent.chmod(0o755)
+    for closed in (dataset, dataset / ".dtool"):
+        mode = closed.stat().st_mode
+        closed.chmod(0)
+        not_root()
+        try:
+            assert sorted(base.list_uris()) == [uri, f"file://{dataset.parent}/peas"]
+            assert not is_gone(base, uri)
+            for look in (base.fingerprint, base.open_readable):
+                with pytest.raises(PermissionError) as caught:
+                    look(uri)
+                assert reason(caught.value).startswith(f"Permission denied: {dataset}")
+        finally:
+            os.seteuid(os.getuid())
+            closed.chmod(mode)
+
+
+def test_a_base_directory_that_may_not_be_listed_is_named(
+    dataset: Path, not_root: Callable[[], object]
+) -> None:
+    base = opened(dataset.parent)
+    dataset.parent.chmod(0o111)
+    not_root()
+    with pytest.raises(PermissionError) as caught:
+        base.list_uris()
+    assert reason(caught.value) == f"Permission denied: {dataset.parent}"
+
+
 def test_annotations_are_limited_together(dataset: Path) -> None:
     for number in range(3):
         (dataset / ".dtool" / "annotations" / f"x{number}.json").write_text(json.dumps("x" * 400))

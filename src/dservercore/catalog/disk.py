@@ -24,6 +24,7 @@ from dservercore.dataset_info import document_of_parts
 
 _DTOOL, _ADMIN, _MANIFEST, _README = ".dtool", "dtool", "manifest.json", "README.yml"
 _ANNOTATIONS, _TAGS = "annotations", "tags"
+_OF_THE_FILE_SYSTEM = "lost+found"  # at the top of a disk, for root alone
 
 
 class DiskBase:
@@ -51,8 +52,8 @@ class DiskBase:
     def list_uris(self) -> list[str]:
         """Return the URIs of the datasets, frozen or not, and of what only looks like one, in no order.
 
-        A link to a dataset, or a dataset whose administrative metadata is a link or a pipe, is among them: opening it
-        tells what is wrong.
+        A link to a dataset, a dataset whose administrative metadata is a link or a pipe, and a directory that may not
+        be entered are among them: opening it tells what is wrong.
 
         :raises OSError: if the directory cannot be listed
         """
@@ -63,6 +64,8 @@ class DiskBase:
         try:
             self._directory.status(f"{name}/{_DTOOL}/{_ADMIN}")
             return True
+        except PermissionError:
+            return name != _OF_THE_FILE_SYSTEM
         except OSError:
             pass
         try:

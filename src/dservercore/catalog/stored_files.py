@@ -140,7 +140,10 @@ class Directory:
 
         :raises OSError: if it cannot be listed
         """
-        descriptor = os.open(".", _LISTED, dir_fd=self._descriptor)
+        try:
+            descriptor = os.open(".", _LISTED, dir_fd=self._descriptor)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self.path) from None
         try:
             return os.listdir(descriptor)
         finally:
@@ -151,7 +154,10 @@ class Directory:
 
         :raises OSError: if there is nothing
         """
-        return os.stat(path, dir_fd=self._descriptor, follow_symlinks=False)
+        try:
+            return os.stat(path, dir_fd=self._descriptor, follow_symlinks=False)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, f"{self.path}/{path}") from None
 
     def read(self, name: str, limit: Limit) -> str:
         """Return the text of the file called *name* in this directory.
