@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from sqlalchemy import select
 from dservercore import db, plugin_writes, uris
 from dservercore.catalog import base_uris, batches, dataset_rows, datasets, storage, upkeep
 from dservercore.catalog.batches import Incoming
+from dservercore.catalog.json_budget import JsonBudget
 from dservercore.db import sql_db
 from dservercore.models import Dataset
 from dservercore.scope import OPERATOR, Scope
@@ -28,6 +29,10 @@ MAX_NAME = 80  # characters of a dataset's name, which may be anything before it
 # Above which a batch takes no more datasets: all of it is in memory, and other writers wait while it is written.
 BATCH_SIZE = 2 * 2**20  # characters of READMEs and annotations, and so many for each item of a manifest:
 ITEM_SIZE = 20
+JSON_AT_ONCE = (
+    32 * 2**20
+)  # characters of JSON that are in memory as values, of which one dataset alone may have more
+LOOK_SECONDS = 0.05  # after which somebody is seen to wait for that
 BATCH_SECONDS = 1.0  # for how long what has been read waits for slow storage to fill its batch
 
 
@@ -81,14 +86,16 @@ def index_base_uri(
     started(len(found))
     known = fingerprints(base_uri_id)
     registered = 0
-    with _pool(jobs) as pool:
+    with ExitStack() as stack:
+        pool = stack.enter_context(_pool(jobs))
         unchanged: set[str] = set()
         for uri in () if full else _unchanged(base, found, known, pool, jobs):
             unchanged.add(uri)
             yield Indexed("unchanged", uri)
         changed = [uri for uri in found if uri not in unchanged]
-        reads = _in_parallel(lambda uri: read(base, uri, base_uri, None), changed, pool, 4 * jobs)
-        for batch in _batches(reads):
+        budget = stack.enter_context(closing(JsonBudget(JSON_AT_ONCE)))
+        reads = _in_parallel(lambda uri: read(base, uri, base_uri, None), changed, pool, 4 * jobs, budget)
+        for batch in _batches(reads, budget):
             done = _register_batch(scope, batch)
             registered += sum(indexed.outcome == "registered" for indexed in done)
             yield from done
@@ -175,31 +182,45 @@ def _pool(jobs: int) -> Iterator[ThreadPoolExecutor]:
 
 
 def _in_parallel(
-    read_one: Callable[[str], Read], found: Iterable[str], pool: ThreadPoolExecutor, ahead: int
+    read_one: Callable[[str], Read],
+    found: Iterable[str],
+    pool: ThreadPoolExecutor,
+    ahead: int,
+    budget: JsonBudget,
 ) -> Iterator[Future[Read]]:
     """Yield the future result of *read_one* for each URI, in order, never holding many more than *ahead* results."""
+
+    def read_within_budget(number: int, uri: str) -> Read:
+        with budget.reading(number):
+            return read_one(uri)
+
     waiting: deque[Future[Read]] = deque()
-    for uri in found:
-        waiting.append(pool.submit(read_one, uri))
+    for number, uri in enumerate(found):
+        waiting.append(pool.submit(read_within_budget, number, uri))
         if len(waiting) > ahead:
             yield waiting.popleft()
     while waiting:
         yield waiting.popleft()
 
 
-def _batches(reads: Iterable[Future[Read]]) -> Iterator[list[Read]]:
-    """Gather results into batches, each of ``BATCH`` or as many as there are when storage keeps one waiting."""
+def _batches(reads: Iterable[Future[Read]], budget: JsonBudget) -> Iterator[list[Read]]:
+    """Gather results into batches, each of ``BATCH`` or as many as there are when something keeps one waiting.
+
+    A batch is empty, and its memory free, when the next one is asked for.
+    """
     batch: list[Read] = []
     size, deadline = 0, 0.0
     for read in reads:
         if not batch:
             size, deadline = 0, time.monotonic() + BATCH_SECONDS
-        elif len(batch) == BATCH or size >= BATCH_SIZE or not _is_done_by(deadline, read):
+        elif len(batch) == BATCH or size >= BATCH_SIZE or not _is_done_by(deadline, read, budget):
             yield batch
-            batch, size, deadline = [], 0, time.monotonic() + BATCH_SECONDS
-        result = read.result()
-        batch.append(result)
-        size += result.size
+            budget.let_go(len(batch))
+            batch.clear()
+            size, deadline = 0, time.monotonic() + BATCH_SECONDS
+        batch.append(read.result())
+        size += batch[-1].size
+        del read  # it holds the result
     if batch:
         yield batch
 
@@ -209,9 +230,14 @@ def _size_of(document: Mapping[str, Any]) -> int:
     return described + ITEM_SIZE * len(document["manifest"]["items"])
 
 
-def _is_done_by(deadline: float, read: Future[Read]) -> bool:
-    seconds = deadline - time.monotonic()
-    return seconds > 0 and (read.done() or bool(wait([read], timeout=seconds).done))
+def _is_done_by(deadline: float, read: Future[Read], budget: JsonBudget) -> bool:
+    while (seconds := deadline - time.monotonic()) > 0:
+        if read.done():
+            return True
+        if budget.is_short:  # it may wait for the batch
+            return False
+        wait([read], timeout=min(seconds, LOOK_SECONDS))
+    return False
 
 
 # Registering

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from dservercore.catalog import json_budget
+
 MAX_ADMIN_BYTES = 2**20  # of administrative metadata, of which dtool writes some hundred
 MAX_FILES = 100_000  # tags or annotations that are listed; more tags if the setting allows them
 MAX_FILES_OF_EDITS = (
@@ -15,6 +17,9 @@ MAX_FILES_OF_EDITS = (
 #: Commas and opening brackets in one JSON file: each stands for a value, which takes up to 200 bytes of memory.
 #: A manifest of a million items has five million.
 MAX_JSON_VALUES = 8_000_000
+MAX_JSON_CONTAINERS = (
+    2_000_000  # objects and arrays among them, which take most: 240 bytes with a single member
+)
 #: Levels of objects and arrays inside each other in one JSON file, more than any store takes: what comes after reading
 #: may go down into a value, and json itself stops only where Python does.
 MAX_JSON_LEVELS = 100
@@ -76,13 +81,17 @@ def parsed(text: str, path: str) -> Any:
     """
     if len(text) > MAX_JSON_VALUES and sum(map(text.count, ",[{")) > MAX_JSON_VALUES:
         raise UnreadableError(f"{path} has more than {MAX_JSON_VALUES:,} values")
+    containers = text.count("[") + text.count("{")
+    if containers > MAX_JSON_CONTAINERS:
+        raise UnreadableError(f"{path} has more than {MAX_JSON_CONTAINERS:,} objects and arrays")
+    json_budget.wait_for(len(text))
     try:
         value = json.loads(text)
     except RecursionError:
         raise UnreadableError(f"{path} is nested too deeply") from None
     except ValueError as error:
         raise UnreadableError(f"{path} is not JSON: {error}") from None
-    if text.count("[") + text.count("{") > MAX_JSON_LEVELS and _levels(value) > MAX_JSON_LEVELS:
+    if containers > MAX_JSON_LEVELS and _levels(value) > MAX_JSON_LEVELS:
         raise UnreadableError(f"{path} is nested too deeply")
     return value
 
