@@ -29,9 +29,8 @@ MAX_NAME = 80  # characters of a dataset's name, which may be anything before it
 # Above which a batch takes no more datasets: all of it is in memory, and other writers wait while it is written.
 BATCH_SIZE = 2 * 2**20  # characters of READMEs and annotations, and so many for each item of a manifest:
 ITEM_SIZE = 20
-JSON_AT_ONCE = (
-    32 * 2**20
-)  # characters of JSON that are in memory as values, of which one dataset alone may have more
+#: Characters of JSON that are in memory as values; one dataset alone may have more.
+JSON_AT_ONCE = 16 * 2**20
 LOOK_SECONDS = 0.05  # after which somebody is seen to wait for that
 BATCH_SECONDS = 1.0  # for how long what has been read waits for slow storage to fill its batch
 
