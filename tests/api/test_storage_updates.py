@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from api.conftest import on_every_store, on_sql_alone
-from dservercore.catalog import base_uris, datasets
+from dservercore.catalog import base_uris, datasets, storage_limits
 from dservercore.dataset_info import generate_dataset_info
 from dservercore.db import sql_db
 from dservercore.permissions import operator_scope
@@ -94,6 +94,29 @@ class TestOnDisk:
         champion.put(path("annotations", uri, "crop"), json={"value": 1})
         assert champion.delete(path("annotations", uri, "soil")).headers["X-Storage-Updated"] == "true"
         assert stored(directory).list_annotation_names() == ["crop"]
+
+    @pytest.mark.parametrize("folder", ["tags", "annotations"])
+    def test_a_dataset_of_many_files_is_left_as_it_is(
+        self, app, champion, uri, directory, folder, monkeypatch
+    ):
+        """Going through all of them would take a client's time, and the server's."""
+        monkeypatch.setattr(storage_limits, "MAX_FILES_OF_EDITS", 20)
+        monkeypatch.setitem(app.config, "DSERVER_MAX_TAGS", 20)
+        for number in range(19):
+            (directory / ".dtool" / folder / f"x{number}.json").write_text("1")
+        answer = champion.put(path("readmes", uri), json={"readme": "first"})
+        assert answer.headers["X-Storage-Updated"] == "true"
+        (directory / ".dtool" / folder / "x19.json").write_text("1")
+        for method, of, *more, body in (
+            ("put", "readmes", {"readme": "second"}),
+            ("put", "tags", {"tags": ["a"]}),
+            ("post", "tags", "b", None),
+            ("put", "annotations", {"annotations": {"a": 1}}),
+        ):
+            answer = getattr(champion, method)(path(of, uri, *more), json=body)
+            assert (answer.status_code, answer.headers["X-Storage-Updated"]) == (200, "false")
+        assert stored(directory).get_readme_content() == "first"
+        assert len(list((directory / ".dtool" / folder).iterdir())) == 21
 
     def test_nothing_else_of_the_dataset_changes(self, champion, uri, directory):
         def others():

@@ -134,6 +134,39 @@ def test_nothing_is_wrong_with_what_is_made_here(dataset: Path) -> None:
     assert not [name for name in os.listdir(dataset / ".dtool") if "dserver" in name]
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o640])
+def test_the_copy_of_a_readme_is_for_whom_the_readme_is(dataset: Path, mode: int) -> None:
+    readme = dataset / "README.yml"
+    readme.chmod(mode)
+    if os.geteuid() == 0:
+        os.chown(readme, 1234, 1235)
+    before = readme.stat()
+    opened(dataset.parent).open_editable(f"file://{dataset}").put_readme("mine")
+    (copy,) = dataset.glob("README.yml-*")
+    for file in (readme, copy):
+        status = file.stat()
+        assert (status.st_mode, status.st_uid, status.st_gid) == (
+            before.st_mode,
+            before.st_uid,
+            before.st_gid,
+        )
+
+
+def test_a_new_file_is_for_nobody_else_until_it_has_its_permissions(
+    dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (dataset / "README.yml").chmod(0o600)
+    modes = []
+    change = os.fchown
+    monkeypatch.setattr(
+        os,
+        "fchown",
+        lambda file, *owner: (modes.append(os.fstat(file).st_mode & 0o777), change(file, *owner)),
+    )
+    opened(dataset.parent).open_editable(f"file://{dataset}").put_readme("mine")
+    assert modes == [0o600, 0o600]
+
+
 class TestLinks:
     @pytest.mark.parametrize("planted", FILES)
     @pytest.mark.parametrize(
@@ -232,6 +265,34 @@ class TestLinks:
             opened(inner, registered=registered)
         assert read(inner / "beans", registered=[str(inner), f"{outer}x"])["name"] == "beans"
 
+    @pytest.mark.parametrize("spelling", ["linked", "linked/../linked", "/outer", "into/outer", "relative"])
+    def test_another_spelling_of_the_outer_base_directory(self, tmp_path: Path, spelling: str) -> None:
+        """It is the same directory, and who may write into it could make the inner one lead anywhere."""
+        freeze(tmp_path / "other")
+        outer = tmp_path / "outer"
+        freeze(outer, "peas")
+        freeze(outer / "inner")
+        (tmp_path / "linked").symlink_to(outer)
+        (tmp_path / "into").symlink_to(tmp_path)
+        (tmp_path / "relative").symlink_to("./outer/../outer")
+        spelled = f"{tmp_path}/{spelling}"
+        # Through a link of the administrator into the outer one, too.
+        (tmp_path / "inner").symlink_to(outer / "inner")
+        ways = [outer / "inner", tmp_path / "linked" / "inner", tmp_path / "inner"]
+        for inner in ways:
+            assert read(inner / "beans", registered=[spelled, str(inner)])["name"] == "beans"
+        shutil.rmtree(outer / "inner")
+        (outer / "inner").symlink_to(tmp_path / "other")
+        for inner in ways:
+            with pytest.raises(ValueError, match="outer/inner is a link"):
+                opened(inner, registered=[spelled, str(inner)])
+
+    def test_links_without_an_end_on_the_way(self, dataset: Path, tmp_path: Path) -> None:
+        (tmp_path / "a").symlink_to("b")
+        (tmp_path / "b").symlink_to("a")
+        with pytest.raises(OSError, match="symbolic links"):
+            opened(tmp_path / "a", registered=[str(dataset.parent)])
+
 
 class TestHardLinks:
     @pytest.mark.parametrize("planted", FILES[:4])
@@ -311,13 +372,18 @@ BOMBS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "sparse metadata": (".dtool/dtool", lambda file: os.truncate(file, 2**32), "1,048,576 bytes"),
     "a sparse annotation": (".dtool/annotations/soil.json", lambda file: os.truncate(file, 2**32), "1,000 bytes"),
     "a README one byte too long": ("README.yml", lambda file: file.write_bytes(b"a" * 1001), "1,000 bytes"),
-    "deep lists": (".dtool/manifest.json", lambda file: file.write_text("[" * 5_000_000), "nested too deeply"),
+    "deep lists": (".dtool/manifest.json", lambda file: file.write_text("[" * 1_900_000), "nested too deeply"),
     "deep objects": (".dtool/dtool", lambda file: file.write_text('{"a":' * 10**5), "nested too deeply"),
     "a deep annotation": (".dtool/annotations/soil.json", lambda file: file.write_text("[" * 999), "soil.json"),
     "many values": (
         ".dtool/manifest.json",
         lambda file: file.write_text(f"[{'[],' * (MAX_JSON_VALUES // 2)}[]]"),
         "8,000,000 values",
+    ),
+    "many objects": (
+        ".dtool/manifest.json",
+        lambda file: file.write_text('{"items": {}, "x": [%s{}]}' % ('{"":0},' * 2_000_000)),
+        "2,000,000 objects and arrays",
     ),
     "a number of many digits": (".dtool/dtool", lambda file: file.write_text("9" * 10**6), "dtool is not JSON"),
     "items that are a list": (".dtool/manifest.json", lambda file: file.write_text('{"items": [1]}'), "as dtool"),
@@ -350,6 +416,46 @@ def test_many_files_are_not_all_listed(dataset: Path, folder: str) -> None:
     for number in range(50):
         (dataset / ".dtool" / folder / f"x{number}.json").write_text("1")
     assert refusal(dataset) == f"{dataset}/.dtool/{folder} holds more than the 50 files that are read"
+
+
+@pytest.fixture
+def not_root() -> Iterator[Callable[[], object]]:
+    """Become somebody for whom permissions count, as root may enter anything."""
+    user = os.geteuid()
+    yield lambda: os.seteuid(1234) if user == 0 else None
+    os.seteuid(user)
+
+
+def test_a_dataset_that_may_not_be_entered_is_there(dataset: Path, not_root: Callable[[], object]) -> None:
+    shutil.copytree(dataset, dataset.parent / "peas")
+    (dataset.parent / "lost+found").mkdir(mode=0)
+    uri, base = f"file://{dataset}", opened(dataset.parent)
+    dataset.parent.chmod(0o755)
+    for closed in (dataset, dataset / ".dtool"):
+        mode = closed.stat().st_mode
+        closed.chmod(0)
+        not_root()
+        try:
+            assert sorted(base.list_uris()) == [uri, f"file://{dataset.parent}/peas"]
+            assert not is_gone(base, uri)
+            for look in (base.fingerprint, base.open_readable):
+                with pytest.raises(PermissionError) as caught:
+                    look(uri)
+                assert reason(caught.value).startswith(f"Permission denied: {dataset}")
+        finally:
+            os.seteuid(os.getuid())
+            closed.chmod(mode)
+
+
+def test_a_base_directory_that_may_not_be_listed_is_named(
+    dataset: Path, not_root: Callable[[], object]
+) -> None:
+    base = opened(dataset.parent)
+    dataset.parent.chmod(0o111)
+    not_root()
+    with pytest.raises(PermissionError) as caught:
+        base.list_uris()
+    assert reason(caught.value) == f"Permission denied: {dataset.parent}"
 
 
 def test_annotations_are_limited_together(dataset: Path) -> None:

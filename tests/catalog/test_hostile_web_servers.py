@@ -324,6 +324,43 @@ def test_answers_that_are_too_much(home: WebServer, huge: str) -> None:
     assert expected in refusal(home)
 
 
+def listing(home: WebServer, **changes: Any) -> Answer:
+    """Return the answer that lists the dataset with other members."""
+    named = {
+        "uuid": str(uuid.uuid4()),
+        "name": "beans",
+        "type": "dataset",
+        "creator_username": "olga",
+        "frozen_at": 1,
+    }
+    urls = {"manifest_url": f"{home.url}/manifest", "readme_url": f"{home.url}/readme"}
+    return says(json.dumps({"admin_metadata": named, **urls, **changes}))
+
+
+def test_annotations_are_limited_together(home: WebServer) -> None:
+    urls = {f"a{number}": f"{home.url}/same" for number in range(4)}
+    home.answers["/base/beans/http_manifest.json"] = listing(home, annotations=urls)
+    home.answers["/same"] = says(json.dumps("x" * 198))
+    assert len(read(home)["annotations"]) == 4
+    home.answers["/same"] = says(json.dumps("x" * 298))
+    assert "DSERVER_MAX_ANNOTATIONS_LENGTH" in refusal(home)
+    base_uri = f"{home.url}/base"
+    dataset = BrokerBase(base_uri, LIMITS, SECONDS).open_readable(f"{base_uri}/beans")
+    with pytest.raises(ValueError, match="DSERVER_MAX_ANNOTATIONS_LENGTH"):
+        dataset.get_annotations()
+
+
+def test_names_are_limited(home: WebServer) -> None:
+    path = "/base/beans/http_manifest.json"
+    home.answers[path] = listing(home, tags=list("abcde"))
+    assert read(home)["tags"] == list("abcde")
+    home.answers[path] = listing(home, tags=list("abcdef"))
+    assert refusal(home) == f"a dataset in {home.url}/base has more than the 5 tags that are read"
+    home.answers[path] = listing(home, annotations=dict.fromkeys("abcdef", f"{home.url}/soil"))
+    assert refusal(home) == f"a dataset in {home.url}/base has more than the 5 annotations that are read"
+    assert "/soil" not in home.asked
+
+
 def test_a_storage_that_can_only_be_read_is_not_asked_for_an_edit(home: WebServer) -> None:
     base_uri = f"{home.url}/base"
     with pytest.raises(OSError, match="can only be read"):

@@ -421,6 +421,25 @@ def test_what_registration_refuses_is_one_clean_line(
         assert json.loads(manifest_json) == json.loads((base / name / ".dtool" / "manifest.json").read_text())
 
 
+def test_values_that_are_nested_deeply_are_one_clean_line(
+    flask: CommandLine, base: Path, base_uri: str, package: Package
+) -> None:
+    """Python parses some of them, and does not get down to the end of them again."""
+    package("beans")
+    annotation = package("deep-101") / ".dtool" / "annotations" / "soil.json"
+    annotation.write_text("[" * 101 + "]" * 101)
+    levels = range(880, 1000, 3)
+    for number in levels:
+        copy = shutil.copytree(annotation.parents[2], base / f"deep-{number}")
+        (copy / ".dtool" / "annotations" / "soil.json").write_text("[" * number + "]" * number)
+    result = flask("base_uri", "index", str(base))
+    assert result.stderr.strip() == f"1 registered, 0 unchanged, {len(levels) + 1} failed"
+    reasons = failures(result)
+    assert len(reasons) == len(levels) + 1
+    assert all(reason.endswith("soil.json is nested too deeply") for reason in reasons.values())
+    assert uris(flask) == [f"{base_uri}/beans"]
+
+
 # Base URIs that cannot be indexed
 
 

@@ -242,6 +242,28 @@ def test_an_object_that_is_too_much_is_one_clean_line(
     assert expected in lines[number + 1]
 
 
+def test_annotations_are_limited_together(
+    app: Flask,
+    flask: CommandLine,
+    base_uri: str,
+    bucket: str,
+    package: Package,
+    storage: Storage,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    beans = package("beans")
+    monkeypatch.setitem(app.config, "DSERVER_MAX_ANNOTATIONS_LENGTH", 100)
+    for number in range(3):
+        key = f"{beans}/annotations/a{number}.json"
+        client(storage).put_object(Bucket=bucket, Key=key, Body=b" " * 300 + b"1")
+    result = flask("base_uri", "index", base_uri)
+    assert "DSERVER_MAX_ANNOTATIONS_LENGTH" in result.stdout
+    with app.app_context():
+        dataset = open_base(base_uri).open_editable(f"{base_uri}/{beans}")
+        with pytest.raises(ValueError, match="DSERVER_MAX_ANNOTATIONS_LENGTH"):
+            dataset.get_annotations()
+
+
 def test_names_with_dots_are_listed_and_not_written(
     app: Flask, flask: CommandLine, base_uri: str, bucket: str, package: Package, storage: Storage
 ) -> None:

@@ -18,7 +18,7 @@ from dtoolcore.utils import DEFAULT_CONFIG_PATH
 from dservercore import uris
 from dservercore.catalog import http_storage, s3_storage, time_limits
 from dservercore.catalog.storage_limits import Limits
-from dservercore.dataset_info import generate_dataset_info
+from dservercore.dataset_info import document_of_parts
 
 Result = TypeVar("Result")
 
@@ -117,12 +117,26 @@ class BrokerDataset(dtoolcore.DataSet):
 
         :raises TimeoutError: if its storage takes too long, and whatever else the storage raises
         """
-        document: dict[str, Any] = self._in_time(lambda: generate_dataset_info(self, base_uri))
+        document: dict[str, Any] = self._in_time(
+            lambda: document_of_parts(
+                self.admin_metadata,
+                self.uri,
+                base_uri,
+                manifest=self._manifest,
+                readme=self.get_readme_content(),
+                annotations=self.get_annotations(),
+                tags=self.list_tags(),
+            )
+        )
         return document
 
     def get_annotations(self) -> dict[str, Any]:
-        """Return the annotations by name."""
-        return {name: self.get_annotation(name) for name in self.list_annotation_names()}
+        """Return the annotations by name; those on S3 and web servers are no larger together than one may be."""
+        broker = self._storage_broker
+        if hasattr(broker, "get_annotations"):
+            annotations: dict[str, Any] = broker.get_annotations()
+            return annotations
+        return {name: broker.get_annotation(name) for name in self.list_annotation_names()}
 
     def check_edits(self) -> None:
         """Pass: an object is what it is called."""

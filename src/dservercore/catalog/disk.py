@@ -18,12 +18,13 @@ from typing import Any
 
 from dtoolcore.utils import timestamp
 
-from dservercore.catalog.storage_limits import Limit, Limits, parsed
-from dservercore.catalog.stored_files import Directory
+from dservercore.catalog.storage_limits import Limit, Limits, annotations_within, parsed
+from dservercore.catalog.stored_files import Directory, identities
 from dservercore.dataset_info import document_of_parts
 
 _DTOOL, _ADMIN, _MANIFEST, _README = ".dtool", "dtool", "manifest.json", "README.yml"
 _ANNOTATIONS, _TAGS = "annotations", "tags"
+_OF_THE_FILE_SYSTEM = "lost+found"  # at the top of a disk, for root alone
 
 
 class DiskBase:
@@ -51,8 +52,8 @@ class DiskBase:
     def list_uris(self) -> list[str]:
         """Return the URIs of the datasets, frozen or not, and of what only looks like one, in no order.
 
-        A link to a dataset, or a dataset whose administrative metadata is a link or a pipe, is among them: opening it
-        tells what is wrong.
+        A link to a dataset, a dataset whose administrative metadata is a link or a pipe, and a directory that may not
+        be entered are among them: opening it tells what is wrong.
 
         :raises OSError: if the directory cannot be listed
         """
@@ -63,6 +64,8 @@ class DiskBase:
         try:
             self._directory.status(f"{name}/{_DTOOL}/{_ADMIN}")
             return True
+        except PermissionError:
+            return name != _OF_THE_FILE_SYSTEM
         except OSError:
             pass
         try:
@@ -141,12 +144,10 @@ def _opened(path: str, registered: Sequence[str], private: Sequence[Path]) -> Di
 
     Whoever may write into that one could otherwise make a base directory inside of it lead to any other.
     """
-    outer = [place for place in registered if f"{path}/".startswith(f"{place}/")]
-    start = min(outer, key=len, default=path)
-    directory = Directory.opened(start, private)
-    for name in filter(None, path.removeprefix(start).split("/")):
-        directory = directory.directory(name)
-    return directory
+    # First as the system goes there: that mounts whatever is mounted when somebody comes by.
+    directory = Directory.opened(path, private)
+    others = identities(place for place in registered if place != path)
+    return Directory.reached(path, others, private) if others else directory
 
 
 def _look(directory: Directory | None, name: str, place: str) -> tuple[str, int, int]:
@@ -203,13 +204,15 @@ class DiskDataset:
         files = self._dtool.listed(_ANNOTATIONS, self._limits.annotations)
         if not files:
             return {}
-        folder, left, annotations = self._dtool.directory(_ANNOTATIONS), self._limits.annotation, {}
+        folder = self._dtool.directory(_ANNOTATIONS)
         # dtoolcore takes whatever ending off, and reads the file that ends in .json.
-        for name in sorted(os.path.splitext(file)[0] for file in files):
-            text = folder.read(f"{name}.json", left)
-            left = Limit(left.size - len(text), left.setting)
-            annotations[name] = parsed(text, f"{folder.path}/{name}.json")
-        return annotations
+        names = sorted(os.path.splitext(file)[0] for file in files)
+        return annotations_within(
+            self._limits.annotation,
+            names,
+            read=lambda name, limit: folder.read(f"{name}.json", limit),
+            path_of=lambda name: f"{folder.path}/{name}.json",
+        )
 
     def list_tags(self) -> list[str]:
         """Return the tags, in no order."""
@@ -225,7 +228,7 @@ class DiskDataset:
         """Replace the README, of which a copy is kept beside it, as dtool does."""
         before = self.get_readme_content()
         copy = f"{_README}-{timestamp(datetime.datetime.now())}"
-        self._directory.write(copy, before, self._directory)
+        self._directory.write(copy, before, self._directory, like=_README)
         self._directory.write(_README, content, self._directory)
 
     def put_tag(self, tag: str) -> None:

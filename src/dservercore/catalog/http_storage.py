@@ -13,14 +13,14 @@ import ipaddress
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from dservercore.catalog import time_limits
-from dservercore.catalog.storage_limits import Limit, Limits, UnreadableError, parsed
+from dservercore.catalog.storage_limits import Limit, Limits, UnreadableError, annotations_within, parsed
 
 MAX_REDIRECTS = 5
 _PORTS = {"http": 80, "https": 443}
@@ -51,9 +51,21 @@ def limited(broker: type[Any], base_uri: str, limits: Limits) -> type[Any]:
         def get_readme_content(self) -> str:
             return _text(self.http_manifest["readme_url"], home, limits.readme)
 
-        def get_annotation(self, annotation_name: str) -> Any:
-            url = self.http_manifest["annotations"][annotation_name]
-            return parsed(_text(url, home, limits.annotation), url)
+        def get_annotations(self) -> dict[str, Any]:
+            urls = self.http_manifest.get("annotations", {})
+            return annotations_within(
+                limits.annotation,
+                self.list_annotation_names(),
+                read=lambda name, limit: _text(urls[name], home, limit),
+                path_of=lambda name: str(urls[name]),
+            )
+
+        def list_annotation_names(self) -> list[str]:
+            names = super().list_annotation_names()
+            return _counted(names, limits.annotations, "annotations", base_uri)
+
+        def list_tags(self) -> list[str]:
+            return _counted(super().list_tags(), limits.tags, "tags", base_uri)
 
         @classmethod
         def list_dataset_uris(cls, base_uri: str, config_path: str | None = None) -> list[str]:
@@ -62,6 +74,12 @@ def limited(broker: type[Any], base_uri: str, limits: Limits) -> type[Any]:
             )
 
     return Limited
+
+
+def _counted(names: Collection[str], most: int, what: str, base_uri: str) -> list[str]:
+    if len(names) > most:
+        raise UnreadableError(f"a dataset in {base_uri} has more than the {most:,} {what} that are read")
+    return list(names)
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from sqlalchemy import select
 from dservercore import db, plugin_writes, uris
 from dservercore.catalog import base_uris, batches, dataset_rows, datasets, storage, upkeep
 from dservercore.catalog.batches import Incoming
+from dservercore.catalog.json_budget import JsonBudget
 from dservercore.db import sql_db
 from dservercore.models import Dataset
 from dservercore.scope import OPERATOR, Scope
@@ -27,6 +29,9 @@ MAX_NAME = 80  # characters of a dataset's name, which may be anything before it
 # Above which a batch takes no more datasets: all of it is in memory, and other writers wait while it is written.
 BATCH_SIZE = 2 * 2**20  # characters of READMEs and annotations, and so many for each item of a manifest:
 ITEM_SIZE = 20
+#: Characters of JSON that are in memory as values; one dataset alone may have more.
+JSON_AT_ONCE = 16 * 2**20
+LOOK_SECONDS = 0.05  # after which somebody is seen to wait for that
 BATCH_SECONDS = 1.0  # for how long what has been read waits for slow storage to fill its batch
 
 
@@ -42,12 +47,16 @@ class Indexed:
 
 @dataclass(frozen=True)
 class Read:
-    """What was found in storage: a document to register, or an outcome that needs nothing more."""
+    """What was found in storage: a document to register, or an outcome that needs nothing more.
+
+    :param size: of the document in memory: characters of README and annotations, and ``ITEM_SIZE`` for each item
+    """
 
     uri: str
     document: dict[str, Any] | None = None
     fingerprint: str | None = None
     outcome: Indexed | None = None
+    size: int = 0
 
 
 def index_base_uri(
@@ -76,14 +85,16 @@ def index_base_uri(
     started(len(found))
     known = fingerprints(base_uri_id)
     registered = 0
-    with _pool(jobs) as pool:
+    with ExitStack() as stack:
+        pool = stack.enter_context(_pool(jobs))
         unchanged: set[str] = set()
         for uri in () if full else _unchanged(base, found, known, pool, jobs):
             unchanged.add(uri)
             yield Indexed("unchanged", uri)
         changed = [uri for uri in found if uri not in unchanged]
-        reads = _in_parallel(lambda uri: read(base, uri, base_uri, None), changed, pool, 4 * jobs)
-        for batch in _batches(reads):
+        budget = stack.enter_context(closing(JsonBudget(JSON_AT_ONCE)))
+        reads = _in_parallel(lambda uri: read(base, uri, base_uri, None), changed, pool, 4 * jobs, budget)
+        for batch in _batches(reads, budget):
             done = _register_batch(scope, batch)
             registered += sum(indexed.outcome == "registered" for indexed in done)
             yield from done
@@ -119,7 +130,8 @@ def read(base: storage.Base, uri: str, base_uri: str, known: str | None) -> Read
             return Read(uri, outcome=Indexed("unchanged", uri))
         dataset = storage.open_readable(base, uri)
         name = str(dataset.name)[:MAX_NAME]
-        return Read(uri, dataset.document(base_uri), fingerprint)
+        document = dataset.document(base_uri)
+        return Read(uri, document, fingerprint, size=_size_of(document))
     except storage.NotFrozenError as error:
         return Read(uri, outcome=Indexed("not frozen", uri, name, storage.reason(error)))
     except Exception as error:  # one broken dataset must not stop the others
@@ -169,43 +181,62 @@ def _pool(jobs: int) -> Iterator[ThreadPoolExecutor]:
 
 
 def _in_parallel(
-    read_one: Callable[[str], Read], found: Iterable[str], pool: ThreadPoolExecutor, ahead: int
+    read_one: Callable[[str], Read],
+    found: Iterable[str],
+    pool: ThreadPoolExecutor,
+    ahead: int,
+    budget: JsonBudget,
 ) -> Iterator[Future[Read]]:
     """Yield the future result of *read_one* for each URI, in order, never holding many more than *ahead* results."""
+
+    def read_within_budget(number: int, uri: str) -> Read:
+        with budget.reading(number):
+            return read_one(uri)
+
     waiting: deque[Future[Read]] = deque()
-    for uri in found:
-        waiting.append(pool.submit(read_one, uri))
+    for number, uri in enumerate(found):
+        waiting.append(pool.submit(read_within_budget, number, uri))
         if len(waiting) > ahead:
             yield waiting.popleft()
     while waiting:
         yield waiting.popleft()
 
 
-def _batches(reads: Iterable[Future[Read]]) -> Iterator[list[Read]]:
-    """Gather results into batches, each of ``BATCH`` or as many as there are when storage keeps one waiting."""
+def _batches(reads: Iterable[Future[Read]], budget: JsonBudget) -> Iterator[list[Read]]:
+    """Gather results into batches, each of ``BATCH`` or as many as there are when something keeps one waiting.
+
+    A batch is empty, and its memory free, when the next one is asked for.
+    """
     batch: list[Read] = []
     size, deadline = 0, 0.0
     for read in reads:
         if not batch:
             size, deadline = 0, time.monotonic() + BATCH_SECONDS
-        elif len(batch) == BATCH or size >= BATCH_SIZE or not _is_done_by(deadline, read):
+        elif len(batch) == BATCH or size >= BATCH_SIZE or not _is_done_by(deadline, read, budget):
             yield batch
-            batch, size, deadline = [], 0, time.monotonic() + BATCH_SECONDS
-        result = read.result()
-        batch.append(result)
-        size += _size_of(result.document) if result.document else 0
+            budget.let_go(len(batch))
+            batch.clear()
+            size, deadline = 0, time.monotonic() + BATCH_SECONDS
+        batch.append(read.result())
+        size += batch[-1].size
+        del read  # it holds the result
     if batch:
         yield batch
 
 
 def _size_of(document: Mapping[str, Any]) -> int:
-    described = len(document["readme"]) + len(str(document["annotations"]))
+    described = len(document["readme"]) + len(json.dumps(document["annotations"]))
     return described + ITEM_SIZE * len(document["manifest"]["items"])
 
 
-def _is_done_by(deadline: float, read: Future[Read]) -> bool:
-    seconds = deadline - time.monotonic()
-    return seconds > 0 and (read.done() or bool(wait([read], timeout=seconds).done))
+def _is_done_by(deadline: float, read: Future[Read], budget: JsonBudget) -> bool:
+    while (seconds := deadline - time.monotonic()) > 0:
+        if read.done():
+            return True
+        if budget.is_short:  # it may wait for the batch
+            return False
+        wait([read], timeout=min(seconds, LOOK_SECONDS))
+    return False
 
 
 # Registering

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 from dservercore.catalog import time_limits
-from dservercore.catalog.storage_limits import Limit, Limits, UnreadableError, parsed
+from dservercore.catalog.storage_limits import Limit, Limits, UnreadableError, annotations_within, parsed
 from dservercore.errors import DserverError
 
 REGISTRATION = "dtool-"  # begins the key of each dataset's registration in the bucket
@@ -68,9 +68,13 @@ def limited(broker: type[Any], limits: Limits) -> type[Any]:
         def get_readme_content(self) -> str:
             return self._text(self.get_readme_key(), limits.readme)
 
-        def get_annotation(self, annotation_name: str) -> Any:
-            key = self.get_annotation_key(annotation_name)
-            return parsed(self._text(key, limits.annotation), key)
+        def get_annotations(self) -> dict[str, Any]:
+            return annotations_within(
+                limits.annotation,
+                self.list_annotation_names(),
+                read=lambda name, limit: self._text(self.get_annotation_key(name), limit),
+                path_of=self.get_annotation_key,
+            )
 
         def put_annotation(self, annotation_name: str, annotation: Any) -> None:
             if "." in annotation_name:

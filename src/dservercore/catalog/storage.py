@@ -83,16 +83,17 @@ class Base(Protocol):
         ...
 
 
-def open_base(base_uri: str, seconds: float | None = None) -> Base:
+def open_base(base_uri: str, seconds: float | None = None, limits: Limits | None = None) -> Base:
     """Return what is stored in a base URI, to be looked at in any thread.
 
     :param seconds: to wait for a dataset that is not on disk, if that is less than the setting says
+    :param limits: of the files of a dataset; None: those for reading it
     :raises OSError: if it is on another host, is no directory, or no storage broker for it is installed
     :raises UnreadableError: if it lies in another base URI and is reached through a link in there
     """
     if uris.is_out_of_reach(base_uri):
         raise OSError(f"it is on another host ({urlparse(base_uri).netloc})")
-    limits = Limits.of(current_app.config)
+    limits = limits or Limits.of(current_app.config)
     if not brokers.is_on_disk(base_uri):
         timeout = current_app.config["DSERVER_STORAGE_TIMEOUT"]
         return brokers.BrokerBase(base_uri, limits, min(timeout, seconds or timeout))
@@ -213,7 +214,7 @@ def _write(uri: str, field: Field, value: Any) -> None:
     row = sql_db.session.execute(registered).one_or_none()
     if row is None:
         raise LookupError("it is no longer registered")
-    base = open_base(row.base_uri, EDIT_SECONDS)
+    base = open_base(row.base_uri, EDIT_SECONDS, Limits.of_edits(current_app.config))
     db.rollback()  # nothing is to be held while storage answers
     dataset = base.open_editable(uri)
     _require_frozen(dataset.admin_metadata)

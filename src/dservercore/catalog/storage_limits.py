@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
+
+from dservercore.catalog import json_budget
 
 MAX_ADMIN_BYTES = 2**20  # of administrative metadata, of which dtool writes some hundred
 MAX_FILES = 100_000  # tags or annotations that are listed; more tags if the setting allows them
+MAX_FILES_OF_EDITS = (
+    10_000  # tags or annotations of a dataset that is edited; more tags if the setting allows them
+)
 #: Commas and opening brackets in one JSON file: each stands for a value, which takes up to 200 bytes of memory.
 #: A manifest of a million items has five million.
 MAX_JSON_VALUES = 8_000_000
+MAX_JSON_CONTAINERS = (
+    2_000_000  # objects and arrays among them, which take most: 240 bytes with a single member
+)
+#: Levels of objects and arrays inside each other in one JSON file, more than any store takes: what comes after reading
+#: may go down into a value, and json itself stops only where Python does.
+MAX_JSON_LEVELS = 100
 
 
 class UnreadableError(ValueError):
@@ -55,6 +66,12 @@ class Limits:
             tags=max(config["DSERVER_MAX_TAGS"], MAX_FILES),
         )
 
+    @classmethod
+    def of_edits(cls, config: Mapping[str, Any]) -> Limits:
+        """Return the limits for a dataset that an edit is brought to, while a client waits."""
+        tags = max(config["DSERVER_MAX_TAGS"], MAX_FILES_OF_EDITS)
+        return replace(cls.of(config), tags=tags, annotations=MAX_FILES_OF_EDITS)
+
 
 def parsed(text: str, path: str) -> Any:
     """Return the value of a JSON text.
@@ -64,9 +81,47 @@ def parsed(text: str, path: str) -> Any:
     """
     if len(text) > MAX_JSON_VALUES and sum(map(text.count, ",[{")) > MAX_JSON_VALUES:
         raise UnreadableError(f"{path} has more than {MAX_JSON_VALUES:,} values")
+    containers = text.count("[") + text.count("{")
+    if containers > MAX_JSON_CONTAINERS:
+        raise UnreadableError(f"{path} has more than {MAX_JSON_CONTAINERS:,} objects and arrays")
+    json_budget.wait_for(len(text))
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except RecursionError:
         raise UnreadableError(f"{path} is nested too deeply") from None
     except ValueError as error:
         raise UnreadableError(f"{path} is not JSON: {error}") from None
+    if containers > MAX_JSON_LEVELS and _levels(value) > MAX_JSON_LEVELS:
+        raise UnreadableError(f"{path} is nested too deeply")
+    return value
+
+
+def annotations_within(
+    limit: Limit, names: Iterable[str], read: Callable[[str, Limit], str], path_of: Callable[[str], str]
+) -> dict[str, Any]:
+    """Return annotations by name, which together are no larger than one may be.
+
+    :param read: returns the text of one, which is no larger than a limit
+    :param path_of: returns where one comes from, for messages
+    :raises UnreadableError: if one of them is no JSON, or they are too large
+    """
+    left, annotations = limit, {}
+    for name in names:
+        text = read(name, left)
+        left = Limit(left.size - len(text), left.setting)
+        annotations[name] = parsed(text, path_of(name))
+    return annotations
+
+
+def _levels(value: Any) -> int:
+    """Return how many objects and arrays are inside each other; counted level by level, without recursion."""
+    levels, level = 0, _nesting([value])
+    while level:
+        levels += 1
+        level = [inner for outer in level for inner in _nesting(outer)]
+    return levels
+
+
+def _nesting(outer: Any) -> list[Any]:
+    members = outer.values() if isinstance(outer, dict) else outer
+    return [member for member in members if isinstance(member, (dict, list))]

@@ -12,7 +12,8 @@ import io
 import os
 import secrets
 import stat
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence, Set
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -20,6 +21,7 @@ from typing import TypeVar
 from dservercore.catalog.storage_limits import Limit, UnreadableError
 
 Seen = TypeVar("Seen")
+Identity = tuple[int, int]  # device and inode
 
 _ABOVE = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 _LISTED = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -28,6 +30,7 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _CHUNK = 2**20
+_MAX_LINKS = 40  # on one way, as in Linux
 
 
 class Directory:
@@ -52,6 +55,36 @@ class Directory:
         :raises OSError: if there is none
         """
         return cls(os.open(path or "/", _ABOVE), path, private, None)
+
+    @classmethod
+    def reached(cls, path: str, bounds: Set[Identity], private: Sequence[Path] = ()) -> Directory:
+        """Return the directory at *path*, reached through links, but through none inside of some directories.
+
+        A directory is known by what it is, for the same one may be spelled in many ways.
+
+        :param path: absolute
+        :param bounds: the directories below which no link is followed
+        :param private: files and folders of the server, none of which is read even if it is linked to
+        :raises OSError: if there is none
+        :raises UnreadableError: if it is reached through a link that is not followed
+        """
+        directory = root = cls(os.open("/", _ABOVE), "", private, None)
+        names, links = _names(path), 0
+        is_inside = root._identity() in bounds
+        while names:
+            name = names.popleft()
+            try:
+                directory = directory._above() if name == ".." else directory.directory(name)
+            except UnreadableError:
+                links += 1
+                if is_inside or links > _MAX_LINKS:
+                    raise
+                target = os.readlink(name, dir_fd=directory._descriptor)
+                names.extendleft(reversed(_names(target)))
+                directory = root if target.startswith("/") else directory
+            is_inside = is_inside or directory._identity() in bounds
+        directory._top = None
+        return directory
 
     def directory(self, name: str) -> Directory:
         """Return the directory called *name* in this one.
@@ -107,7 +140,10 @@ class Directory:
 
         :raises OSError: if it cannot be listed
         """
-        descriptor = os.open(".", _LISTED, dir_fd=self._descriptor)
+        try:
+            descriptor = os.open(".", _LISTED, dir_fd=self._descriptor)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self.path) from None
         try:
             return os.listdir(descriptor)
         finally:
@@ -118,7 +154,10 @@ class Directory:
 
         :raises OSError: if there is nothing
         """
-        return os.stat(path, dir_fd=self._descriptor, follow_symlinks=False)
+        try:
+            return os.stat(path, dir_fd=self._descriptor, follow_symlinks=False)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, f"{self.path}/{path}") from None
 
     def read(self, name: str, limit: Limit) -> str:
         """Return the text of the file called *name* in this directory.
@@ -142,29 +181,31 @@ class Directory:
             os.close(descriptor)
         return _text(content, path)
 
-    def write(self, name: str, text: str, scratch: Directory) -> None:
+    def write(self, name: str, text: str, scratch: Directory, like: str | None = None) -> None:
         """Make *text* what the file called *name* in this directory says, at once.
 
         It keeps its permissions, and its owner where the server may give files away.
 
         :param scratch: in which a file is made that takes its place; on the same file system
+        :param like: name of a file of this directory whose permissions and owner a new one gets
         :raises OSError: if it cannot be written
         :raises UnreadableError: if what is there is no regular file
         """
-        before = self._regular_file(name)
+        before = self._regular_file(name) or (self._regular_file(like) if like else None)
+        mode = 0o600 if before else 0o666  # nobody else is to look before it has its permissions
         new = f".dserver-{secrets.token_hex(8)}"
         try:
-            descriptor = os.open(new, _NEW, 0o666, dir_fd=scratch._descriptor)
+            descriptor = os.open(new, _NEW, mode, dir_fd=scratch._descriptor)
         except OSError as error:
             raise OSError(error.errno, error.strerror, f"{self.path}/{name}") from None
         try:
             # As dtoolcore writes it: in the encoding of the locale.
             with open(descriptor, "w") as file:
-                file.write(text)
                 if before:
                     with suppress(PermissionError):
                         os.fchown(descriptor, before.st_uid, before.st_gid)
                     os.fchmod(descriptor, before.st_mode & 0o777)
+                file.write(text)
             os.rename(new, name, src_dir_fd=scratch._descriptor, dst_dir_fd=self._descriptor)
         except BaseException:
             with suppress(OSError):
@@ -188,6 +229,14 @@ class Directory:
         with suppress(FileExistsError):
             os.mkdir(_checked(name), dir_fd=self._descriptor)
         return self.directory(name)
+
+    def _identity(self) -> Identity:
+        status = os.fstat(self._descriptor)
+        return status.st_dev, status.st_ino
+
+    def _above(self) -> Directory:
+        descriptor = os.open("..", _ABOVE, dir_fd=self._descriptor)
+        return Directory(descriptor, os.path.dirname(self.path), self._private, None)
 
     def _child(self, name: str, flags: int) -> Directory:
         path = f"{self.path}/{name}"
@@ -220,7 +269,7 @@ class Directory:
     def _check_owner(self, path: str, status: os.stat_result) -> None:
         """Pass if a file with more than one name is one that the owner of the dataset may have put there."""
         owner = os.fstat((self._top or self)._descriptor).st_uid
-        if status.st_uid != owner or (status.st_dev, status.st_ino) in _identities(self._private):
+        if status.st_uid != owner or (status.st_dev, status.st_ino) in _private_files(self._private):
             raise UnreadableError(f"{path} is also elsewhere (a hard link), as a file of somebody else")
 
 
@@ -230,6 +279,10 @@ def _look_at(entry: os.DirEntry[str]) -> tuple[str, int, int]:
     except FileNotFoundError:  # removed at this moment
         return entry.name, -1, -1
     return entry.name, status.st_size, status.st_mtime_ns
+
+
+def _names(path: str) -> deque[str]:
+    return deque(name for name in path.split("/") if name not in ("", "."))
 
 
 def _checked(name: str) -> str:
@@ -266,13 +319,20 @@ def _text(content: bytes, path: str) -> str:
             raise UnreadableError(f"{path} is not UTF-8 text: {error}") from None
 
 
-def _identities(private: Sequence[Path]) -> set[tuple[int, int]]:
-    """Return device and inode of files, and of those directly in folders."""
-    identities = set()
+def identities(paths: Iterable[str | Path]) -> set[Identity]:
+    """Return the identities of files and folders, as far as they can be looked at."""
+    known = set()
+    for path in paths:
+        with suppress(OSError):
+            status = os.stat(path)
+            known.add((status.st_dev, status.st_ino))
+    return known
+
+
+def _private_files(private: Sequence[Path]) -> set[Identity]:
+    """Return the identities of files, and of those directly in folders."""
+    known = set()
     for place in private:
         with suppress(OSError):
-            for path in (place, *(place.iterdir() if place.is_dir() else ())):
-                with suppress(OSError):
-                    status = path.stat()
-                    identities.add((status.st_dev, status.st_ino))
-    return identities
+            known |= identities((place, *(place.iterdir() if place.is_dir() else ())))
+    return known
