@@ -9,7 +9,9 @@ import resource
 import shutil
 import sqlite3
 import tarfile
+import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -382,6 +384,27 @@ def test_what_is_restored_is_for_its_owner_alone(
     modes = {path.name: path.stat().st_mode & 0o777 for path in empty.iterdir() if path.is_file()}
     assert modes.pop("jwt_key.pub") in (0o644, 0o600)
     assert set(modes.values()) == {0o600}, modes
+
+
+def tokens_since(data: Path) -> dict[str, int | None]:
+    with closing(sqlite3.connect(data / "app.db")) as connection:
+        return dict(connection.execute("SELECT username, tokens_since FROM user").fetchall())
+
+
+def test_names_that_were_registered_since_the_backup_are_not_new(
+    made: Path, there: CommandLine, empty: Path
+) -> None:
+    began = int(time.time())
+    there.succeed("restore", str(made))
+    there.succeed("user", "add", "bob")
+    there.succeed("user", "delete", "alice")
+    there.succeed("user", "add", "alice")
+    there.succeed("user", "add", "carol")
+    since = tokens_since(empty)
+    assert all(since[name] > began for name in ("alice", "bob", "carol")), since
+    there.succeed("restore", "--force", "--yes", str(made))
+    assert tokens_since(empty) == {"alice": None}
+    assert [user["username"] for user in there.read("user", "list")] == ["alice"]
 
 
 def test_an_older_backup_is_to_be_upgraded(made: Path, there: CommandLine) -> None:

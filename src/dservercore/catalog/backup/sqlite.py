@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from sqlalchemy import text
 
+from dservercore import registered_names
 from dservercore.catalog.backup.archive import BackupError, Counts, Progress
 from dservercore.db import close_connections, sql_db
 
@@ -112,16 +113,27 @@ def there(path: Path) -> Counts | None:
 
 
 def put(copy: Path, path: Path) -> None:
-    """Let a complete file, in the same directory, become the database.
+    """Let a complete file, in the same directory, become the database, and note in it that it was restored.
 
     :raises BackupError: if the one that it replaces is in use
     """
     close_connections()
     with _held(path):
+        _note_restoration(copy)
         if path.exists():
             _keep_owner(path, copy)
         os.replace(copy, path)
         sync_directory(path.parent)
+
+
+def _note_restoration(copy: Path) -> None:
+    with closing(_connect(copy)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")  # all of it is in this one file
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("BEGIN")
+        for statement in registered_names.restoration():
+            connection.execute(statement)
+        connection.execute("COMMIT")
 
 
 @contextmanager
