@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,10 +14,12 @@ from typing import Any
 
 import pytest
 import requests
+from sqlalchemy import select
 
 from databases import new_database
 from dservercore import sql_db
 from dservercore.catalog import base_uris, datasets, users
+from dservercore.models import User
 from dservercore.permissions import operator_scope
 from dservercore.scope import OPERATOR
 from live_server import LiveServer, flask
@@ -230,6 +233,16 @@ def test_a_database_with_data_is_replaced_only_on_purpose(
     done = place.flask("restore", "--force", "--yes", "--without-keys", str(backup.file))
     assert done.returncode == 0, done.stderr
     assert usernames(place) == {ADMIN, CHAMPION, READER, NOBODY, WRITER}
+    began = int(time.time())
+    assert place.flask("user", "add", "zoe").returncode == 0  # for all that is known, another one
+    app = LiveServer(place.folder, settings=place.settings).app
+    with app.app_context():
+        query = select(User.username, User.tokens_since)
+        since = {row.username: row.tokens_since for row in sql_db.session.execute(query)}
+        sql_db.session.remove()
+        sql_db.engine.dispose()
+    assert since.pop("zoe") >= began
+    assert set(since.values()) == {None}
 
 
 def refused(place: Place, *arguments: str) -> str:

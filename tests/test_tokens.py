@@ -7,6 +7,8 @@ import hashlib
 import hmac
 import json
 import socket
+import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -666,18 +668,74 @@ class TestNamesakes:
         assert here.client.get("/me", headers=old).json["code"] == 401
         assert here.client.post("/uris/bulk", headers=old, json=[]).status_code == 401
 
-    def test_one_made_in_the_second_of_the_deletion(self, here: World, name: str) -> None:
+    @pytest.mark.parametrize("out", ["catalog", "SQL"])
+    def test_one_made_in_the_second_of_the_deletion(self, here: World, name: str, out: str) -> None:
         """Whoever is added in the same second waits for the next one: then it is clear whose token it is."""
         with here.app.app_context():
             users.add_user(name)
             sql_db.session.commit()
+            time.sleep(1 - time.time() % 1)
             old = create_access_token(name)
-            users.delete_user(name)
+            self.WAYS_OUT[out](name)
             sql_db.session.commit()
             users.add_user(name)
             sql_db.session.commit()
             new = create_access_token(name)
         assert [status(here, token) for token in (old, old, new)] == [401, 401, 200]
+
+    def test_nobody_waits_where_no_user_is_new(self, here: World, name: str) -> None:
+        with here.app.app_context():
+            users.add_user(name)
+            sql_db.session.commit()
+            began = time.monotonic()
+            for _ in range(5):
+                users.put_user(name, {})
+                sql_db.session.commit()
+        assert time.monotonic() - began < 1
+
+    def test_a_user_who_gets_the_name(self, here: World, private: str, name: str) -> None:
+        old = signed(private, {"sub": name, "iat": int(time.time()) - 5})
+        with here.app.app_context():
+            for own in (name, f"{name}-2", f"{name}-3"):
+                users.add_user(own)
+            users.delete_user(name)
+            sql_db.session.commit()
+            utils.get_user_obj(f"{name}-2").username = name
+            sql_db.session.commit()
+            fresh = create_access_token(name)
+            utils.get_user_obj(f"{name}-3").username = f"{name}-4"  # which nobody had
+            sql_db.session.commit()
+            assert utils.get_user_obj(f"{name}-4").tokens_since is None
+        assert [status(here, token) for token in (old, fresh)] == [401, 200]
+        with here.app.app_context():
+            users.add_user(f"{name}-3")
+            sql_db.session.commit()
+        assert self.asks(here, private, f"{name}-3", iat=int(time.time()) - 5) == 401
+
+    def test_a_server_in_which_nobody_asks_for_the_models(self, tmp_path: Path) -> None:
+        program = """if True:
+            import sys
+            from dservercore import create_app, sql_db
+            from dservercore.models import User
+            from dservercore.registered_names import RegisteredName
+
+            app = create_app({"SQLALCHEMY_DATABASE_URI": "sqlite://", "SECRET_KEY": "for tests alone"})
+            with app.app_context():
+                sql_db.create_all()
+                sql_db.session.add(User(username="nick"))
+                sql_db.session.commit()
+                User.query.filter_by(username="nick").delete()
+                assert "dservercore.sql_models" not in sys.modules
+                print(sql_db.session.get(RegisteredName, "nick").deleted_at)
+        """
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", program],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.stdout.strip().isdigit(), done.stdout + done.stderr
 
     def test_routes_of_extensions(self, here: World, private: str, name: str) -> None:
         asked: list[Any] = []

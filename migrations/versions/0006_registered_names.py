@@ -17,11 +17,13 @@ audit = sa.table("audit", sa.column("action"), sa.column("subject"))
 
 
 def upgrade() -> None:
-    op.create_table(
-        "registered_name",
-        sa.Column("username", sa.String(64), primary_key=True),
-        sa.Column("deleted_at", sa.BigInteger),
-    )
+    # Where a backup of an earlier revision was restored, it is there, with the row that says so.
+    if not sa.inspect(op.get_bind()).has_table("registered_name"):
+        op.create_table(
+            "registered_name",
+            sa.Column("username", sa.String(64), primary_key=True),
+            sa.Column("deleted_at", sa.BigInteger),
+        )
     op.add_column("user", sa.Column("tokens_since", sa.BigInteger))
     # Who is there keeps all tokens. Of those who were deleted, the names are known as far as the record goes.
     deleted = sa.select(audit.c.subject).where(
@@ -29,7 +31,9 @@ def upgrade() -> None:
         sa.func.char_length(audit.c.subject) <= 64,
         audit.c.subject.not_in(sa.select(names.c.username)),
     )
-    op.execute(names.insert().from_select(["username"], sa.select(user.c.username)))
+    op.execute(
+        names.insert().from_select(["username"], sa.select(user.c.username).where(user.c.username != ""))
+    )
     op.execute(names.insert().from_select(["username"], deleted.distinct()))
 
 

@@ -24,7 +24,7 @@ from dservercore.api.request_log import REQUEST_ID, init_request_log
 from dservercore.api.retries import RetryingFlask
 from dservercore.api.security_headers import Headers, init_cors
 from dservercore.api.uris_in_paths import CONVERTERS, URIConverter
-from dservercore.catalog import settling
+from dservercore.catalog import records, settling
 from dservercore.config import read_environment, with_defaults
 from dservercore.db import close_connections, forget_unfinished, init_databases, jwt, ma, require_upgraded
 from dservercore.errors import ConfigurationError
@@ -57,6 +57,7 @@ def _create_app(test_config: Mapping[str, Any] | None) -> Flask:
     init_request_log(app)
     init_errors(app)
     init_databases(app, serves=not _is_a_command(), must_exist=test_config is None and _needs_database())
+    records.watch_deletions()
     app.teardown_appcontext(forget_unfinished)
     ma.init_app(app)
     init_tokens(app)

@@ -31,6 +31,9 @@ _PLACEHOLDER = re.compile(
     re.IGNORECASE,
 )
 
+# Files of secret keys, made by this process.
+_made: set[Path] = set()
+
 
 def read_key_file(path: str | Path, setting: str) -> str:
     """Return the text of a key file.
@@ -104,12 +107,22 @@ def secret_key(configured: str | None, directory: Path) -> str:
     """
     if not configured:
         return kept_secret_key(directory)
-    if len(configured) < LEAST_SECRET_LENGTH or _PLACEHOLDER.search(configured) or len(set(configured)) < 6:
+    if can_be_guessed(configured):
         raise ConfigurationError(
             f"SECRET_KEY: can be guessed; leave it out, or set {LEAST_SECRET_LENGTH} random characters or more"
             " (python3 -c 'import secrets; print(secrets.token_hex(32))')"
         )
     return configured
+
+
+def can_be_guessed(secret: str) -> bool:
+    """Return whether a secret key is too short, too even, or one that stands in examples."""
+    return bool(len(secret) < LEAST_SECRET_LENGTH or _PLACEHOLDER.search(secret) or len(set(secret)) < 6)
+
+
+def is_fresh(path: Path) -> bool:
+    """Return whether a file is a secret key that this process has made: nobody has used it yet."""
+    return path in _made
 
 
 def kept_secret_key(directory: Path) -> str:
@@ -132,6 +145,7 @@ def kept_secret_key(directory: Path) -> str:
             stream.write(secret)
             stream.flush()
             os.fsync(stream.fileno())
+        _made.add(path)
     except OSError:
         pass  # a read-only home is no reason not to start
     return secret

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-from sqlalchemy import BigInteger, String, select
+from sqlalchemy import BigInteger, Connection, String, column, exists, func, select, table
 from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -19,7 +19,10 @@ USERNAME_LENGTH = 64
 
 
 class RegisteredName(sql_db.Model):  # type: ignore[name-defined]
-    """A user name that was registered once: it stays when its user is deleted, for a namesake to come."""
+    """A user name that was registered once: it stays when its user is deleted, for a namesake to come.
+
+    The row of the empty name, which no user has, says when a backup was restored (see :data:`RESTORED`).
+    """
 
     __tablename__ = "registered_name"
 
@@ -29,6 +32,11 @@ class RegisteredName(sql_db.Model):  # type: ignore[name-defined]
 
 
 _names = RegisteredName.__table__
+_users = table("user", column("username"))
+
+# The name of nobody: its row says when a backup was restored. What was registered between the two is not known, so that
+# any name may have been.
+RESTORED = ""
 
 
 def tokens_since(context: DefaultExecutionContext) -> int | None:
@@ -36,27 +44,53 @@ def tokens_since(context: DefaultExecutionContext) -> int | None:
 
     In seconds since the epoch, UTC. None for a name that was never registered before: whatever token it has is its own.
     """
-    username = context.get_current_parameters()["username"]
-    connection = context.connection
-    deleted_at = select(_names.c.deleted_at).where(_names.c.username == username)
-    row = connection.execute(deleted_at).first()
-    if row is None:
+    return since(context.connection, context.get_current_parameters()["username"])
+
+
+def since(connection: Connection, username: str) -> int | None:
+    """Register a name; return from when on its new user may have tokens.
+
+    In seconds since the epoch, UTC. None for a name that was never registered before.
+    """
+    is_taken = exists().where(_users.c.username == username).label("is_taken")
+    rows = connection.execute(
+        select(_names, is_taken).where(_names.c.username.in_((username, RESTORED)))
+    ).all()
+    own = [row for row in rows if row.username != RESTORED]
+    moments = [row.deleted_at for row in rows if row.deleted_at is not None]
+    if not own:
         connection.execute(db.upsert(_names, ("username",)), {"username": username})
-        return None
-    if row.deleted_at is None or row.deleted_at < int(time.time()):
-        return int(time.time())
+        if not moments:
+            return None
+    if any(row.deleted_at is None and not row.is_taken for row in own):
+        moments.append(int(time.time()))  # the deletion, at the latest
+    last = max(moments, default=0)
     # Tokens tell the second in which they were made: those of this second may be either user's.
-    time.sleep(min(1.0, max(0.0, row.deleted_at + 1 - time.time())))
-    return max(int(time.time()), row.deleted_at + 1)
+    _wait_until_after(last)
+    return max(int(time.time()), last + 1)
 
 
 def wait_for_another_second(username: str) -> None:
     """Wait until a name was not deleted in this second: before a lock is taken, for which others wait."""
-    deleted_at = sql_db.session.execute(
-        select(_names.c.deleted_at).where(_names.c.username == username)
-    ).scalar()
-    if deleted_at is not None:
-        time.sleep(min(1.0, max(0.0, deleted_at + 1 - time.time())))
+    deleted_at = select(func.max(_names.c.deleted_at)).where(_names.c.username.in_((username, RESTORED)))
+    _wait_until_after(sql_db.session.execute(deleted_at).scalar() or 0)
+
+
+def _wait_until_after(second: int) -> None:
+    time.sleep(min(1.0, max(0.0, second + 1 - time.time())))
+
+
+def restoration() -> list[str]:
+    """Return the SQL, for SQLite and PostgreSQL, that notes in a database that it was restored now.
+
+    One from before names were noted gets the table, for ``flask db upgrade`` to fill.
+    """
+    return [
+        f"CREATE TABLE IF NOT EXISTS registered_name (username VARCHAR({USERNAME_LENGTH}) NOT NULL, deleted_at BIGINT,"
+        " PRIMARY KEY (username))",
+        f"INSERT INTO registered_name (username, deleted_at) VALUES ('{RESTORED}', {int(time.time())})"
+        " ON CONFLICT (username) DO UPDATE SET deleted_at = excluded.deleted_at",
+    ]
 
 
 def note_deletion(usernames: Iterable[str]) -> None:

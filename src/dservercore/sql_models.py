@@ -1,9 +1,8 @@
 """The tables and their schemas, for plugin authors.
 
-Importing this makes sure that a dataset which a plugin deletes through the models disappears from every store.
+A dataset that a plugin deletes through the models disappears from every store.
 """
 
-from dservercore.catalog.records import watch_deletions
 from dservercore.model_schemas import (
     BaseURISchema,
     BaseURIWithPermissionsSchema,
@@ -14,8 +13,6 @@ from dservercore.model_schemas import (
 )
 from dservercore.models import BaseURI, Dataset, User, register_permissions, search_permissions
 from dservercore.schemas import UserPatchSchema as UserUpdateSchema
-
-watch_deletions()
 
 __all__ = [
     "BaseURI",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -9,14 +10,21 @@ import resource
 import shutil
 import sqlite3
 import tarfile
+import tempfile
+import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import flask_migrate
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from flask import Flask
 
 from dservercore import create_app, sql_db
+from dservercore.catalog.backup import sqlite
 
 from .conftest import CommandLine, Installation
 
@@ -384,11 +392,185 @@ def test_what_is_restored_is_for_its_owner_alone(
     assert set(modes.values()) == {0o600}, modes
 
 
-def test_an_older_backup_is_to_be_upgraded(made: Path, there: CommandLine) -> None:
-    changed(revision="0001")(made)
-    done = there("restore", str(made))
-    assert done.exit_code == 0
+def tokens_since(data: Path) -> dict[str, int | None]:
+    with closing(sqlite3.connect(data / "app.db")) as connection:
+        return dict(connection.execute("SELECT username, tokens_since FROM user").fetchall())
+
+
+def test_names_that_were_registered_since_the_backup_are_not_new(
+    made: Path, there: CommandLine, empty: Path
+) -> None:
+    began = int(time.time())
+    there.succeed("restore", str(made))
+    there.succeed("user", "add", "bob")
+    there.succeed("user", "delete", "alice")
+    there.succeed("user", "add", "alice")
+    there.succeed("user", "add", "carol")
+    since = tokens_since(empty)
+    assert all(since[name] > began for name in ("alice", "bob", "carol")), since
+    there.succeed("restore", "--force", "--yes", str(made))
+    assert tokens_since(empty) == {"alice": None}
+    assert [user["username"] for user in there.read("user", "list")] == ["alice"]
+
+
+@pytest.mark.parametrize("revision", ["0001", "0005"])
+def test_an_older_backup_is_to_be_upgraded(
+    flask: CommandLine, app: Flask, there: CommandLine, empty: Path, tmp_path: Path, revision: str
+) -> None:
+    flask.succeed("user", "add", "alice")
+    with app.app_context():
+        flask_migrate.downgrade(revision=revision)
+        sql_db.engine.dispose()
+    flask.succeed("backup", str(tmp_path / "old.tar"))
+    done = there("restore", str(tmp_path / "old.tar"))
+    assert done.exit_code == 0, done.stderr
     assert "run `flask db upgrade`" in done.stderr
+    with there.runner.app.app_context():
+        flask_migrate.upgrade()
+    there.succeed("user", "add", "bob")
+    since = tokens_since(empty)
+    assert since.pop("alice") is None
+    assert since["bob"] is not None  # somebody may have had that name
+
+
+def with_contents(change: Callable[[dict[str, bytes]], None]) -> Callable[[Path], None]:
+    """Return what writes a backup anew with other contents, and a manifest that fits them."""
+
+    def attack(file: Path) -> None:
+        with tarfile.open(file) as tar:
+            content = {member.name: tar.extractfile(member).read() for member in tar.getmembers()}  # type: ignore[union-attr]
+        manifest = json.loads(content.pop("manifest.json"))
+        change(content)
+        manifest["files"] = {
+            name: {"size": len(text), "sha256": hashlib.sha256(text).hexdigest()}
+            for name, text in content.items()
+        }
+        with tarfile.open(file, "w") as tar:
+            put(tar, "manifest.json", json.dumps(manifest).encode())
+            for name, text in content.items():
+                put(tar, name, text)
+
+    return attack
+
+
+def with_sql(script: str) -> Callable[[Path], None]:
+    """Return what runs SQL in the database of a backup."""
+
+    def change(content: dict[str, bytes]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "database"
+            file.write_bytes(content["database.sqlite"])
+            with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+                connection.executescript(script)
+            content["database.sqlite"] = file.read_bytes()
+
+    return with_contents(change)
+
+
+TRIGGER = "CREATE TRIGGER t AFTER INSERT ON user BEGIN UPDATE user SET is_admin = 1; END;"
+DATABASES = {
+    "a trigger": (TRIGGER, "has a trigger 't'"),
+    "a trigger under another name": (
+        f"{TRIGGER} PRAGMA writable_schema = ON; UPDATE sqlite_master SET type = 'table' WHERE name = 't'",
+        "",  # SQLite sees it, too, or we do
+    ),
+    "an endless view": (
+        "ALTER TABLE user RENAME TO user2; CREATE VIEW user AS WITH RECURSIVE r (id) AS"
+        " (SELECT 1 UNION ALL SELECT id + 1 FROM r) SELECT id, 'u' || id AS username FROM r",
+        "has a view 'user'",
+    ),
+    "another virtual table": ("CREATE VIRTUAL TABLE box USING rtree(id, low, high)", "has a table 'box'"),
+    "a table less": ("DROP TABLE audit", "has no table 'audit'"),
+    "without a revision": ("DROP TABLE alembic_version", "has no table 'alembic_version'"),
+    "of another revision": ("UPDATE alembic_version SET version_num = '\x1b[2J\n'", "is not of revision 0"),
+    "of two revisions": ("INSERT INTO alembic_version VALUES ('0001')", "is not of revision 0"),
+}
+
+
+@pytest.mark.parametrize(("script", "reason"), DATABASES.values(), ids=DATABASES)
+def test_a_database_that_none_of_ours_is_changes_nothing(
+    made: Path, there: CommandLine, empty: Path, script: str, reason: str
+) -> None:
+    with_sql(script)(made)
+    said = there.fail("restore", str(made))
+    assert f"The database in {made} {reason}" in said
+    assert said.isprintable()
+    assert not empty.exists() or list(empty.iterdir()) == []
+
+
+def test_a_check_ends(made: Path, there: CommandLine, empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("_CHECK_SECONDS", -60), ("_STEPS", 1)):
+        monkeypatch.setattr(sqlite, name, value)
+    assert f"The database in {made} takes too long to check" in there.fail("restore", str(made))
+    assert not empty.exists()
+
+
+def test_conditions_of_its_own_are_not_run(made: Path, there: CommandLine) -> None:
+    with_sql("CREATE TABLE x (a CHECK (a)); PRAGMA ignore_check_constraints = ON; INSERT INTO x VALUES (0)")(
+        made
+    )
+    there.succeed("restore", str(made))
+
+
+def test_the_tables_of_each_revision_are_known() -> None:
+    assert {name for names in sqlite.TABLES.values() for name in names} == set(sql_db.metadata.tables)
+
+
+def test_what_is_counted_is_what_is_there(made: Path, there: CommandLine) -> None:
+    changed(users=7, datasets=10**6)(made)
+    assert "Restored 1 user, 0 base URIs and 0 datasets" in there("restore", str(made)).stderr
+
+
+ELLIPTIC = ec.generate_private_key(ec.SECP256R1())
+BAD_KEYS = {
+    "no private key": ("jwt_key", b"\x1b[2J", "jwt_key: not an RSA private key"),
+    "no text": ("jwt_key", b"\x00\xff", "jwt_key: not a text file"),
+    "another kind of private key": (
+        "jwt_key",
+        ELLIPTIC.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        ),
+        "jwt_key: the key is not an RSA key",
+    ),
+    "no public key": ("jwt_key.pub", b"nokey", "jwt_key.pub: not an RSA public key"),
+    "large": ("jwt_key.pub", b"-" * 10**6, "jwt_key.pub: not an RSA public key"),
+    "a secret that can be guessed": ("secret_key", b"a" * 64, "secret_key: can be guessed"),
+}
+
+
+@pytest.mark.parametrize(("name", "key", "reason"), BAD_KEYS.values(), ids=BAD_KEYS)
+def test_keys_that_no_server_can_use_change_nothing(
+    made: Path, there: CommandLine, empty: Path, name: str, key: bytes, reason: str
+) -> None:
+    with_contents(lambda content: content.update({f"keys/{name}": key}))(made)
+    said = there.fail("restore", str(made))
+    assert f"The keys in {made}: {reason}" in said
+    assert said.endswith("; --without-keys leaves them out")
+    assert not empty.exists() or list(empty.iterdir()) == []
+    there.succeed("restore", "--without-keys", str(made))
+
+
+def test_a_secret_key_is_replaced_only_on_purpose(made: Path, there: CommandLine, empty: Path) -> None:
+    empty.mkdir(exist_ok=True)
+    (empty / "secret_key").write_text("another")
+    assert f"{empty / 'secret_key'} is there and is another key" in there.fail("restore", str(made))
+    assert [path.name for path in empty.iterdir()] == ["secret_key"]
+    there.succeed("restore", "--force", str(made))
+    assert len((empty / "secret_key").read_text()) == 64
+
+
+def test_a_secret_key_that_the_restore_itself_has_made_is_none(
+    made: Path, server: Installation, tmp_path: Path
+) -> None:
+    another = Installation(tmp_path / "another")
+    another.home.mkdir()
+    another.succeed("restore", str(made))
+    assert (another.data / "secret_key").read_text() == (server.data / "secret_key").read_text()
+
+
+def test_a_pipe_is_not_waited_for(server: Installation, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert f"{tmp_path / 'pipe'} is not a regular file" in server.fail("restore", str(tmp_path / "pipe"))
 
 
 def test_a_database_in_use_is_left_alone(made: Path, there: CommandLine, empty: Path) -> None:

@@ -158,7 +158,8 @@ def watch_deletions() -> None:
 
     That is ``session.query(Dataset).filter(...).delete()``, ``session.execute(delete(Dataset)...)`` and
     ``session.delete(dataset)``. The published notification plugin does the first. And count what is added with
-    ``session.add(dataset)``, which is nowhere but in its row.
+    ``session.add(dataset)``, which is nowhere but in its row. A user who gets another name gets no tokens of whoever
+    had it before.
     """
     if not event.contains(sql_db.session, "do_orm_execute", _before_bulk_deletion):
         event.listen(sql_db.session, "do_orm_execute", _before_bulk_deletion)
@@ -185,6 +186,18 @@ def _before_flush(session: Session, _context: Any, _instances: Any) -> None:
     _clear([row.uri for row in session.deleted if isinstance(row, Dataset)])
     if plugin_host.is_at_home():
         registered_names.note_deletion([row.username for row in session.deleted if isinstance(row, User)])
+        for row in session.dirty:
+            if isinstance(row, User) and inspect(row).attrs.username.history.has_changes():
+                _note_another_name(session, row)
+
+
+def _note_another_name(session: Session, user: User) -> None:
+    table = User.__table__
+    former = session.execute(select(table.c.username).where(table.c.id == user.id)).scalar()
+    if former and former != user.username:
+        registered_names.note_deletion([former])
+        since = registered_names.since(session.connection(), user.username)
+        user.tokens_since = user.tokens_since if since is None else since
 
 
 def _after_flush(session: Session, _context: Any) -> None:

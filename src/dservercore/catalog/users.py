@@ -155,7 +155,8 @@ def delete_user(username: str, *, actor: Actor | None = None) -> bool:
     registered_names.note_deletion([username])
     for table in GRANT_TABLES.values():
         sql_db.session.execute(delete(table).where(table.c.user_id == found.id))
-    sql_db.session.execute(delete(User).where(User.id == found.id))
+    # The table, as its deletion through the model is watched, and has been noted.
+    sql_db.session.execute(delete(User.__table__).where(User.__table__.c.id == found.id))
     sql_db.session.expunge(found)
     return True
 

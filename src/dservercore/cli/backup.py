@@ -14,7 +14,7 @@ from flask.cli import with_appcontext
 
 from dservercore import db, plugin_host
 from dservercore.catalog.backup import making, restoring
-from dservercore.catalog.backup.archive import Manifest
+from dservercore.catalog.backup.archive import Counts, Manifest
 from dservercore.catalog.backup.restoring import Prepared
 from dservercore.cli.console import Command, CommandWithoutDatabase, Failure, count_of, require_server, say
 from dservercore.cli.keys import KEY_SETTINGS
@@ -76,8 +76,8 @@ def restore_command(file: Path, force: bool, yes: bool, without_keys: bool) -> N
         restoring.prepared(file, not without_keys, force, told) as backup,
     ):
         _confirm(backup, yes)
-        restoring.put_in_place(backup)
-    say(f"Restored {_contents(backup.manifest)}, as they were at {backup.manifest.made_at}", err=True)
+        holds = restoring.put_in_place(backup)
+    say(f"Restored {_contents(holds)}, as they were at {backup.manifest.made_at}", err=True)
     _say_what_is_next(backup)
 
 
@@ -94,10 +94,10 @@ def _in_one_line(what: str) -> Iterator[None]:
         raise Failure(f"{what}: {error}") from error
 
 
-def _contents(manifest: Manifest) -> str:
+def _contents(held: Manifest | Counts) -> str:
     return (
-        f"{count_of(manifest.users, 'user')}, {count_of(manifest.base_uris, 'base URI')}"
-        f" and {count_of(manifest.datasets, 'dataset')}"
+        f"{count_of(held.users, 'user')}, {count_of(held.base_uris, 'base URI')}"
+        f" and {count_of(held.datasets, 'dataset')}"
     )
 
 

@@ -170,6 +170,8 @@ def opened(path: Path) -> Iterator[Archive]:
 
     :raises BackupError: if it is none, is cut off, or was made by a later version
     """
+    if not path.is_file():  # a pipe would be waited for
+        raise BackupError(f"{path} is not a regular file")
     try:
         with _opened_tar(path) as tar:
             yield Archive(path, tar, _manifest_of(path, tar))

@@ -13,6 +13,7 @@ from typing import IO
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, func, inspect, select, text
 
+from dservercore import registered_names
 from dservercore.catalog.backup.archive import BackupError, Counts, Progress
 from dservercore.db import UNFINISHED, close_connections, sql_db
 from dservercore.models import SEARCH_INDEX, BaseURI, Dataset, User
@@ -67,7 +68,7 @@ def there() -> Counts | None:
 
 
 def put(dump: Path) -> None:
-    """Replace the server's tables by those of a dump, in one transaction.
+    """Replace the server's tables by those of a dump, and note that it was restored, in one transaction.
 
     :raises BackupError: if that fails; the database is as it was then
     """
@@ -94,7 +95,7 @@ def put(dump: Path) -> None:
             loading.stdin.write(_beginning(tables))
             _pass_on(unpacking.stdout, loading.stdin, version)
             if unpacking.wait() == 0:
-                loading.stdin.write(b"\nCOMMIT;\n")
+                loading.stdin.write(_end())
             loading.stdin.close()
         except BrokenPipeError:  # psql has refused, and says why
             unpacking.kill()
@@ -110,6 +111,12 @@ def _beginning(tables: set[str]) -> bytes:
     # Tables of a later version may hang on those that the dump has.
     lines += [f'DROP TABLE IF EXISTS "{table}" CASCADE;' for table in sorted(tables)]
     return "\n".join([*lines, ""]).encode()
+
+
+def _end() -> bytes:
+    # A dump names the schema of each table, and leaves none to be looked in.
+    statements = ["RESET search_path", *registered_names.restoration(), "COMMIT"]
+    return "".join(f"\n{statement};" for statement in statements).encode() + b"\n"
 
 
 def _pass_on(source: IO[bytes], target: IO[bytes], version: int) -> None:

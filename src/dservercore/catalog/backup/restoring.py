@@ -14,11 +14,12 @@ from dservercore.catalog.backup import archive, postgresql, sqlite
 from dservercore.catalog.backup.archive import BackupError, Counts, Manifest, Progress
 from dservercore.catalog.backup.making import data_directory
 from dservercore.db import sql_db
+from dservercore.errors import ConfigurationError
 
 _NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 
-# Made by every process that does not find one, so that there always is one; nobody's tokens depend on it.
-_REPLACED = (keys.SECRET_KEY_NAME,)
+_LARGEST_KEY = 2**16  # bytes
+_WITHOUT = "--without-keys leaves them out"
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,14 @@ class Prepared:
     """A backup that has been read and checked, and can be put into place.
 
     :ivar replaces: what the database holds now; None: nothing
+    :ivar holds: what the database in the backup holds; None: not known before it is in place
     """
 
     manifest: Manifest
     database: Path
     keys: dict[Path, Path]
     replaces: Counts | None
+    holds: Counts | None
 
 
 @contextmanager
@@ -56,19 +59,21 @@ def prepared(source: Path, with_keys: bool, force: bool, told: Progress) -> Iter
         with _folders(manifest.database, directory if wanted else None) as (folder, key_folder):
             name = archive.DATABASE[manifest.database]
             database = backup.extract(name, folder / "database", told)
+            holds = None
             if manifest.database == "sqlite":
-                sqlite.require_sound(database)
+                holds = sqlite.require_ours(database, source, manifest.revision)
             files = {}
             for key in wanted:
                 place = directory / key.removeprefix(archive.KEYS)
                 copy = backup.extract(key, key_folder / place.name, told)
+                _require_strong(source, copy)
                 if _is_needed(place, copy, force):
                     files[place] = copy
-            yield Prepared(manifest, database, files, replaces)
+            yield Prepared(manifest, database, files, replaces, holds)
 
 
-def put_in_place(backup: Prepared) -> None:
-    """Replace the database, and the keys.
+def put_in_place(backup: Prepared) -> Counts:
+    """Replace the database, and the keys; return what the database holds now.
 
     :raises BackupError: if that fails; nothing has changed then
     """
@@ -82,6 +87,9 @@ def put_in_place(backup: Prepared) -> None:
             place.chmod(0o644)
     if backup.keys:
         sqlite.sync_directory(data_directory())
+    holds = backup.holds or postgresql.there()
+    assert holds
+    return holds
 
 
 def _require_fitting(source: Path, manifest: Manifest) -> None:
@@ -102,12 +110,33 @@ def _there(kind: str) -> Counts | None:
     return sqlite.there(sqlite.place()) if kind == "sqlite" else postgresql.there()
 
 
+def _require_strong(source: Path, copy: Path) -> None:
+    """Pass if a server can work with a key.
+
+    :raises BackupError: if it is no RSA key, or a secret that can be guessed
+    """
+    name = copy.name
+    try:
+        text = copy.read_text() if copy.stat().st_size <= _LARGEST_KEY else ""
+        if name == keys.PRIVATE_KEY_NAME:
+            keys.private_key_pem(text, name)
+        elif name == keys.PUBLIC_KEY_NAME:
+            keys.public_key_pem(text, name)
+        elif keys.can_be_guessed(text.strip()):
+            raise ConfigurationError(f"{name}: can be guessed")
+    except UnicodeDecodeError:
+        raise BackupError(f"The keys in {source}: {name}: not a text file; {_WITHOUT}") from None
+    except ConfigurationError as error:
+        raise BackupError(f"The keys in {source}: {error.message}; {_WITHOUT}") from None
+
+
 def _is_needed(place: Path, copy: Path, force: bool) -> bool:
     if not place.exists():
         return True
     if place.read_bytes() == copy.read_bytes():
         return False
-    if not force and place.name not in _REPLACED:
+    # This process has made a secret key, too, if it did not find one.
+    if not force and not keys.is_fresh(place):
         raise BackupError(
             f"{place} is there and is another key than the one in the backup:"
             " --force replaces it, --without-keys leaves it as it is"

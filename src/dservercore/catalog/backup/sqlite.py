@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -11,11 +13,37 @@ from urllib.parse import quote
 
 from sqlalchemy import text
 
+from dservercore import registered_names
 from dservercore.catalog.backup.archive import BackupError, Counts, Progress
 from dservercore.db import close_connections, sql_db
 
 _PAGES = 1024  # that are copied between two reports
 _BUSY_SECONDS = 5.0
+
+# How long a database that is to be restored is read for its check, at most: of a slow disk, with something to spare.
+_CHECK_SECONDS, _CHECK_BYTES_PER_SECOND = 60.0, 2**22
+_STEPS = 10_000  # of SQLite, between two looks at the clock
+
+# Every database of a revision has the tables of the earlier ones, too. Those of the search index are not there where
+# SQLite was built without it.
+TABLES = {
+    "0001": (
+        "user",
+        "base_uri",
+        "search_permissions",
+        "register_permissions",
+        "dataset",
+        "dataset_tag",
+        "summary_count",
+        "dataset_document",
+        "search_document",
+    ),
+    "0002": ("journal_entry", "journal_piece"),
+    "0003": ("audit",),
+    "0006": ("registered_name",),
+}
+# What may be in one, whatever it calls itself: SQLite goes by these words.
+_HARMLESS = re.compile(r"CREATE (TABLE|(UNIQUE )?INDEX|VIRTUAL TABLE \S+ USING fts5\()", re.IGNORECASE)
 
 
 def database_file() -> Path:
@@ -55,20 +83,57 @@ def snapshot(to: Path, told: Progress) -> Counts:
         return _counts(copy)
 
 
-def require_sound(path: Path) -> None:
-    """Pass if SQLite finds nothing wrong with a file.
+def require_ours(copy: Path, source: Path, revision: str) -> Counts:
+    """Pass if a file is a sound database of the server; return what it holds.
 
-    :raises BackupError: if it does
+    :param source: the backup that it is from, for the error
+    :param revision: that the backup names
+    :raises BackupError: if anything is in it that would act on its own, or is not as the backup says
     """
-    with closing(_connect(path)) as connection:
-        _require_sound(connection, str(path))
+    try:
+        with closing(_connect_with_care(copy)) as connection:
+            _require_tables(connection, source, revision)
+            _require_sound(connection, f"The database in {source}")
+            return _counts(connection)
+    except sqlite3.DatabaseError as error:
+        if "disk is full" in str(error):
+            raise
+        if "interrupted" in str(error):
+            raise BackupError(f"The database in {source} takes too long to check") from None
+        raise BackupError(f"The database in {source} cannot be read: {error}") from None
+
+
+def _connect_with_care(path: Path) -> sqlite3.Connection:
+    """Connect to a database that somebody may have prepared."""
+    connection = _connect(path)
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA ignore_check_constraints = ON")  # we have none, and theirs would be run
+    end = time.monotonic() + _CHECK_SECONDS + path.stat().st_size / _CHECK_BYTES_PER_SECOND
+    connection.set_progress_handler(lambda: time.monotonic() > end, _STEPS)
+    return connection
+
+
+def _require_tables(connection: sqlite3.Connection, source: Path, revision: str) -> None:
+    tables = set()
+    for kind, name, sql in connection.execute("SELECT type, name, sql FROM sqlite_master"):
+        if kind not in ("table", "index") or (sql is not None and not _HARMLESS.match(str(sql))):
+            raise BackupError(f"The database in {source} has a {kind} {name!r}, which none of ours has")
+        if kind == "table":
+            tables.add(name)
+    wanted = [name for since, names in TABLES.items() if since <= revision for name in names]
+    for name in (*wanted, "alembic_version"):
+        if name not in tables:
+            raise BackupError(f"The database in {source} has no table {name!r}")
+    rows = connection.execute("SELECT version_num FROM alembic_version LIMIT 2").fetchall()
+    if rows != [(revision,)]:
+        raise BackupError(f"The database in {source} is not of revision {revision}, as the backup says")
 
 
 def _require_sound(connection: sqlite3.Connection, name: str) -> None:
     try:
         found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     except sqlite3.DatabaseError as error:
-        if "disk is full" in str(error):
+        if "disk is full" in str(error) or "interrupted" in str(error):
             raise
         found = str(error)
     if found != "ok":
@@ -112,16 +177,27 @@ def there(path: Path) -> Counts | None:
 
 
 def put(copy: Path, path: Path) -> None:
-    """Let a complete file, in the same directory, become the database.
+    """Let a complete file, in the same directory, become the database, and note in it that it was restored.
 
     :raises BackupError: if the one that it replaces is in use
     """
     close_connections()
     with _held(path):
+        _note_restoration(copy)
         if path.exists():
             _keep_owner(path, copy)
         os.replace(copy, path)
         sync_directory(path.parent)
+
+
+def _note_restoration(copy: Path) -> None:
+    with closing(_connect_with_care(copy)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")  # all of it is in this one file
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("BEGIN")
+        for statement in registered_names.restoration():
+            connection.execute(statement)
+        connection.execute("COMMIT")
 
 
 @contextmanager
