@@ -18,7 +18,7 @@ audit = sa.table("audit", sa.column("action"), sa.column("subject"))
 
 def upgrade() -> None:
     # Where a backup of an earlier revision was restored, it is there, with the row that says so.
-    if not sa.inspect(op.get_bind()).has_table("registered_name"):
+    if op.get_context().as_sql or not sa.inspect(op.get_bind()).has_table("registered_name"):
         op.create_table(
             "registered_name",
             sa.Column("username", sa.String(64), primary_key=True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import closing
 from tempfile import SpooledTemporaryFile
@@ -14,7 +15,7 @@ from webargs.flaskparser import abort, is_json_request
 from dservercore import guards
 from dservercore.api import json_lists, registering
 from dservercore.api.answers import also_in_lines, answers, as_json, json_answer
-from dservercore.api.lines import discard_rest, lines_of_body
+from dservercore.api.lines import body_of, discard_rest, lines_of
 from dservercore.api.registering import Given
 from dservercore.blueprint import Blueprint
 from dservercore.body_limits import for_datasets, takes_body
@@ -62,14 +63,15 @@ class Bulk(MethodView):
                 given = (Given.of_element(element) for element in json_lists.elements(body, MAX_LISTED))
                 return json_answer(list(registering.register(actor, given)))
         if request.mimetype == LINES:
-            answer = _answer_in_lines(registering.register(actor, _on_lines()))
-            discard_rest(request.environ, current_app.config["MAX_CONTENT_LENGTH"])
+            unread = body_of(request.environ)
+            answer = _answer_in_lines(registering.register(actor, _on_lines(unread)))
+            discard_rest(unread, current_app.config["MAX_CONTENT_LENGTH"])
             return answer
         abort(415, message=f"The body must be application/json or {LINES}")
 
 
-def _on_lines() -> Iterator[Given]:
-    for number, line in lines_of_body(request.environ, current_app.config["MAX_CONTENT_LENGTH"]):
+def _on_lines(body: io.RawIOBase) -> Iterator[Given]:
+    for number, line in lines_of(body, current_app.config["MAX_CONTENT_LENGTH"]):
         if number == MAX_LINES + 1:
             yield Given(error=TOO_MANY_LINES, line=number)
             return

@@ -16,22 +16,26 @@ from dservercore.body_limits import note_reading
 _CHUNK = 2**16
 
 
-def lines_of_body(environ: dict[str, Any], longest: int | None) -> Iterator[tuple[int, bytes | None]]:
+def lines_of(body: io.RawIOBase, longest: int | None) -> Iterator[tuple[int, bytes | None]]:
     """Yield number, from 1 on, and content of each line of a request's body.
 
+    :param body: see :func:`body_of`
     :param longest: bytes of a line; instead of a longer one None is yielded. None: they have any length
     :raises HTTPException: 400 if the body does not arrive as it was announced
     """
-    body = io.BufferedReader(body_of(environ), _CHUNK)
+    buffered = io.BufferedReader(body, _CHUNK)
     number = 0
-    while line := body.readline(-1 if longest is None else longest + 1):
-        number += 1
-        if longest is None or len(line) <= longest or line.endswith(b"\n"):
-            yield number, line
-            continue
-        while (more := body.readline(_CHUNK)) and not more.endswith(b"\n"):
-            pass
-        yield number, None
+    try:
+        while line := buffered.readline(-1 if longest is None else longest + 1):
+            number += 1
+            if longest is None or len(line) <= longest or line.endswith(b"\n"):
+                yield number, line
+                continue
+            while (more := buffered.readline(_CHUNK)) and not more.endswith(b"\n"):
+                pass
+            yield number, None
+    finally:
+        buffered.detach()  # else it closes the body, of which the rest is still to be read
 
 
 def body_of(environ: dict[str, Any]) -> io.RawIOBase:
@@ -43,16 +47,16 @@ def body_of(environ: dict[str, Any]) -> io.RawIOBase:
     return _Body(get_input_stream(environ), get_content_length(environ))
 
 
-def discard_rest(environ: dict[str, Any], most: int | None) -> None:
-    """Read what is left of a body, as far as the client sends it at once, and make nothing of it.
+def discard_rest(body: io.RawIOBase, most: int | None) -> None:
+    """Read what is left of a body, and make nothing of it.
 
     Many clients read no answer before they have sent everything.
 
+    :param body: of which a part has been read
     :param most: bytes, after which the client has to do without the answer; None: any number
     """
-    stream = get_input_stream(environ)
     with contextlib.suppress(Exception):  # the answer is the same
-        while (most is None or most > 0) and (chunk := stream.read(_CHUNK)):
+        while (most is None or most > 0) and (chunk := body.read(_CHUNK)):
             most = most and most - len(chunk)
 
 
