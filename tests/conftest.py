@@ -36,6 +36,26 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+#: Modules with tests that take long: first, so that at the end no process is left alone with one.
+LONG = {
+    "test_benchmarks.py",
+    "test_concurrency.py",
+    "test_database_outages.py",
+    "test_kills.py",
+    "test_mongo_outages.py",
+    "test_original_database.py",
+    "test_original_readme.py",
+    "test_published_plugins.py",
+    "test_request_costs.py",
+    "test_walks.py",
+    "test_wheel.py",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONG)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--all-stores",
