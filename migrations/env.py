@@ -45,6 +45,8 @@ def run_online() -> None:
             transaction_per_migration=True,
             **current_app.extensions["migrate"].configure_args,
         )
+        # Before the lock, somebody else may have been in the middle of them.
+        current_app.extensions["dservercore-revision-before"] = context.get_context().get_current_revision()
         with context.begin_transaction():
             context.run_migrations()
 

@@ -63,9 +63,9 @@ def _upgrade(theirs: Callback, **options: Any) -> None:
         _in_one_line(theirs, **options)
         return
     with errors_in_one_line():
-        before = db.known_revision()
+        db.known_revision()  # which says what to do about one that is not known
         _in_one_line(theirs, **options)
-        say(f"Database: {_since(before)}", err=True)
+        say(f"Database: {_what_changed()}", err=True)
 
 
 def _looked_into(theirs: Callback, **options: Any) -> None:
@@ -85,9 +85,9 @@ _OURS: dict[str, Callback] = {
 
 def upgrade_database() -> str:
     """Bring the tables up to date; return in words what that changed."""
-    before = db.known_revision()
+    db.known_revision()
     run_migrations()
-    return _since(before)
+    return _what_changed()
 
 
 def run_migrations() -> None:
@@ -96,7 +96,8 @@ def run_migrations() -> None:
     db.close_connections()  # the next one finds a database that is ours
 
 
-def _since(before: str | None) -> str:
+def _what_changed() -> str:
+    before = current_app.extensions["dservercore-revision-before"]  # noted by migrations/env.py
     after = db.current_revision()
     if before == after:
         return f"at revision {after}, as before"
