@@ -43,12 +43,14 @@ def weight_tokens(columns: Mapping[str, str]) -> str:
     """Return what the second index has of a dataset, given the columns of the first."""
     ratios = weighed_words(columns)
     del ratios[""]
+    levels = {ratio: _level(ratio) for ratio in set(ratios.values())}  # many words weigh the same
     facets = [facet for facet in columns["facets"].split() if facet.startswith(BASE_URI)]
-    return " ".join([*facets, *(f"{_level(ratio):02}{word}" for word, ratio in ratios.items())])
+    return " ".join([*facets, *[levels[ratio] + word for word, ratio in ratios.items()]])
 
 
-def _level(ratio: float) -> int:
-    return min(_LEVELS - 1, max(0, round((math.log2(ratio) - _LOWEST) / _STEP)))
+def _level(ratio: float) -> str:
+    level = round((math.log2(ratio) - _LOWEST) / _STEP)
+    return f"{min(_LEVELS - 1, max(0, level)):02}"
 
 
 def by_relevance(

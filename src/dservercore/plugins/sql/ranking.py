@@ -8,7 +8,6 @@ order of an answer would otherwise tell how many other datasets have a word.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from zlib import crc32
@@ -51,17 +50,22 @@ def weighed_words(columns: Mapping[str, str]) -> dict[str, float]:
         them
     """
     # In one order, whoever has made the columns: of words that weigh the same, the first are kept.
-    counted = {name: Counter(columns[name].split()) for name in WEIGHTS if name != "facets"}
-    rest = counted.pop("rest")  # file names, by the million: what is there alone has the least weight
-    length = sum(counter.total() for counter in counted.values()) + min(rest.total(), _REST_LENGTH)
-    norm = _K1 * (1 - _B + _B * length / _AVERAGE_LENGTH)
     weighed: dict[str, float] = {}
-    for name, counter in counted.items():
-        for word, number in counter.items():
-            if word != BREAK and not word.startswith(FORM):
-                weighed[word] = weighed.get(word, 0) + WEIGHTS[name] * number
-    for word in weighed:
-        weighed[word] += WEIGHTS["rest"] * rest.get(word, 0)
+    length = 0
+    for name, weight in WEIGHTS.items():
+        if name not in ("rest", "facets"):
+            words = columns[name].split()
+            length += len(words)
+            for word in words:
+                weighed[word] = weighed.get(word, 0) + weight
+    for word in [word for word in weighed if word == BREAK or word[0] == FORM]:
+        del weighed[word]
+    # File names, by the million: what is there alone has the least weight.
+    rest = columns["rest"].split()
+    for word in rest:
+        if word in weighed:
+            weighed[word] += WEIGHTS["rest"]
+    norm = _K1 * (1 - _B + _B * (length + min(len(rest), _REST_LENGTH)) / _AVERAGE_LENGTH)
     heaviest = sorted(weighed.items(), key=lambda item: -item[1])[:WEIGHED]
     return {"": WEIGHTS["rest"] / norm} | {word: weight / norm for word, weight in heaviest}
 
