@@ -259,6 +259,11 @@ class Query:
     def __bool__(self) -> bool:
         return bool(self.all_of or self.none_of)
 
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """The terms to which a dataset can be more or less relevant, each once."""
+        return tuple(dict.fromkeys(term for any_of in self.all_of for term in any_of.terms))
+
 
 @dataclass
 class _Item:

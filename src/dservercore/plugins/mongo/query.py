@@ -122,7 +122,7 @@ def relevance_of(query: Query, count: Callable[[Filter], int]) -> Any:
     :param count: returns how many of the datasets that the asker may search fulfil a condition; of others nothing is
         counted, because the order of an answer would tell of it
     """
-    terms = list(dict.fromkeys(term for any_of in query.all_of for term in any_of.terms))
+    terms = query.terms
     # Of a single one it changes no order.
     rarities = _rarities(terms, count) if len(terms) > 1 else [1.0 for _ in terms]
     shares = [_share(term, rarity) for term, rarity in zip(terms, rarities, strict=True)]

@@ -59,7 +59,7 @@ def match(query: Query, facets: Sequence[Sequence[str]], base_uris: Iterable[str
         wanted=" AND ".join(f"({' OR '.join(group)})" for group in groups or [[f'"{EVERY}"']]),
         unwanted=" OR ".join(_term(term) for term in query.none_of),
         base_uris=tuple(base_uris),
-        terms=tuple(dict.fromkeys(term for any_of in query.all_of for term in any_of.terms)),
+        terms=query.terms,
         has_filters=bool(facets),
     )
 

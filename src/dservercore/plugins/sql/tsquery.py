@@ -61,8 +61,7 @@ def match(
     :param base_uri_ids: at least one
     :param parted: which datasets have a word in parts of their own, by :func:`words_of`
     """
-    terms = tuple(dict.fromkeys(term for any_of in query.all_of for term in any_of.terms))
-    found = Match(terms, base_uri_ids)
+    found = Match(query.terms, base_uri_ids)
     has = _Having(parted)
     groups = [any_of_many([has.all_words(term) for term in any_of.terms]) for any_of in query.all_of]
     groups += _facets(found, facets) + in_base_uris(found, base_uri_ids)
