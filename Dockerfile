@@ -15,7 +15,7 @@ RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 FROM python:3.12-slim
 RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
     wheel="$(ls /wheels/dservercore-*.whl)" \
-    && pip install --no-cache-dir "${wheel}[mongo,postgresql,s3]"
+    && pip install --no-cache-dir "${wheel}[ldap,metrics,oidc,postgresql,s3]"
 
 # The number is fixed, so that the owner of files in a volume stays the same from one image to the next.
 RUN useradd --uid 1000 --no-create-home --home-dir /data --shell /usr/sbin/nologin dserver \
@@ -35,7 +35,6 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:5000/config/health', timeout=4)"]
 
 ENTRYPOINT ["dserver-entrypoint"]
-# 8190 bytes is the longest request line that gunicorn takes; lists of filters in a query string can be long.
-# No header is taken for the folder in which the server is: gunicorn would believe one named SCRIPT_NAME.
-CMD ["gunicorn", "--bind", "0.0.0.0:5000", "--workers", "4", "--worker-tmp-dir", "/dev/shm", \
-     "--limit-request-line", "8190", "--forwarder-headers", "", "dservercore:create_app()"]
+# Slow clients hold up nobody here, so that it may be reached without a proxy, too. Workers, threads and limits are set by
+# environment variables (DSERVER_WORKERS and so on); the seconds are fewer than those that docker waits before it kills.
+CMD ["flask", "serve", "--host", "0.0.0.0", "--graceful-timeout", "8"]

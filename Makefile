@@ -15,10 +15,10 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python3
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help python venv demo test attack kills soak fuzz audit lowest check format docs build clean
+.PHONY: help python venv demo test test-all attack kills soak fuzz mutants audit lowest lint check format docs build clean
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 python:
 	@test -n '$(PYTHON)' && $(PYTHON) $(IS_NEW_ENOUGH) || \
@@ -41,10 +41,13 @@ demo: python  ## Serve a demo with real datasets (PORT=5000; kept in .demo, remo
 	@$(MAKE) --no-print-directory $(VENV)/installed-demo
 	@$(RUN) demo --host '$(HOST)' --port '$(PORT)'
 
-test: $(VENV)/installed-dev  ## Run the tests (ARGS="-k search -x" is handed to pytest)
+test: $(VENV)/installed-dev  ## Run the tests, but for the long ones (ARGS="-k search -x" is handed to pytest)
+	@$(RUN) pytest -m 'not long' $(ARGS)
+
+test-all: $(VENV)/installed-dev  ## Run all tests, as CI does: also kills, outages, walks, every pair of stores
 	@$(RUN) pytest $(ARGS)
 
-# All of them are in "make test", too; pytest fails where it finds none.
+# All of them are in "make test-all", too; pytest fails where it finds none.
 attack: $(VENV)/installed-dev  ## Attack the server: forged tokens, hostile input, guesses at what is hidden (10 minutes)
 	@$(RUN) pytest -m attack $(ARGS)
 
@@ -58,19 +61,26 @@ FUZZED := tests/test_openapi_fuzz.py tests/test_properties.py tests/test_hostile
 fuzz: $(VENV)/installed-dev  ## Try to break the server with many made-up requests (TIMES=50 as many as the tests)
 	@DSERVER_FUZZ=$(or $(TIMES),50) $(RUN) pytest --timeout=0 $(FUZZED) $(ARGS)
 
+mutants: $(VENV)/installed-dev  ## Break the rules on access, one after the other: do the tests notice? (NUMBER=200 SEED=1)
+	@$(VENV)/bin/python .ci/mutants.py record
+	@$(VENV)/bin/python .ci/mutants.py run --number $(or $(NUMBER),200) --seed $(or $(SEED),1)
+
 audit: python  ## Look up known holes of what a plain installation brings (needs the network; never fails)
 	@$(PYTHON) .ci/audit.py '$(VENV)-audit'
 
 lowest: python  ## Start the server on the oldest releases that pyproject.toml allows (needs the network)
 	@.ci/lowest '$(PYTHON)' '$(VENV)-lowest'
 
-check: $(VENV)/installed-dev  ## Run every check: format, lint, types, layers, docs, tests
+lint: $(VENV)/installed-dev  ## Check format, lint, types and layers
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
 	$(RUN) mypy
 	$(VENV)/bin/lint-imports
+
+check:  ## Run every check: format, lint, types, layers, docs, all tests
+	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory docs
-	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory test-all
 
 format: $(VENV)/installed-dev  ## Format the code and mend what the linter can mend
 	$(RUN) ruff check --fix .

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 CHECKOUT = Path(__file__).parents[1]
-PACKAGE = f"{CHECKOUT}[mongo,mysql,postgresql,s3]"
+PACKAGE = f"{CHECKOUT}[ldap,mysql,postgresql,s3]"
 
 
 def main(place: Path) -> str:

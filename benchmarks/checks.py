@@ -14,8 +14,8 @@ import requests
 
 from benchmarks.installations import Served
 from benchmarks.load import Measured
-from benchmarks.questions import PAGE_SIZE, Operation, Request
-from benchmarks.workload import BASE_URIS, COMMON, Workload
+from benchmarks.questions import ANY, PAGE_SIZE, Operation, Request
+from benchmarks.workload import BASE_URIS, COMMON, TAGS, Workload
 
 #: What our answers have and those of the original do not: who registered a dataset, and when.
 UPLOADS = {"uploaded_by", "uploaded_at", "uploaders", "datasets_per_uploader", "size_in_bytes_per_uploader"}
@@ -38,7 +38,10 @@ def ask(server: Served, request: Request) -> tuple[int | None, Any]:
 
 
 def text(server: Served, request: Request) -> str:
-    """Return the body of an answer. Errors as for :func:`ask`."""
+    """Return the body of an answer.
+
+    :raises WrongAnswerError: for a status of 400 or more
+    """
     return _answer(server, request).text
 
 
@@ -135,6 +138,10 @@ def check_registered(
 
 
 def _is_right(request: Request, total: int | None, answered: Any, workload: Workload) -> bool:
+    if request.about == ANY:
+        return bool(answered)
+    if request.path.endswith("/facets"):
+        return _are_facets(request, answered, workload)
     if request.path.endswith("/summary"):
         return bool(answered["number_of_datasets"] == workload.size)
     if request.about is None and request.body is None:
@@ -148,6 +155,19 @@ def _is_right(request: Request, total: int | None, answered: Any, workload: Work
         return bool(answered == document["manifest"])
     found = answered if isinstance(answered, list) else [answered]
     return document["uri"] in [dataset["uri"] for dataset in found] or (total or 0) > PAGE_SIZE
+
+
+def _are_facets(request: Request, answered: Any, workload: Workload) -> bool:
+    """Return whether about as many datasets are counted as are expected: in all years, or with a tag."""
+    if not request.body:
+        return bool(sum(each["count"] for each in answered["frozen"]) == workload.size)
+    chance = 1 / len(COMMON)
+    if "tags" in request.body:  # each counted without the filter; two tags of a dataset, on average
+        (counted,) = [each["count"] for each in answered["tags"] if each["value"] in request.body["tags"]]
+        chance *= 2 / len(TAGS)
+    else:
+        counted = sum(each["count"] for each in answered["frozen"])
+    return bool(abs(counted - workload.size * chance) <= 5 * math.sqrt(workload.size * chance))
 
 
 def _is_common(request: Request, total: int | None, found: Any, workload: Workload) -> bool:

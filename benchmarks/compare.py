@@ -106,10 +106,7 @@ class Comparison:
 
     def _read(self, operation: Operation) -> Row:
         def send(server: Served) -> Measured:
-            options = self._options
-            return load.send(
-                server.address, server.token, operation.requests, options.seconds, options.connections
-            )
+            return load.send_as(self._options, server, operation.requests)
 
         return self._in_turns(operation, [partial(send, server) for server in self._servers])
 
@@ -120,7 +117,7 @@ class Comparison:
 
         def sender(server: Served) -> Callable[[], Measured]:
             shares = iter([requests[n * share : (n + 1) * share] for n in range(self._options.rounds)])
-            return lambda: load.send(server.address, server.token, next(shares), self._options.seconds, 1)
+            return lambda: load.send_as(self._options, server, next(shares), connections=1)
 
         try:
             row = self._in_turns(PUT, [sender(server) for server in self._servers])
@@ -142,7 +139,7 @@ class Comparison:
             return self._in_turns(
                 TOGETHER,
                 [
-                    lambda: load.send(ours.address, ours.token, next(shares), self._options.seconds, 1),
+                    lambda: load.send_as(self._options, ours, next(shares), connections=1),
                     lambda: bulk.send(ours, next(shares)),
                 ],
             )

@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ REQUIRED = {
     "GET /uris, first page": ("/uris", 0.35),
     "search, rare word": ("/uris", 0.30),
 }
+SIDES = "floor", "ours"
 HEADS = ["operation", "floor r/s", "ours r/s", "ours / floor", "at least", "reached"]
 
 
@@ -57,7 +59,6 @@ def measure(options: argparse.Namespace, size: int) -> list[dict[str, Any]]:
             checks.check(operation, ours, workload)
         with serve_floor(options.work, ours, measured) as floor:
             for operation in measured:
-                report.say(f"  {operation.name} ...")
                 rows.append(_measure(options, operation, floor, ours))
     return rows
 
@@ -65,33 +66,11 @@ def measure(options: argparse.Namespace, size: int) -> list[dict[str, Any]]:
 def _measure(
     options: argparse.Namespace, operation: Operation, floor: Served, ours: Served
 ) -> dict[str, Any]:
-    rounds = [
-        [
-            load.send(server.address, server.token, operation.requests, options.seconds, options.connections)
-            for server in (floor, ours)
-        ]
-        for _ in range(options.rounds)
-    ]
-    floor_measured, ours_measured = (load.median(each) for each in zip(*rounds, strict=True))
-    return {
-        "operation": operation.name,
-        "floor": floor_measured.as_dict(),
-        "ours": ours_measured.as_dict(),
-        "part": ours_measured.rate / floor_measured.rate,
-        "required": REQUIRED[operation.name][1],
-        "rounds": [[measured.as_dict() for measured in pair] for pair in rounds],
+    measures = {
+        side: partial(load.send_as, options, server, operation.requests)
+        for side, server in zip(SIDES, (floor, ours), strict=True)
     }
-
-
-def _cells(row: dict[str, Any]) -> list[str]:
-    return [
-        row["operation"],
-        report.number(row["floor"]["rate"]),
-        report.number(row["ours"]["rate"]),
-        f"{row['part']:.0%}",
-        f"{row['required']:.0%}",
-        "yes" if row["part"] >= row["required"] else "NO",
-    ]
+    return load.in_turns(options.rounds, operation.name, REQUIRED[operation.name][1], measures)
 
 
 def main() -> int:
@@ -105,7 +84,7 @@ def main() -> int:
         report.say(f"{size:,} datasets")
         figures[str(size)] = measure(options, size)
         print(f"\n{size:,} datasets, {options.connections} connections\n")
-        print(report.table(HEADS, [_cells(row) for row in figures[str(size)]]), flush=True)
+        print(report.table(HEADS, [report.cells(row, *SIDES) for row in figures[str(size)]]), flush=True)
         report.write(options.json, options, {"floor": figures})
     return 0
 

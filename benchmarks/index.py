@@ -238,7 +238,7 @@ def main() -> int:
     )
     options = parser.parse_args()
     if options.quick:
-        options.datasets, options.rounds = 20, 1
+        options.datasets, options.rounds = 5, 1
     rounds = _measure_on_s3(options) if options.s3 else _measure_on_disk(options)
     where = "on S3" if options.s3 else "in a folder"
     print(f"\n{options.datasets:,} datasets {where}: seconds of `flask base_uri index`\n")

@@ -14,7 +14,7 @@ import jwt
 
 from benchmarks.processes import Gunicorn
 from benchmarks.workload import USERNAME, Workload
-from dservercore.keys import PRIVATE_KEY_NAME, PUBLIC_KEY_NAME, generate_key_pair
+from dservercore.settings.keys import PRIVATE_KEY_NAME, PUBLIC_KEY_NAME, generate_key_pair
 
 REPOSITORY = Path(__file__).parents[1]
 DEFAULT_WORK = "~/.cache/dservercore-benchmarks"

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import requests
 
-from benchmarks import memory
+from benchmarks import backends, memory
 from benchmarks.checks import WrongAnswerError
-from benchmarks.installations import Served, keys
-from benchmarks.ours import Ours
-from benchmarks.processes import Mongod
+from benchmarks.installations import Served
 from benchmarks.workload import Workload
 
 MOST_MEMORY = 10  # times the size of the manifest as JSON
@@ -24,43 +20,6 @@ MOST_MEMORY = 10  # times the size of the manifest as JSON
 PATIENCE_SECONDS = 1200
 #: Gunicorn takes a worker that is busy for 30 s for one that hangs, unless told otherwise.
 PATIENT = {"GUNICORN_CMD_ARGS": f"--timeout {PATIENCE_SECONDS}"}
-
-
-@contextmanager
-def _serving(work: Path, store: str, address: str) -> Iterator[Served]:
-    """Serve with nothing registered: ``sqlite``, ``postgresql``, or ``mongo`` with its SQL database on SQLite."""
-    nothing = Workload(0)
-    if store == "mongo":
-        folder = work / "mongo-manifest"
-        folder.mkdir(parents=True, exist_ok=True)
-        with (
-            Mongod(folder) as mongod,
-            _served(Ours(work, keys(work), nothing, settings=_mongo(mongod.uri))) as served,
-        ):
-            yield served
-        return
-    database = address if store == "postgresql" else "sqlite"
-    with _served(Ours(work, keys(work), nothing, database, settings=PATIENT)) as served:
-        yield served
-
-
-def _mongo(uri: str) -> dict[str, str]:
-    settings = {**PATIENT}
-    for kind in ("SEARCH", "RETRIEVE"):
-        settings[f"DSERVER_{kind}_PLUGIN"] = "mongo"
-        settings[f"{kind}_MONGO_URI"] = uri
-        settings[f"{kind}_MONGO_DB"] = f"benchmark_{time.time_ns()}"
-        settings[f"{kind}_MONGO_COLLECTION"] = "datasets"
-    return settings
-
-
-@contextmanager
-def _served(ours: Ours) -> Iterator[Served]:
-    ours.begin_anew()
-    ours.fill()
-    with ours.serve() as served:
-        yield served
-    ours.remove()
 
 
 def measure(work: Path, store: str, address: str, items: int) -> dict[str, Any]:
@@ -72,7 +31,7 @@ def measure(work: Path, store: str, address: str, items: int) -> dict[str, Any]:
     body = json.dumps(document).encode()
     manifest_bytes = len(json.dumps(document["manifest"]))
     uri = quote(document["uri"], safe="")
-    with _serving(work, store, address) as server:
+    with backends.empty(work, store, address, PATIENT) as ours, ours.serve() as server:
         registered, registration_seconds = _timed(server, "PUT", f"/uris/{uri}", body)
         peak_of_registration = _peak(server)
         answer, reading_seconds = _timed(server, "GET", f"/manifests/{uri}")

@@ -1,14 +1,18 @@
-"""Requests, as fast as they are answered, from ``wrk``."""
+"""Requests, as fast as they are answered, from ``wrk``; and servers measured in turns."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from benchmarks import report
+from benchmarks.installations import Served
 from benchmarks.processes import program
 from benchmarks.questions import Request
 
@@ -37,6 +41,11 @@ function done(summary, latency)
       e.status + e.connect + e.read + e.write + e.timeout))
 end
 """
+PAUSE = """
+function delay()
+   return {}
+end
+"""
 TIMEOUT_SECONDS = 60
 
 
@@ -58,14 +67,29 @@ class Measured:
         return asdict(self)
 
 
-def send(address: str, token: str, requests: Sequence[Request], seconds: float, connections: int) -> Measured:
+def send_as(
+    options: argparse.Namespace, server: Served, requests: Sequence[Request], connections: int | None = None
+) -> Measured:
+    """Send the requests in turn to a server, for as long and with as many connections as the options say.
+
+    :param connections: instead of those of the options
+    :raises LoadError: if an answer has a status of 400 or more, or does not come
+    """
+    number = options.connections if connections is None else connections
+    return send(server.address, server.token, requests, options.seconds, number, options.pause)
+
+
+def send(
+    address: str, token: str, requests: Sequence[Request], seconds: float, connections: int, pause: int = 0
+) -> Measured:
     """Send the requests in turn, over and over, from one thread with so many connections.
 
+    :param pause: ms that each connection waits before a request
     :raises LoadError: if an answer has a status of 400 or more, or does not come
     """
     with tempfile.TemporaryDirectory() as name:
         script, lines = Path(name, "requests.lua"), Path(name, "requests")
-        script.write_text(SCRIPT)
+        script.write_text(SCRIPT + (PAUSE.format(pause) if pause else ""))
         lines.write_text("".join(f"{r.method} {r.path} {r.payload}\n" for r in requests))
         command = ["wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{seconds:g}s"]
         command += ["--timeout", f"{TIMEOUT_SECONDS}s", "--script", str(script)]
@@ -89,3 +113,25 @@ def send(address: str, token: str, requests: Sequence[Request], seconds: float, 
 def median(rounds: Sequence[Measured]) -> Measured:
     """Return the round whose rate is in the middle (the lower of the two, of an even number)."""
     return sorted(rounds, key=lambda measured: measured.rate)[(len(rounds) - 1) // 2]
+
+
+def in_turns(
+    rounds: int, operation: str, required: float, measures: Mapping[str, Callable[[], Measured]]
+) -> dict[str, Any]:
+    """Measure one operation on two servers in turns, and return what came of it, as :func:`report.cells` shows it.
+
+    :param required: the part of the first server's rate that the second one has to reach
+    :param measures: what measures each of the two once, by the name that it has in the result
+    :returns: ``operation`` and ``required``; the median round of each server, by its name; ``part``: of the first one's
+        rate that the second one reaches; ``rounds``: all of them
+    """
+    report.say(f"  {operation} ...")
+    measured = [[measure() for measure in measures.values()] for _ in range(rounds)]
+    first, second = (median(each) for each in zip(*measured, strict=True))
+    return {
+        "operation": operation,
+        **{name: each.as_dict() for name, each in zip(measures, (first, second), strict=True)},
+        "part": second.rate / first.rate,
+        "required": required,
+        "rounds": [[each.as_dict() for each in pair] for pair in measured],
+    }

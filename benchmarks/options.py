@@ -39,6 +39,13 @@ def add_common(parser: argparse.ArgumentParser, sizes: list[int]) -> None:
         "--rounds", type=int, default=3, help="turns of each operation (default: %(default)s)"
     )
     parser.add_argument("--connections", type=int, default=4, help="clients at the same time (default: 4)")
+    parser.add_argument(
+        "--pause",
+        type=int,
+        default=0,
+        metavar="MS",
+        help="before each request, to leave time for other programs",
+    )
     parser.add_argument("--seed", type=int, default=1, help="another one makes other datasets and requests")
     add_kept(parser)
 

@@ -14,13 +14,16 @@ from typing import Any
 
 from sqlalchemy import create_engine, make_url, text
 
+import dservercore
 from benchmarks.installations import Keys, Served, run_side
 from benchmarks.processes import Gunicorn, environment
 from benchmarks.workload import Workload
 
 PYTHON = Path(sys.executable)
+#: What is measured is the package that is imported here, also where another copy of it is installed.
+CODE = Path(dservercore.__file__).parents[1]
 APPLICATION = "dservercore:create_app()"
-POSTGRESQL = "postgresql+psycopg2://postgres@127.0.0.1:5432/postgres"
+POSTGRESQL = "postgresql://postgres@127.0.0.1:5432/postgres"
 
 
 class Ours:
@@ -41,7 +44,12 @@ class Ours:
         self.name = "sqlite" if database == "sqlite" else "postgresql"
         self._folder = work / f"{self.name}-{workload.size}-{workload.seed}"
         self._keys, self._workload = keys, workload
-        self._settings = {"FLASK_APP": "dservercore", "DSERVER_DATA_DIR": str(self._folder), **settings}
+        self._settings = {
+            "FLASK_APP": "dservercore",
+            "PYTHONPATH": str(CODE),
+            "DSERVER_DATA_DIR": str(self._folder),
+            **settings,
+        }
         self._server = None if database == "sqlite" else make_url(database)
         if self._server is not None:
             place = hashlib.sha256(str(work).encode()).hexdigest()[:8]  # each folder has databases of its own
@@ -56,11 +64,11 @@ class Ours:
     def fill(self) -> None:
         complete = self._folder / "complete.json"
         if complete.exists():
-            self._flask("db", "upgrade")  # to the code of today
+            self.flask("db", "upgrade")  # to the code of today
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         self._make_database()
-        self._flask("db", "upgrade")
+        self.flask("db", "upgrade")
         print(f"Filling ours on {self.name} with {self._workload.size} datasets ...", file=sys.stderr)
         complete.write_text(json.dumps(self._run("fill")))
 
@@ -70,7 +78,7 @@ class Ours:
 
     def remove(self) -> None:
         """Remove the datasets, and everything that is kept with them."""
-        self._maintain("DROP DATABASE IF EXISTS {}")
+        self._maintain("DROP DATABASE IF EXISTS {} WITH (FORCE)")
         shutil.rmtree(self._folder, ignore_errors=True)
 
     @property
@@ -90,7 +98,7 @@ class Ours:
         """Make the database anew: what is there is from a run that was stopped."""
         for file in self._folder.glob("*.db*"):
             file.unlink()
-        self._maintain("DROP DATABASE IF EXISTS {}", "CREATE DATABASE {}")
+        self._maintain("DROP DATABASE IF EXISTS {} WITH (FORCE)", "CREATE DATABASE {}")
 
     def _maintain(self, *statements: str) -> None:
         if self._server is not None:
@@ -100,7 +108,8 @@ class Ours:
                     connection.execute(text(statement.format(self._database)))
             engine.dispose()
 
-    def _flask(self, *arguments: str) -> None:
+    def flask(self, *arguments: str) -> None:
+        """Run a command of the server."""
         command: list[str | Path] = [PYTHON, "-m", "flask", *arguments]
         subprocess.run(command, check=True, env=self._environment, capture_output=True)
 

@@ -17,9 +17,11 @@ from flask import current_app
 
 from benchmarks.workload import BASE_URIS, USERNAME, Workload
 from dservercore import create_app, db, sql_db
-from dservercore.catalog import base_uris, batches, datasets, upkeep, users
-from dservercore.permissions import operator_scope
-from dservercore.scope import OPERATOR, Scope
+from dservercore.auth.permissions import operator_scope
+from dservercore.catalog import base_uris, deletion, registration, users
+from dservercore.catalog.datasets import Document
+from dservercore.catalog.scope import OPERATOR, Scope
+from dservercore.db import statistics
 
 BATCH = 500  # datasets that share one commit
 
@@ -44,7 +46,7 @@ def register(documents: Iterator[dict[str, Any]], seconds: float) -> dict[str, A
         cpu += time.process_time() - cpu_started
         number += len(batch)
     started, cpu_started = time.perf_counter(), time.process_time()
-    upkeep.after_registering(number)
+    statistics.after_registering(number)
     elapsed += time.perf_counter() - started
     cpu += time.process_time() - cpu_started
     max_rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -52,7 +54,7 @@ def register(documents: Iterator[dict[str, Any]], seconds: float) -> dict[str, A
 
 
 def _register(scope: Scope, batch: list[dict[str, Any]]) -> None:
-    for done in batches.register_batch(OPERATOR, scope, [batches.Incoming(document) for document in batch]):
+    for done in registration.register_batch(OPERATOR, scope, [Document(document) for document in batch]):
         if isinstance(done, Exception):
             raise done
     db.commit()
@@ -63,7 +65,7 @@ def forget(uris: Sequence[str]) -> dict[str, Any]:
     scope = operator_scope("register")
     for start in range(0, len(uris), BATCH):
         for uri in uris[start : start + BATCH]:
-            datasets.delete_dataset(scope, uri)
+            deletion.delete_dataset(scope, uri)
         db.commit()
     left = sql_db.session.execute(sql_db.text("SELECT count(*) FROM dataset")).scalar()
     return {"datasets": left}

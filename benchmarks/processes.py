@@ -7,6 +7,7 @@ import shutil
 import socket
 import stat
 import subprocess
+import sys
 import sysconfig
 import time
 import urllib.error
@@ -53,16 +54,23 @@ class Program:
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
-                self.__exit__(None, None, None)
-                raise RuntimeError(f"{self._command[0]} does not start; see {self._log}")
+                self._end()
+                raise RuntimeError(f"{self._command[0]} does not start:\n{self.last_words()}")
             time.sleep(0.05)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._end()
+
+    def _end(self) -> None:
         self._process.terminate()
         self._process.wait(timeout=60)
+
+    def last_words(self) -> str:
+        """Return the end of the log."""
+        return self._log.read_text(errors="replace")[-3000:]
 
     @property
     def workers(self) -> list[int]:
@@ -110,6 +118,13 @@ class Gunicorn(Program):
     def __enter__(self) -> Gunicorn:
         super().__enter__()
         return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        if isinstance(error, Exception):  # the log may be in a folder that goes with the benchmark
+            print(f"The server's log ends so:\n{self.last_words()}", file=sys.stderr)
 
     def _is_healthy(self, path: str) -> bool:
         try:

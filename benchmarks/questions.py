@@ -8,15 +8,19 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from benchmarks.workload import BASE_URIS, COMMON, CREATORS, RARE, USERNAME, Workload
+from benchmarks.workload import BASE_URIS, COMMON, CREATORS, RARE, TAGS, USERNAME, Workload
 
 PAGE_SIZE = 10  # what clients get who do not say
 DIFFERENT = 40  # requests of each operation, where there are so many
+ANY = -1  # in place of the number of a dataset: any answer is right that has something
 
 
 @dataclass(frozen=True)
 class Request:
-    """One request; ``body`` is sent as JSON, and the answer must be or hold the dataset of number ``about``."""
+    """One request; ``body`` is sent as JSON, and the answer must be or hold the dataset of number ``about``.
+
+    Where that is ``ANY``, the answer must hold something.
+    """
 
     method: str
     path: str
@@ -84,6 +88,52 @@ def few_base_uris(workload: Workload) -> Operation:
         _search(free_text=word, base_uris=chance.sample(BASE_URIS, 5)) for word in COMMON for _ in range(2)
     ]
     return Operation("search, word in 1/8, 5 of 20 base URIs", requests, 0, 0)
+
+
+def facets(workload: Workload) -> list[Operation]:
+    """Return the counting of what datasets have in common that a search finds."""
+    chance = random.Random(f"{workload.seed}/facets")
+
+    def of(**query: Any) -> Request:
+        return Request("POST", "/uris/facets", query)
+
+    some = [of(free_text=word, tags=[chance.choice(TAGS)]) for word in COMMON]
+    return [
+        Operation("facets, everything", [of()], 0, 0),
+        Operation("facets, word in 1/8", [of(free_text=word) for word in COMMON], 0, 0),
+        Operation("facets, word in 1/8 and a tag", some, 0, 0),
+    ]
+
+
+def finding(workload: Workload) -> list[Operation]:
+    """Return searches by relevance, some of them with what is not in any dataset, and the completion of words."""
+    chance = random.Random(f"{workload.seed}/finding")
+    numbers = _numbers(chance, 0, workload.size)
+    pairs = [(workload.some_word(number), chance.choice(COMMON)) for number in numbers]
+
+    def of(texts: list[str]) -> list[Request]:
+        return [Request("POST", "/uris?sort=relevance", {"free_text": text}, ANY) for text in texts]
+
+    beginnings = {word[:3] for word, _ in pairs}
+    return [
+        Operation("relevance, word in 1/8", of(COMMON), 0, 0),
+        Operation("relevance, 2 words", of([f"{word} {other}" for word, other in pairs]), 0, 0),
+        Operation("relevance, mistyped", of([f"{_mistyped(word)} {other}" for word, other in pairs]), 0, 0),
+        Operation(
+            "relevance, a word too many", of([f"{word} {other} nowhereatall" for word, other in pairs]), 0, 0
+        ),
+        Operation(
+            "suggestions",
+            [Request("GET", f"/suggest?q={each}", about=ANY) for each in sorted(beginnings)],
+            0,
+            0,
+        ),
+    ]
+
+
+def _mistyped(word: str) -> str:
+    """Return a word with two of its letters swapped."""
+    return word[:2] + word[3] + word[2] + word[4:]
 
 
 def put(document: dict[str, Any]) -> Request:

@@ -8,7 +8,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -24,13 +24,29 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [[str(cell) or "-" for cell in row] for row in (heads, *rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
     rule = "  ".join("=" * width for width in widths)
-    body = ["  ".join(_cells(line, widths)).rstrip() for line in lines]
+    body = ["  ".join(_aligned(line, widths)).rstrip() for line in lines]
     return "\n".join([rule, body[0], rule, *body[1:], rule])
 
 
-def _cells(line: Sequence[str], widths: Sequence[int]) -> list[str]:
+def _aligned(line: Sequence[str], widths: Sequence[int]) -> list[str]:
     first, *rest = zip(line, widths, strict=True)
     return [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)]
+
+
+def cells(row: Mapping[str, Any], first: str, second: str) -> list[str]:
+    """Return the cells of what :func:`load.in_turns` returns of the servers of these two names.
+
+    They are the operation, both rates, the part of the first one that the second one reaches, what is required of it,
+    and whether that is reached.
+    """
+    return [
+        row["operation"],
+        number(row[first]["rate"]),
+        number(row[second]["rate"]),
+        f"{row['part']:.0%}",
+        f"{row['required']:.0%}",
+        "yes" if row["part"] >= row["required"] else "NO",
+    ]
 
 
 def number(value: float) -> str:

@@ -22,7 +22,7 @@ from benchmarks import checks, large_manifest, load, memory, report
 from benchmarks.installations import Served, keys
 from benchmarks.options import add_common, parser_of
 from benchmarks.ours import POSTGRESQL, Ours
-from benchmarks.questions import few_base_uris, operations
+from benchmarks.questions import facets, few_base_uris, finding, operations
 from benchmarks.workload import Workload
 
 STORES = ["sqlite", "postgresql"]
@@ -39,10 +39,22 @@ STEADY = [
 ]
 MOST_TIMES = 3
 #: 95th percentile of searches in ms, at most.
-PROMPT = {"search, word in 1/8, 5 of 20 base URIs": 100, "search, rare word": 20}
-LEAST_RATE = 2000  # datasets a second
+PROMPT = {
+    "search, word in 1/8, 5 of 20 base URIs": 100,
+    "search, rare word": 20,
+    "facets, everything": 300,
+    "facets, word in 1/8": 300,
+    "facets, word in 1/8 and a tag": 300,
+    "relevance, word in 1/8": 150,
+    "relevance, mistyped": 150,
+    "relevance, a word too many": 150,
+    "suggestions": 30,
+}
+#: A search with a mistake may take so many times as long as the same one without.
+MISTAKES_COST = 3
+LEAST_RATE = 1500  # datasets a second
 MOST_MB_OF_REGISTRATION, MOST_MB_OF_WORKER = 300, 150
-MOST_KB_ON_DISK = 6  # of each dataset
+MOST_KB_ON_DISK = 6.5  # of each dataset
 
 MB, KB = 1_000_000, 1000
 
@@ -88,13 +100,11 @@ def measure(options: argparse.Namespace, store: str, size: int) -> dict[str, Any
 
 def _read(options: argparse.Namespace, server: Served, workload: Workload) -> dict[str, dict[str, float]]:
     measured = {}
-    for operation in [*operations(workload), few_base_uris(workload)]:
+    asked = [*operations(workload), few_base_uris(workload), *facets(workload), *finding(workload)]
+    for operation in asked:
         report.say(f"  {operation.name} ...")
         checks.check(operation, server, workload)
-        rounds = [
-            load.send(server.address, server.token, operation.requests, options.seconds, options.connections)
-            for _ in range(options.rounds)
-        ]
+        rounds = [load.send_as(options, server, operation.requests) for _ in range(options.rounds)]
         measured[operation.name] = load.median(rounds).as_dict()
     return measured
 
@@ -113,6 +123,10 @@ def verdicts(by_size: dict[str, dict[str, Any]]) -> Iterator[Verdict]:
         yield Verdict(f"{name}: times its p99 with the fewest", times, MOST_TIMES)
     for name, most in PROMPT.items():
         yield Verdict(f"{name}: p95, ms", many["operations"][name]["p95_ms"], most)
+    right = many["operations"]["relevance, 2 words"]["p95_ms"]
+    for name in ("relevance, mistyped", "relevance, a word too many"):
+        times = many["operations"][name]["p95_ms"] / right
+        yield Verdict(f"{name}: times the p95 of the same typed right", times, MISTAKES_COST)
     largest = max(worker["rss_bytes"] for worker in many["workers"])
     yield Verdict("memory of a worker, MB", largest / MB, MOST_MB_OF_WORKER)
 

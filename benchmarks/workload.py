@@ -78,6 +78,12 @@ class Workload:
         """Return the word that one dataset shares with ``RARE`` - 1 others."""
         return f"rare{number // RARE}word"
 
+    def some_word(self, number: int) -> str:
+        """Return a word of five letters or more in the README of one dataset, most often a rare one."""
+        words = set(re.findall("[a-z]{5,}", self.document(number)["readme"])).difference(COMMON)
+        known = [word for word in self._vocabulary if word in words]
+        return self._chance(number, "word").choice(known)
+
     def document(self, number: int) -> dict[str, Any]:
         """Return the document to register of one dataset, as a client sends it."""
         chance = self._chance(number, "document")

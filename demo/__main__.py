@@ -16,6 +16,7 @@ from demo import collection, packaging, port
 from demo.console import DemoError, counting, say, working
 from demo.server import Server
 
+HOST, PORT = "127.0.0.1", "5000"
 ADMIN = "admin"
 USER = "alice"
 TOKEN_LIFETIME = "30d"
@@ -44,7 +45,9 @@ def main() -> int:
         return 130
     if options.no_serve:
         return 0
-    print(_what_to_try(directory, f"http://{options.host}:{options.port}", example), flush=True)
+    address = f"http://{options.host}:{options.port}"
+    link = address + _path_of_link(server)
+    print(_what_to_try(directory, address, example, _again(options), link), flush=True)
     server.serve(options.host, options.port)
 
 
@@ -55,8 +58,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--directory", type=Path, default=Path(".demo"), help="where everything is kept [.demo]"
     )
-    parser.add_argument("--host", default="127.0.0.1", help="address to serve on [127.0.0.1]")
-    parser.add_argument("--port", default="5000", help="port to serve on [5000]")
+    parser.add_argument("--host", default=HOST, help=f"address to serve on [{HOST}]")
+    parser.add_argument("--port", default=PORT, help=f"port to serve on [{PORT}]")
     parser.add_argument("--datasets", type=int, metavar="N", help="package only N datasets, of all kinds")
     parser.add_argument("--no-serve", action="store_true", help="stop when everything is in place")
     return parser.parse_args()
@@ -154,7 +157,20 @@ def _token_file(directory: Path, username: str) -> Path:
     return directory / f"token-{username}"
 
 
-def _what_to_try(directory: Path, address: str, example: str) -> str:
+def _again(options: argparse.Namespace) -> str:
+    """Return the command that serves the demo where it is served now."""
+    changed = [f"HOST={options.host}"] if options.host != HOST else []
+    changed += [f"PORT={options.port}"] if options.port != PORT else []
+    return " ".join(["make demo", *changed])
+
+
+def _path_of_link(server: Server) -> str:
+    """Return the path of a new link that signs the user in."""
+    link = server.flask("user", "login-link", USER).stdout.strip()
+    return link[link.index("/sign-in/link") :]
+
+
+def _what_to_try(directory: Path, address: str, example: str, again: str, link: str) -> str:
     curl = 'curl -s -H "Authorization: Bearer $TOKEN"'
     pretty = "| python3 -m json.tool"
     dataset = quote(example.replace("://", "/", 1))
@@ -178,8 +194,12 @@ Tag a dataset, on the server and on disk
 Administer it with the command line
   DSERVER_DATA_DIR={shlex.quote(str(directory))} {flask} user list
 
-Every request, to read and to try in a browser: {address}/doc/swagger
-Ctrl-C stops the server; `make demo` starts it again.
+In a browser: {address}/ says what this server is. This signs you in as {USER}, once and within ten minutes
+  {link}
+To try any request there, such as GET /uris, open this,
+choose Authorize, and paste the token that `cat {tokens[USER]}` prints
+  {address}/doc/swagger
+Ctrl-C stops the server; `{again}` starts it again.
 """
 
 

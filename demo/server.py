@@ -62,7 +62,7 @@ class Server:
 
     def serve(self, host: str, port: str) -> NoReturn:
         """Become the server: this process ends when it does, and Ctrl-C reaches it directly."""
-        options = ["--bind", f"{host}:{port}", "--workers", str(WORKERS), "--log-level", "warning"]
-        command = [sys.executable, "-m", "gunicorn", *options, "dservercore:create_app()"]
+        options = ["--host", host, "--port", port, "--workers", str(WORKERS)]
+        command = [sys.executable, "-m", "flask", "serve", *options]
         sys.stdout.flush()
         os.execv(sys.executable, command)

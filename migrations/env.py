@@ -9,7 +9,7 @@ from alembic import context
 from flask import current_app
 from sqlalchemy import Connection
 
-from dservercore.models import SEARCH_INDEX
+from dservercore.models import CORE_TABLES, SEARCH_INDEX
 
 # A lock of the server, by a name (on PostgreSQL a number) of ours, that belongs to the connection.
 _POSTGRESQL = ("SELECT pg_advisory_lock(3845112704)", "SELECT pg_advisory_unlock(3845112704)")
@@ -20,17 +20,29 @@ _MARIADB = (
 LOCKS = {"postgresql": _POSTGRESQL, "mysql": _MARIADB, "mariadb": _MARIADB}
 
 database = current_app.extensions["migrate"].db
+# Of an extension, whose migrations have a history of their own; None: these are those of the server.
+version_table = context.config.attributes.get("version_table")
 
 
 def is_ours(_object: object, name: str | None, kind: str, _reflected: bool, _compare_to: object) -> bool:
-    """Leave out the tables of the search index, which are of one kind of database: no model describes them."""
-    return not (kind == "table" and name and name.startswith(SEARCH_INDEX))
+    """Leave out the tables of the search index, which are of one kind of database: no model describes them.
+
+    And those of extensions, whether they are installed at the moment or not: the migrations know nothing of them.
+    """
+    if kind != "table" or not name:
+        return True
+    return name in CORE_TABLES and not name.startswith(SEARCH_INDEX)
 
 
 def run_offline() -> None:
     """Print the SQL instead of running it (``flask db upgrade --sql``)."""
     url = database.engine.url.render_as_string(hide_password=False)
-    context.configure(url=url, target_metadata=database.metadata, literal_binds=True)
+    context.configure(
+        url=url,
+        target_metadata=database.metadata,
+        literal_binds=True,
+        version_table=version_table or "alembic_version",
+    )
     with context.begin_transaction():
         context.run_migrations()
 
@@ -43,10 +55,14 @@ def run_online() -> None:
             target_metadata=database.metadata,
             include_object=is_ours,
             transaction_per_migration=True,
+            version_table=version_table or "alembic_version",
             **current_app.extensions["migrate"].configure_args,
         )
-        # Before the lock, somebody else may have been in the middle of them.
-        current_app.extensions["dservercore-revision-before"] = context.get_context().get_current_revision()
+        if version_table is None:
+            # Before the lock, somebody else may have been in the middle of them.
+            current_app.extensions["dservercore-revision-before"] = (
+                context.get_context().get_current_revision()
+            )
         with context.begin_transaction():
             context.run_migrations()
 

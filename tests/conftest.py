@@ -2,58 +2,67 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import shutil
 import signal
+import sys
 import uuid
 from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoints, PathDistribution, entry_points
 from pathlib import Path
 from typing import Any
 
+import jwt.algorithms
 import pymongo
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_jwt_extended import create_access_token
 
-from databases import new_database
-from dservercore import create_app, sql_db
-from dservercore.catalog import base_uris, datasets, users
-from dservercore.keys import generate_key_pair
-from dservercore.permissions import operator_scope
-from dservercore.scope import OPERATOR
-from fuzzing import load_profile
-from mongod import Mongod, executable, mongo_plugins
-from world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, dataset_info
+from dservercore import create_app, plugin_host, sql_db
+from dservercore.auth.permissions import operator_scope
+from dservercore.catalog import base_uris, registration, users
+from dservercore.catalog.scope import OPERATOR
+from dservercore.settings.keys import generate_key_pair
+from support.databases import new_database
+from support.environments import made_once, make_wheel, new_environment
+from support.fuzzing import load_profile
+from support.mongod import Mongod, executable, mongo_plugins
+from support.world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, dataset_info
 
-pytest_plugins = ["ci_skips"]
+pytest_plugins = ["support.ci_skips", "support.directories"]
 load_profile()
 
 # Nobody has keys for the buckets of the tests, and whoever looks for them at Amazon's own machines waits in vain.
 os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
+
+# To read a private key takes 50 ms, as it is checked, and to sign with it 3. All applications of the tests have the
+# same one, and nearly each signs tokens.
+jwt.algorithms.load_pem_private_key = functools.cache(jwt.algorithms.load_pem_private_key)
+
+
+# Each application looks through all packages that are installed, three times; here they are the same ones every time.
+@functools.cache
+def _entry_points(_path: tuple[str, ...], group: str) -> EntryPoints:
+    return entry_points(group=group)
+
+
+# And each reads of what package they are, four times.
+_metadata = functools.cached_property(PathDistribution.metadata.fget)
+_metadata.__set_name__(PathDistribution, "metadata")
+PathDistribution.metadata = _metadata
+
+plugin_host.entry_points = lambda group: _entry_points(tuple(sys.path), group)
 
 # Whoever starts the tests in the background has them ignore Ctrl-C, and so would every program that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-#: Modules with tests that take long: first, so that at the end no process is left alone with one.
-LONG = {
-    "test_benchmarks.py",
-    "test_concurrency.py",
-    "test_database_outages.py",
-    "test_kills.py",
-    "test_mongo_outages.py",
-    "test_original_database.py",
-    "test_original_readme.py",
-    "test_published_plugins.py",
-    "test_request_costs.py",
-    "test_walks.py",
-    "test_wheel.py",
-}
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.name not in LONG)
+    """Put tests that take long first, so that at the end no process is left alone with one."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -84,6 +93,18 @@ def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
 
 
 @pytest.fixture(scope="session")
+def bare_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment with our wheel and what pip chose for it, without extras; to be copied or left as it is."""
+    built = made_once(tmp_path_factory, "wheel", make_wheel)
+    (wheel,) = built.glob("dservercore-*.whl")
+
+    def make(folder: Path) -> None:
+        new_environment(folder / "venv", str(wheel))
+
+    return made_once(tmp_path_factory, "bare", make) / "venv"
+
+
+@pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
     """The address of an empty database on a PostgreSQL server."""
     with new_database("postgresql") as address:
@@ -110,12 +131,25 @@ def config(tmp_path: Path, key_pair: tuple[Path, Path]) -> dict[str, Any]:
     }
 
 
-@pytest.fixture
-def app(config: dict[str, Any]) -> Iterator[Flask]:
-    """An application with empty tables."""
-    app = create_app(config)
+@pytest.fixture(scope="session")
+def empty_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite file with empty tables: to copy it takes a tenth of the time of making it."""
+    path = tmp_path_factory.mktemp("tables") / "empty.db"
+    app = create_app({"SECRET_KEY": "for tests alone", "SQLALCHEMY_DATABASE_URI": f"sqlite:///{path}"})
     with app.app_context():
         sql_db.create_all()
+        sql_db.engine.dispose()
+    return path
+
+
+@pytest.fixture
+def app(config: dict[str, Any], empty_tables: Path) -> Iterator[Flask]:
+    """An application with empty tables."""
+    app = create_app(config)
+    if app.config["SQLALCHEMY_DATABASE_URI"].startswith("sqlite:///"):
+        shutil.copyfile(empty_tables, app.config["SQLALCHEMY_DATABASE_URI"].removeprefix("sqlite:///"))
+    with app.app_context():
+        sql_db.create_all()  # elsewhere, and what a test defines itself
     yield app
     with app.app_context():
         sql_db.engine.dispose()
@@ -128,7 +162,7 @@ def client(app: Flask) -> FlaskClient:
 
 @pytest.fixture
 def people(app: Flask) -> None:
-    """The users and base URIs of world.py."""
+    """The users and base URIs of support/world.py."""
     with app.app_context():
         users.add_user(ADMIN, is_admin=True)
         for name in (CHAMPION, READER, NOBODY):
@@ -156,7 +190,7 @@ def register(app: Flask, people: None) -> Callable[..., dict[str, Any]]:
     def register_one(base_uri: str = RED, **changes: Any) -> dict[str, Any]:
         info = dataset_info(base_uri, **changes)
         with app.app_context():
-            datasets.register_dataset(OPERATOR, operator_scope("register"), info)
+            registration.register_dataset(OPERATOR, operator_scope("register"), info)
             sql_db.session.commit()
         return info
 

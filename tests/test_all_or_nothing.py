@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import itertools
-import random
 import sqlite3
-import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import dtoolcore
 import pytest
-import requests
 from flask_smorest import Blueprint
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from dservercore import ExtensionABC, create_app, db, sql_db
-from dservercore.catalog import base_uris, indexing, users
+from dservercore.auth.permissions import operator_scope
+from dservercore.catalog import base_uris, users
+from dservercore.catalog.storage import indexing
 from dservercore.errors import UnavailableError, ValidationError
-from dservercore.permissions import operator_scope
 from dservercore.plugin_host import PluginSet
 from dservercore.plugins.sql.retrieve import SqlRetrieve
 from dservercore.plugins.sql.search import SqlSearch
-from live_server import LiveServer
-from stores import disagreements
-from world import ADMIN, BLUE, CHAMPION, RED, dataset_info
-from worlds import World, world
+from support.stores import disagreements
+from support.world import ADMIN, BLUE, CHAMPION, RED, dataset_info
+from support.worlds import World, world
 
 WRITES = ("register_dataset", "delete_dataset", "set_tags", "set_readme", "set_annotations")
 
@@ -268,7 +263,7 @@ class TestADatabaseThatDoesNotServe:
     def test_a_write_lock_that_is_not_given_up_is_a_503(
         self, tmp_path: Path, key_pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("dservercore.db.SQLITE_BUSY_SECONDS", 0)
+        monkeypatch.setattr("dservercore.db.sqlite_files.SQLITE_BUSY_SECONDS", 0)
         with world(tmp_path, key_pair) as here:
             info = dataset_info()
             assert here.send("PUT", f"/uris/{info['uri']}", json=info).status_code == 201
@@ -346,106 +341,3 @@ def test_an_extension_that_ends_it_behind_the_back_of_the_server_is_an_error(her
     before = here.contents()
     assert here.send("PUT", f"/uris/{info['uri']}", json=info).status_code == 500
     assert here.contents() == before
-
-
-# -- A server that is killed -----------------------------------------------------------------------------------------
-
-KILLS = 4
-STREAM_SECONDS = 1.0
-CLIENTS = 4
-
-
-@dataclass
-class Acknowledged:
-    """What a client was told, by URI: the tag that its dataset was last said to have; None for one that is deleted.
-
-    A write whose answer never came may or may not have happened.
-    """
-
-    tags: dict[str, str | None] = field(default_factory=dict)
-    unanswered: dict[str, str | None] = field(default_factory=dict)
-
-
-def stream(live: LiveServer, acknowledged: Acknowledged, stop: threading.Event, seed: int) -> None:
-    """Register, edit and delete datasets until the server is gone, noting what was acknowledged."""
-    chance = random.Random(seed)
-    session = requests.Session()
-    session.headers.update(live.bearer(CHAMPION))
-    for number in itertools.count():
-        kept = [uri for uri, tag in acknowledged.tags.items() if tag is not None]
-        choice = chance.random()
-        if choice < 0.6 or not kept:
-            info = dataset_info(tags=[f"t{number}"])
-            uri, tag, sent = info["uri"], f"t{number}", ("PUT", f"/uris/{info['uri']}", info)
-        elif choice < 0.85:
-            uri, tag = chance.choice(kept), f"t{number}"
-            sent = ("PUT", f"/tags/{uri}", {"tags": [tag]})
-        else:
-            uri, tag = chance.choice(kept), None
-            sent = ("DELETE", f"/uris/{uri}", None)
-        acknowledged.unanswered[uri] = tag
-        try:
-            answer = session.request(sent[0], live.address + sent[1], json=sent[2], timeout=10)
-        except requests.RequestException:
-            assert stop.is_set(), "the server went away by itself"
-            return
-        assert answer.status_code in (200, 201), answer.text
-        acknowledged.tags[uri] = tag
-        del acknowledged.unanswered[uri]
-
-
-def check_acknowledged(live: LiveServer, clients: list[Acknowledged]) -> None:
-    assert disagreements(live.database) == []
-    stored = stored_tags(live.database)
-    for client in clients:
-        for uri in client.tags.keys() | client.unanswered.keys():
-            possible = {client.tags.get(uri)}
-            if uri in client.unanswered:
-                possible.add(client.unanswered[uri])
-            assert stored.get(uri) in possible, (uri, stored.get(uri), possible)
-            client.tags[uri] = stored.get(uri)
-        client.unanswered.clear()
-    summary = live.request("GET", "/me/summary", CHAMPION).json()
-    assert summary["number_of_datasets"] == len(stored)
-    for uri, tag in random.Random(1).sample(sorted(stored.items()), min(10, len(stored))):
-        query = {"tags": [tag], "uuids": [uri.rsplit("/", 1)[1]]}
-        assert len(live.request("POST", "/uris", CHAMPION, json=query).json()) == 1
-
-
-def stored_tags(database: Path) -> dict[str, str]:
-    connection = sqlite3.connect(database)
-    try:
-        return dict(
-            connection.execute("SELECT uri, tag FROM dataset JOIN dataset_tag ON dataset_id = dataset.id")
-        )
-    finally:
-        connection.close()
-
-
-def test_what_was_acknowledged_survives_kills(tmp_path: Path) -> None:
-    live = LiveServer(tmp_path)
-    with live.app.app_context():
-        users.add_user(CHAMPION)
-        base_uris.create_base_uri(RED, [CHAMPION], [CHAMPION])
-        sql_db.session.commit()
-    clients = [Acknowledged() for _ in range(CLIENTS)]
-    try:
-        live.start()
-        for round_ in range(KILLS):
-            stop = threading.Event()
-            threads = [
-                threading.Thread(target=stream, args=(live, client, stop, 100 * round_ + number))
-                for number, client in enumerate(clients)
-            ]
-            for thread in threads:
-                thread.start()
-            time.sleep(STREAM_SECONDS + round_ / 10)
-            stop.set()
-            live.kill()
-            for thread in threads:
-                thread.join()
-            live.start()
-            check_acknowledged(live, clients)
-    finally:
-        live.stop()
-    assert len(stored_tags(live.database)) > 10 * KILLS

@@ -6,6 +6,7 @@ import itertools
 import json
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,15 +17,19 @@ import pytest
 import requests
 from sqlalchemy import select
 
-from databases import new_database
 from dservercore import sql_db
-from dservercore.catalog import base_uris, datasets, users
+from dservercore.auth.permissions import operator_scope
+from dservercore.catalog import base_uris, registration, users
+from dservercore.catalog.scope import OPERATOR
 from dservercore.models import User
-from dservercore.permissions import operator_scope
-from dservercore.scope import OPERATOR
-from live_server import LiveServer, flask
-from stores import disagreements
-from world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, dataset_info
+from support.databases import new_database
+from support.live_server import LiveServer, flask
+from support.mongod import Mongod, mongo_plugins
+from support.old_backups import of_postgresql
+from support.stores import disagreements
+from support.world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, dataset_info
+
+pytestmark = pytest.mark.long
 
 NUMBER = 30
 WRITER = "wilma"
@@ -42,19 +47,22 @@ class Place:
         return flask(self.folder, *arguments, **self.settings)
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=["sqlite", "postgresql", "mariadb+mongo"])
 def places(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[], Place]]:
     """``places()`` gives an empty place for an installation."""
-    if request.param == "sqlite":
-        yield lambda: Place(tmp_path_factory.mktemp("place"), {})
-        return
+    database, _, documents = request.param.partition("+")
+
+    def settings() -> Iterator[tuple[str, str]]:
+        if database != "sqlite":
+            yield "SQLALCHEMY_DATABASE_URI", databases.enter_context(new_database(database))
+        if documents:
+            mongod: Mongod = request.getfixturevalue("mongod")
+            yield from mongo_plugins(mongod.uri, f"place_{uuid.uuid4().hex}").items()
+
     with ExitStack() as databases:
-        yield lambda: Place(
-            tmp_path_factory.mktemp("place"),
-            {"SQLALCHEMY_DATABASE_URI": databases.enter_context(new_database("postgresql"))},
-        )
+        yield lambda: Place(tmp_path_factory.mktemp("place"), dict(settings()))
 
 
 @dataclass
@@ -113,7 +121,7 @@ def fill(live: LiveServer) -> list[dict[str, Any]]:
         base_uris.create_base_uri(RED, [CHAMPION, READER], [CHAMPION])
         base_uris.create_base_uri(BLUE, [WRITER], [WRITER])
         for info in infos:
-            datasets.register_dataset(OPERATOR, operator_scope("register"), info)
+            registration.register_dataset(OPERATOR, operator_scope("register"), info)
         sql_db.session.commit()
         sql_db.session.remove()
         sql_db.engine.dispose()
@@ -252,18 +260,21 @@ def refused(place: Place, *arguments: str) -> str:
     return done.stderr
 
 
-def test_the_programs_of_postgresql_must_be_there(backup: Backup, tmp_path: Path) -> None:
-    if not backup.place.settings:
-        return  # SQLite needs none
-    old = tmp_path / "pg_dump"
-    old.write_text("#!/bin/sh\necho 'pg_dump (PostgreSQL) 9.6.24'\n")
-    old.chmod(0o755)
-    for path, reason in (("/nowhere", "apt install postgresql-client"), (str(tmp_path), "is of version 9")):
-        settings = {**backup.place.settings, "PATH": path}
-        done = flask(backup.place.folder, "backup", str(tmp_path / "b.tar"), **settings)
-        assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
-        assert reason in done.stderr
-        assert list(tmp_path.iterdir()) == [old]
+def test_one_of_an_earlier_version_goes_into_its_own_kind(
+    backup: Backup, places: Callable[[], Place], tmp_path: Path
+) -> None:
+    if not backup.place.settings.get("SQLALCHEMY_DATABASE_URI", "").startswith("postgresql"):
+        return  # SQLite is in tests/cli/test_backup.py, and others there were none
+    old = of_postgresql(backup.file, backup.place.settings["SQLALCHEMY_DATABASE_URI"])
+    place = places()
+    assert place.flask("init", "--admin", "zoe").returncode == 0
+    done = place.flask("restore", "--force", "--yes", "--without-keys", str(old))
+    assert done.returncode == 0, done.stderr
+    assert usernames(place) == {ADMIN, CHAMPION, READER, NOBODY, WRITER}
+    assert "and SQLALCHEMY_DATABASE_URI is sqlite" in refused(Place(tmp_path, {}), str(old))
+    assert "apt install postgresql-client" in refused(
+        Place(place.folder, {**place.settings, "PATH": "/nowhere"}), "--force", "--yes", str(old)
+    )
 
 
 def usernames(place: Place) -> set[str]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from databases import new_database
-from live_server import LiveServer
-from mongod import Mongod, mongo_plugins
-from world import CHAMPION, dataset_info
+from support.databases import new_database
+from support.live_server import LiveServer
+from support.mongod import Mongod, mongo_plugins
+from support.racing import by_many
+from support.world import CHAMPION, dataset_info
+
+pytestmark = pytest.mark.long
 
 # With MariaDB in the place of PostgreSQL, too.
 SETUPS = {
@@ -24,11 +25,11 @@ SETUPS = {
 }
 
 
-@pytest.fixture(scope="module", params=SETUPS.values(), ids=SETUPS)
+@pytest.fixture(scope="module", params=SETUPS)
 def live(
     request: pytest.FixtureRequest, mongod: Mongod, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LiveServer]:
-    kind, options = request.param
+    kind, options = SETUPS[request.param]
     with new_database(kind) as address:
         yield from _serve(address, options, mongod, tmp_path_factory)
 
@@ -44,11 +45,6 @@ def _serve(
     live.start()
     yield live
     live.stop()
-
-
-def at_once(number: int, ask: Callable[[int], Any]) -> list[Any]:
-    with ThreadPoolExecutor(number) as pool:
-        return list(pool.map(ask, range(number)))
 
 
 def test_registering_finding_and_deleting(live: LiveServer) -> None:
@@ -73,11 +69,11 @@ def test_registering_finding_and_deleting(live: LiveServer) -> None:
 def test_of_several_first_registrations_one_is_the_first(live: LiveServer) -> None:
     for _ in range(5):
         info = dataset_info()
-        answers = at_once(
-            8,
+        answers = by_many(
             lambda _n, info=info: (
                 live.request("PUT", f"/uris/{info['uri']}", CHAMPION, json=info).status_code
             ),
+            8,
         )
         assert Counter(answers) == {201: 1, 200: 7}
         [found] = live.request("GET", f"/uris?uuids={info['uuid']}", CHAMPION).json()
@@ -97,7 +93,7 @@ def test_no_edit_at_the_same_time_is_lost(live: LiveServer) -> None:
             live.request("PUT", annotation, CHAMPION, json={"value": number}).status_code,
         }
 
-    assert at_once(12, edit) == [{200}] * 12
+    assert by_many(edit, 12) == [{200}] * 12
     tags = live.request("GET", f"/tags/{info['uri']}", CHAMPION).json()["tags"]
     assert sorted(tags) == sorted(f"tag{n}" for n in range(12))
     annotations = live.request("GET", f"/annotations/{info['uri']}", CHAMPION).json()["annotations"]

@@ -20,16 +20,26 @@ import pytest
 import requests
 from dtoolcore import DataSetCreator
 
-from live_server import LiveServer, environment
-from racing import CLIENTS, COMBINATIONS, SOAK_SECONDS, at_once, by_many, require_agreement, rounds, serving
-from world import ADMIN, CHAMPION, RED, dataset_info
+from support.databases import on_other_stores
+from support.live_server import LiveServer, environment
+from support.racing import (
+    CLIENTS,
+    COMBINATIONS,
+    SOAK_SECONDS,
+    at_once,
+    by_many,
+    require_agreement,
+    rounds,
+    serving,
+)
+from support.world import ADMIN, CHAMPION, RED, dataset_info
 
 GRANTS = ("search", "register")
 
 pytestmark = pytest.mark.timeout(300 + 3 * SOAK_SECONDS)
 
 
-@pytest.fixture(scope="module", params=COMBINATIONS)
+@pytest.fixture(scope="module", params=["sqlite+sql", *on_other_stores(*COMBINATIONS[1:])])
 def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     folder = tmp_path_factory.mktemp("racing")
     with serving(request.param, folder, lambda: request.getfixturevalue("mongod")) as live:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +13,19 @@ import pytest
 import requests
 import sqlalchemy
 
-from databases import new_database
-from dservercore.connections import ANSWER_SECONDS, CONNECT_SECONDS
-from live_server import APPLICATION, LiveServer, environment, flask, free_port
-from mongod import Mongod, mongo_plugins
-from sql_servers import SQL_SERVERS, SQLServer
-from world import CHAMPION, dataset_info
+from dservercore.db.servers import ANSWER_SECONDS, CONNECT_SECONDS
+from support.databases import new_database
+from support.live_server import LiveServer
+from support.mongod import Mongod, mongo_plugins
+from support.racing import at_once
+from support.sql_servers import SQL_SERVERS, SQLServer
+from support.waiting import wait_until
+from support.world import CHAMPION, dataset_info
 
 SOON = {"kill": 8, "freeze": ANSWER_SECONDS + CONNECT_SECONDS + 8}  # seconds in which everybody has an answer
-RECOVERY_SECONDS = 40
 
-DIALECTS = {"postgresql": "postgresql+psycopg2", "mariadb": "mysql+pymysql"}
+pytestmark = pytest.mark.long
+
 CONNECTIONS = {
     "postgresql": "SELECT pid FROM pg_stat_activity WHERE datname = '{}'",
     "mariadb": "SELECT id FROM information_schema.processlist WHERE db = '{}'",
@@ -34,13 +33,14 @@ CONNECTIONS = {
 CUT = {"postgresql": "SELECT pg_terminate_backend({})", "mariadb": "KILL {}"}
 
 
-@pytest.fixture(params=SQL_SERVERS)
+@pytest.fixture(scope="module", params=SQL_SERVERS)
 def kind(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-@pytest.fixture
-def server(kind: str) -> Iterator[SQLServer]:
+@pytest.fixture(scope="module")
+def installed(kind: str) -> Iterator[SQLServer]:
+    """A server that the tests of a kind share, as it takes long to install."""
     server = SQL_SERVERS[kind]()
     try:
         server.start()
@@ -48,6 +48,16 @@ def server(kind: str) -> Iterator[SQLServer]:
         pytest.skip(str(error))
     yield server
     server.remove()
+
+
+@pytest.fixture
+def server(installed: SQLServer) -> SQLServer:
+    """It, running, whatever became of it."""
+    installed.thaw()
+    if not installed.answers():
+        installed.kill()
+        installed.start()
+    return installed
 
 
 @pytest.fixture
@@ -73,18 +83,6 @@ def put(live: LiveServer, info: dict[str, Any]) -> requests.Response:
 
 def get(live: LiveServer, path: str) -> requests.Response:
     return live.request("GET", path, CHAMPION)
-
-
-def at_once(*asks: Callable[[], requests.Response]) -> list[requests.Response]:
-    with ThreadPoolExecutor(len(asks)) as pool:
-        return [answer.result() for answer in [pool.submit(ask) for ask in asks]]
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + RECOVERY_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def address_of(live: LiveServer) -> sqlalchemy.URL:
@@ -176,26 +174,17 @@ def test_a_database_that_dies_in_the_midst_of_a_write(server: SQLServer, kind: s
     assert get(live, f"/uris/{info['uri']}").status_code == 200
 
 
-def test_a_server_without_its_database_ends_with_one_line(kind: str, tmp_path: Path) -> None:
-    address = f"{DIALECTS[kind]}://dserver:secret@127.0.0.1:{free_port()}/dserver"
-    settings = {
-        "SQLALCHEMY_DATABASE_URI": address,
-        **mongo_plugins("mongodb://127.0.0.1:1/", "none"),
-    }
-    expected = f"Error: The database {address.replace('secret', '***')}"
-    run = flask(tmp_path, "run", "--port", "0", **settings)
-    assert run.returncode == 1
-    assert run.stderr.startswith(expected), run.stderr
-    assert " cannot be opened: " in run.stderr
-    assert run.stderr.count("\n") == 1
-    gunicorn = subprocess.run(
-        [sys.executable, "-m", "gunicorn", "--bind", "127.0.0.1:0", APPLICATION],
-        cwd=tmp_path,
-        env=environment(tmp_path, **settings),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert gunicorn.returncode == 4
-    assert expected in gunicorn.stderr
-    assert "Traceback" not in gunicorn.stderr
+def test_a_server_that_starts_without_its_database_waits_for_it(server: SQLServer, live: LiveServer) -> None:
+    info = dataset_info()
+    live.stop()
+    server.kill()
+    live.start()
+    ready = get(live, "/config/ready")
+    assert ready.status_code == 503
+    assert "secret" not in ready.text
+    assert ready.json()["sql"] != "ok"
+    assert put(live, info).status_code == 503
+    server.start()
+    wait_until(lambda: get(live, "/config/ready").status_code == 200)
+    assert put(live, info).status_code == 201
+    assert get(live, f"/uris/{info['uri']}").status_code == 200

@@ -22,12 +22,13 @@ import pytest
 import requests
 import yaml
 
-from live_server import flask, free_port
+from support.live_server import flask
+from support.waiting import free_port
 
 CHECKOUT = Path(__file__).parent.parent
 DATASETS = 8
 SECRETS = ("jwt_key", "jwt_key.pub", "secret_key")
-LAST_LINE = "Ctrl-C stops the server; `make demo` starts it again.\n"
+LAST_LINE = "Ctrl-C stops the server; `make demo PORT={port}` starts it again.\n"
 START_SECONDS = 120
 FOREIGN_SETTINGS = {
     "SQLALCHEMY_DATABASE_URI": "sqlite:////nonexistent/other.db",
@@ -35,7 +36,7 @@ FOREIGN_SETTINGS = {
     "DSERVER_SEARCH_PLUGIN": "nonexistent",
 }
 
-pytestmark = pytest.mark.timeout(900)  # it downloads, and starts a dozen processes
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]  # it downloads, and starts a dozen processes
 
 
 def run_demo(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -84,7 +85,7 @@ def second_run(directory: Path) -> Iterator[SecondRun]:
         )
         try:
             assert process.stdout is not None
-            lines = itertools.takewhile(lambda line: line != LAST_LINE, process.stdout)
+            lines = itertools.takewhile(lambda line: line != LAST_LINE.format(port=port), process.stdout)
             printed = "".join(lines)
             address = f"http://127.0.0.1:{port}"
             wait_until_healthy(address, process)
@@ -169,6 +170,23 @@ def test_the_commands_it_prints_work(directory: Path, second_run: SecondRun) -> 
         answer = json.loads(run.stdout)
         assert answer, command
         assert "code" not in answer, answer
+
+
+def test_a_visitor_with_a_browser_is_told_where_to_go(directory: Path, second_run: SecondRun) -> None:
+    printed = second_run.printed
+    assert f"In a browser: {second_run.address}/ says" in printed
+    page = f"{second_run.address}/doc/swagger"
+    assert page in {line.strip() for line in printed.splitlines()}
+    assert requests.get(page).ok
+    [command] = re.findall(r"`(cat .+?)`", printed)
+    token = subprocess.run(
+        ["bash", "-ec", command], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    me = requests.get(f"{second_run.address}/me", headers={"Authorization": f"Bearer {token}"})
+    assert me.json()["username"] == "alice"
+    first_page = requests.get(f"{second_run.address}/", headers={"Accept": "text/html"})
+    assert first_page.ok
+    assert 'href="/doc/swagger"' in first_page.text
 
 
 def test_the_administrator_administers_and_the_user_does_not(directory: Path, second_run: SecondRun) -> None:

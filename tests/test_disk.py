@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from live_server import LiveServer
-from mongod import Mongod, mongo_plugins
-from world import CHAMPION, dataset_info
+from support.live_server import LiveServer
+from support.mongod import Mongod, mongo_plugins
+from support.world import CHAMPION, dataset_info
 
 SIZE = 6 * 2**20
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from dtoolcore.utils import sanitise_uri
 
-from live_server import LiveServer, flask
+from support.live_server import LiveServer, flask
 
 CORPUS = Path(__file__).parents[2] / "shared" / "corpus" / "open-data-registry.jsonl.gz"
 NUMBER = 60

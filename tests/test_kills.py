@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from databases import new_database
-from killing import ENOUGH, Stream
-from live_server import LiveServer
-from mongod import Mongod, mongo_plugins
+from support.databases import new_database
+from support.killing import ENOUGH, Stream
+from support.live_server import LiveServer
+from support.mongod import Mongod, mongo_plugins
 
-KILLS = int(os.environ.get("KILLS", "3"))
+KILLS = int(os.environ.get("KILLS", "4"))
 COMBINATIONS = ["sqlite+sql", "postgresql+sql", "sqlite+mongo", "postgresql+mongo"]
 
 
@@ -39,6 +39,7 @@ def live(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LiveServer]
         live.stop()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300 + 10 * KILLS)
 def test_nothing_is_lost_or_half_written(live: LiveServer) -> None:
     seed = int(os.environ.get("SEED", "1"))

@@ -14,16 +14,16 @@ from typing import Any
 import pytest
 
 from dservercore import sql_db
-from dservercore.catalog import base_uris, datasets, users
-from dservercore.permissions import operator_scope
-from dservercore.schema_fields import MAX_JSON_DEPTH
-from dservercore.schemas import MAX_FILTER_VALUES
-from dservercore.scope import OPERATOR
-from dservercore.text_query import MAX_QUERY_CHARACTERS, MAX_QUERY_PREFIXES, MAX_QUERY_TOKENS
-from live_server import LiveServer
-from stores import contents, disagreements
-from world import CHAMPION, RED, dataset_info
-from worlds import World, world
+from dservercore.auth.permissions import operator_scope
+from dservercore.catalog import base_uris, registration, users
+from dservercore.catalog.scope import OPERATOR
+from dservercore.dataset.text_query import MAX_QUERY_CHARACTERS, MAX_QUERY_PREFIXES, MAX_QUERY_WORDS
+from dservercore.dataset.values import MAX_JSON_DEPTH
+from dservercore.rest.schemas import MAX_FILTER_VALUES
+from support.live_server import LiveServer
+from support.stores import contents, disagreements
+from support.world import CHAMPION, RED, dataset_info
+from support.worlds import World, world
 
 pytestmark = pytest.mark.attack
 
@@ -166,7 +166,7 @@ class TestSearches:
         ("text", "reason"),
         [
             ("x" * (MAX_QUERY_CHARACTERS + 1), "at most 10,000"),
-            ("x " * (MAX_QUERY_TOKENS + 1), "More than 200 words."),
+            ("x " * (MAX_QUERY_WORDS + 1), "More than 200 words."),
             ("x* " * (MAX_QUERY_PREFIXES + 1), "More than 10 words that end in '*'."),
         ],
     )
@@ -261,7 +261,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
         scope = operator_scope("register")
         for _ in range(200):
             words = ("".join(chance.choices(string.ascii_lowercase, k=6)) for _ in range(400))
-            datasets.register_dataset(OPERATOR, scope, dataset_info(readme=" ".join(words)))
+            registration.register_dataset(OPERATOR, scope, dataset_info(readme=" ".join(words)))
         sql_db.session.commit()
     try:
         server.start()
@@ -338,7 +338,7 @@ class TestBodies:
         assert len(bomb) < MOST
         before = contents(live.database)
         status, _ = send(live, ["Content-Encoding: gzip", f"Content-Length: {len(bomb)}"], bomb)
-        assert status == 400
+        assert status == 415
         assert contents(live.database) == before
 
     def test_that_are_longer_than_they_said(self, live: LiveServer) -> None:

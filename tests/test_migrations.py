@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,14 @@ from alembic.script import ScriptDirectory
 from flask import Flask
 from sqlalchemy.sql.sqltypes import NullType
 
-from databases import new_database
 from dservercore import create_app, sql_db
 from dservercore.catalog import base_uris, users
+from dservercore.dataset.serialization import pack
 from dservercore.db import migrations_directory
 from dservercore.models import SEARCH_INDEX
-from dservercore.packing import pack
-from live_server import environment
-from mongod import mongo_plugins
+from support.databases import new_database
+from support.live_server import environment
+from support.mongod import mongo_plugins
 
 REVISIONS = [
     script.revision
@@ -37,6 +38,9 @@ MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678901)
 
 # What a migration may have to read.
 MEANINGFUL = {"manifest": pack(b"{}"), "tokens": pack(b"\n" * 6), "annotations": "{}", "kind": "creator"}
+
+# What a migration writes anew, on SQLite: tests/test_index_versions.py looks into it.
+REWRITTEN = {"search_document": "tokens"}
 
 Rows = dict[str, list[dict[str, Any]]]
 
@@ -95,7 +99,7 @@ def value_for(column: sqlalchemy.Column[Any], number: int) -> Any:
     kind: type = column.type.python_type
     if kind is bool:
         return number % 2 == 0
-    if kind in (int, float):
+    if kind in (int, float, Decimal):
         return number
     if kind is datetime:
         return MOMENT
@@ -143,7 +147,9 @@ def test_rows_survive_from_each_revision(app: Flask, revision: str) -> None:
     for table, stored in before.items():
         assert len(after[table]) >= len(stored) == ROWS
         for old, new in zip(stored, after[table], strict=False):
-            assert {name: new[name] for name in old} == old
+            assert {name: new[name] for name in old if name != REWRITTEN.get(table)} == {
+                name: value for name, value in old.items() if name != REWRITTEN.get(table)
+            }
     flask_migrate.upgrade()
     assert rows() == after
 
@@ -174,7 +180,7 @@ def test_two_upgrades_at_once(settings: dict[str, str], tmp_path: Path) -> None:
 
 
 def test_lists_are_sorted_by_code_point_whatever_language_postgresql_sorts_by() -> None:
-    names = ["B", "_", "a", "a-b", "ab", "b", "é"]
+    names = ["B", "_", "a", "a-b", "ab", "c", "é"]
     english = "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en' LOCALE 'C.UTF-8'"
     with new_database("postgresql", options=english) as address:
         app = create_app({"SQLALCHEMY_DATABASE_URI": address})

@@ -15,12 +15,14 @@ import requests
 
 from dservercore import sql_db
 from dservercore.catalog import base_uris, users
-from live_server import LiveServer
-from mongod import Mongod, ReplicaSet, executable, mongo_plugins
-from world import CHAMPION, RED, dataset_info
+from support.live_server import LiveServer
+from support.mongod import Mongod, ReplicaSet, executable, mongo_plugins
+from support.waiting import wait_until
+from support.world import CHAMPION, RED, dataset_info
 
 SOON = {"kill": 8, "freeze": 15}  # seconds in which everybody has an answer
-RECOVERY_SECONDS = 40
+
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -58,13 +60,6 @@ def answers_in_time(ask: Callable[[], requests.Response], failure: str = "kill")
     answer = ask()
     assert time.monotonic() - begin < SOON[failure]
     return answer
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + RECOVERY_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def test_a_server_starts_without_mongod_and_serves_when_it_is_there(tmp_path: Path) -> None:

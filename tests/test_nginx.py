@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import re
-import shlex
 import socket
 import ssl
 import threading
@@ -19,10 +18,11 @@ from typing import Any
 import pytest
 import yaml
 
-import nginx
 from dservercore.catalog import audit
-from live_server import LiveServer
-from world import ADMIN
+from support import nginx
+from support.live_server import LiveServer
+from support.redirecting import PAGE, REDIRECTED
+from support.world import ADMIN
 
 pytestmark = pytest.mark.attack
 
@@ -70,7 +70,6 @@ STRANGE = dict.fromkeys(
     EVIL,
 )
 # Redirected to one with single slashes: the answer names the address that the server believes it was asked at.
-REDIRECTED = "//config//health"
 
 
 @pytest.fixture(scope="module")
@@ -97,11 +96,15 @@ def echo() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
-    """gunicorn as the image starts it, with one worker, which trusts everybody, as docker-compose.yml has it."""
-    options = options_of_gunicorn((nginx.CHECKOUT / "Dockerfile").read_text())
+    """`flask serve`, as the image starts it, with one worker, which trusts everybody, as docker-compose.yml has it."""
     settings = {"DSERVER_TRUSTED_PROXIES": services()["app"]["environment"]["DSERVER_TRUSTED_PROXIES"]}
     server = LiveServer(
-        tmp_path_factory.mktemp("behind"), workers=1, threads=1, settings=settings, options=options
+        tmp_path_factory.mktemp("behind"),
+        workers=1,
+        threads=1,
+        settings=settings,
+        program="serve",
+        application="support.redirecting:create_app()",
     )
     server.add_people()
     try:
@@ -114,14 +117,6 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
 def services() -> dict[str, Any]:
     """Return the services of docker-compose.yml."""
     return yaml.safe_load((nginx.CHECKOUT / "docker-compose.yml").read_text())["services"]
-
-
-def options_of_gunicorn(dockerfile: str) -> list[str]:
-    """Return the options of the image that are about requests."""
-    command = re.search(r"^CMD (\[.*?\])$", dockerfile.replace("\\\n", ""), re.MULTILINE)
-    assert command
-    words = json.loads(command[1])
-    return words[words.index("--limit-request-line") : -1]
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +207,7 @@ def test_the_host_of_an_absolute_address_is_not_believed(
     kind: str, live: LiveServer, behind: Callable[..., Any]
 ) -> None:
     with behind(kind, live.address.removeprefix("http://")).connect() as connection:
-        connection.sendall(f"GET http://{EVIL}/{REDIRECTED} HTTP/1.1\r\nHost: good.example\r\n\r\n".encode())
+        connection.sendall(f"GET http://{EVIL}{REDIRECTED} HTTP/1.1\r\nHost: good.example\r\n\r\n".encode())
         answer = connection.recv(65536)
     assert answer.startswith(b"HTTP/1.1 308 ")
     assert EVIL.encode() not in answer
@@ -236,7 +231,7 @@ def test_the_answer_does_not_believe_a_client_who_plays_the_proxy(
     assert answer.status == 308
     # The guide knows the name of the server, and has nginx say that one.
     address = "https://dserver.example.org" if kind == "guide" else "http://good.example"
-    assert answer.headers["Location"] == f"{address}/config/health"
+    assert answer.headers["Location"] == f"{address}{PAGE}"
     assert EVIL not in f"{answer.headers}{answer.read()!r}"
 
     headers = {**spoofed, **live.bearer(ADMIN), "Content-Type": "application/json"}
@@ -256,7 +251,7 @@ def test_without_the_configuration_the_same_client_would_be_believed(
 
     ask = behind("docker", live.address.removeprefix("http://"), credulous)
     location = ask(REDIRECTED, {**SPOOFED, "X-Forwarded-Proto": "https"}).headers["Location"]
-    assert location == f"https://{EVIL}/{EVIL}/config/health"
+    assert location == f"https://{EVIL}/{EVIL}{PAGE}"
 
 
 @pytest.mark.parametrize("header", ["SCRIPT_NAME", "PATH_INFO", "X_Forwarded_Host", "REMOTE_USER"])
@@ -268,16 +263,13 @@ def test_headers_that_are_called_like_variables_are_dropped_without_nginx_too(
     connection.request("GET", REDIRECTED, headers={header: f"/{EVIL}"})
     answer = connection.getresponse()
     assert answer.status == 308
-    assert answer.headers["Location"] == f"{live.address}/config/health"
+    assert answer.headers["Location"] == f"{live.address}{PAGE}"
 
 
-def test_the_guide_starts_gunicorn_with_the_options_of_the_image() -> None:
+def test_the_guide_and_the_image_start_what_is_tested_here() -> None:
     guide = (nginx.CHECKOUT / "docs" / "how-to" / "run-in-production.rst").read_text()
-    line = re.search(r"^   ExecStart=(.*)$", guide, re.MULTILINE)
-    assert line
-    words = shlex.split(line[1])
-    image = options_of_gunicorn((nginx.CHECKOUT / "Dockerfile").read_text())
-    assert words[words.index("--limit-request-line") : -1] == image
+    assert re.findall(r"^   ExecStart=\S+/(flask serve)$", guide, re.MULTILINE) == ["flask serve"]
+    assert 'CMD ["flask", "serve",' in (nginx.CHECKOUT / "Dockerfile").read_text()
 
 
 @pytest.mark.parametrize("kind", CONFIGURATIONS)

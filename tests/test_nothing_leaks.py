@@ -13,12 +13,12 @@ import pytest
 from werkzeug.test import TestResponse
 
 from dservercore import sql_db
-from dservercore.catalog import base_uris, datasets, users
-from dservercore.permissions import operator_scope
-from dservercore.scope import OPERATOR, Actor
-from mongod import Mongod, mongo_plugins
-from world import dataset_info
-from worlds import World, world
+from dservercore.auth.permissions import operator_scope
+from dservercore.catalog import base_uris, registration, users
+from dservercore.catalog.scope import OPERATOR, Actor
+from support.mongod import Mongod, mongo_plugins
+from support.world import dataset_info
+from support.worlds import World, world
 
 pytestmark = pytest.mark.attack
 
@@ -68,10 +68,10 @@ def here(
             scope = operator_scope("register")
             for number in range(MANY):
                 changes = {"uuid": SHARED_UUID} if number == 0 else {}
-                datasets.register_dataset(Actor(OWNER), scope, hidden(number, **changes))
+                registration.register_dataset(Actor(OWNER), scope, hidden(number, **changes))
             visible = {"readme": COMMON, "tags": [COMMON], "size_in_bytes": 1}
             for uuid in (SHARED_UUID, None):
-                datasets.register_dataset(OPERATOR, scope, dataset_info(VISIBLE, uuid=uuid, **visible))
+                registration.register_dataset(OPERATOR, scope, dataset_info(VISIBLE, uuid=uuid, **visible))
             sql_db.session.commit()
         yield here
     if settings:
@@ -127,6 +127,10 @@ SORTS = [
 ]
 
 
+OPTIONS = [{}, {"include": "description,tags,matches"}, {"group": "uuid"}]
+OPTIONS.append({"include": "matches", "group": "uuid", "strict": "true"})
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_searches_and_lists(here: World, method: str) -> None:
     for number, query in enumerate(QUERIES):
@@ -134,7 +138,7 @@ def test_searches_and_lists(here: World, method: str) -> None:
         if "free_text" in query:
             sorts.append("relevance")
         for sort, page_size in itertools.product(sorts, (1, 100)):
-            paging = {"sort": sort, "page_size": page_size}
+            paging = {"sort": sort, "page_size": page_size, **OPTIONS[number % len(OPTIONS)]}
             if method == "GET":
                 answer = ask(here, "GET", "/uris", query_string={**query, **paging})
             else:
@@ -159,6 +163,17 @@ def test_an_order_does_not_depend_on_what_is_hidden(here: World) -> None:
     assert [dataset["uri"] for dataset in found] == sorted(dataset["uri"] for dataset in found)
 
 
+@pytest.mark.parametrize("q", ["z", "zan", SECRET, f"{COMMON} zan", f"{COMMON} za", "co", f"tag:{SECRET}"])
+def test_suggestions(here: World, q: str) -> None:
+    """What the asker has typed himself may be repeated, and is completed by nothing of others."""
+    answer = ask(here, "GET", "/suggest", query_string={"q": q, "limit": 50})
+    assert answer.status_code == 200
+    texts = [each["text"] for each in answer.json]
+    assert not [text for text in texts if SECRET in text]
+    seen = ask(here, "GET", "/suggest", OWNER, query_string={"q": q, "limit": 50}).json
+    assert any(SECRET in each["text"] for each in seen) or q in ("co", f"tag:{SECRET}", SECRET)
+
+
 def test_copies(here: World) -> None:
     answer = ask(here, "GET", f"/uuids/{SHARED_UUID}")
     assert [dataset["base_uri"] for dataset in answer.json] == [VISIBLE]
@@ -173,6 +188,21 @@ def test_summaries(here: World) -> None:
     assert answer.json["total_size_in_bytes"] == 2
     assert answer.json["datasets_per_tag"] == {COMMON: 2}
     assert answer.json == ask(here, "GET", f"/users/{ASKER}/summary").json
+
+
+def test_facets(here: World) -> None:
+    """What the asker has named himself is repeated, with nothing in it."""
+    for query in QUERIES:
+        for sort in ("uri", *(["relevance"] if "free_text" in query else [])):
+            answer = ask(here, "POST", f"/uris/facets?top=100&sort={sort}", json=query)
+            assert answer.status_code == 200
+            for name, values in answer.json.items():
+                for each in values:
+                    assert each["count"] <= 2, (query, name, each)
+                    if each["value"] in query.get(name, []) and each["count"] == 0:
+                        continue
+                    assert SECRET not in each["value"], (query, name, each)
+            assert SECRET not in answer.headers.get("X-Search", "") or SECRET in query["free_text"]
 
 
 def test_oneself(here: World) -> None:

@@ -14,16 +14,16 @@ import pymongo
 import pytest
 from sqlalchemy import update
 
-from dservercore import plugin_writes, sql_db, utils, utils_auth
-from dservercore.catalog import base_uris, datasets, summary, users
-from dservercore.catalog.documents import document_of
+from dservercore import sql_db, utils, utils_auth
+from dservercore.auth.permissions import operator_scope
+from dservercore.catalog import base_uris, deletion, registration, store_writes, summary, users
+from dservercore.catalog.full_documents import document_of
+from dservercore.catalog.scope import OPERATOR
 from dservercore.errors import DserverError
 from dservercore.models import Dataset
-from dservercore.permissions import operator_scope
-from dservercore.scope import OPERATOR
-from mongod import Mongod, mongo_plugins
-from world import dataset_info
-from worlds import World, world
+from support.mongod import Mongod, mongo_plugins
+from support.world import dataset_info
+from support.worlds import World, world
 
 pytestmark = pytest.mark.attack
 
@@ -67,18 +67,18 @@ def hide(here: World) -> Iterator[Callable[[], None]]:
         with here.app.app_context():
             scope = operator_scope("register")
             for info in (AT_INNER, BELOW_DEEP):
-                datasets.register_dataset(OPERATOR, scope, info)
+                registration.register_dataset(OPERATOR, scope, info)
             outer = base_uris.get_id(OUTER)
             here_only = update(Dataset.__table__).where(Dataset.__table__.c.uri == BELOW_DEEP["uri"])
             sql_db.session.execute(here_only.values(base_uri_id=outer))
-            plugin_writes.register(document_of(BELOW_DEEP["uri"]))  # as `flask adopt` does
+            store_writes.register(document_of(BELOW_DEEP["uri"]))  # as `flask adopt` does
             summary.recount()
             sql_db.session.commit()
 
     def remove() -> None:
         with here.app.app_context():
             for info in (AT_INNER, BELOW_DEEP):
-                datasets.delete_dataset(operator_scope("register"), info["uri"])
+                deletion.delete_dataset(operator_scope("register"), info["uri"])
             sql_db.session.commit()
 
     yield register

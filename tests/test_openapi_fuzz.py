@@ -23,13 +23,13 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from dservercore import create_app, sql_db
-from dservercore.catalog import base_uris, datasets, users
-from dservercore.permissions import operator_scope
-from dservercore.scope import OPERATOR
-from fuzzing import examples
-from stores import disagreements
-from world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, STRANGER, dataset_info
-from worlds import World, world
+from dservercore.auth.permissions import operator_scope
+from dservercore.catalog import base_uris, registration, users
+from dservercore.catalog.scope import OPERATOR
+from support.fuzzing import examples
+from support.stores import disagreements
+from support.world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, STRANGER, dataset_info
+from support.worlds import World, world
 
 pytestmark = pytest.mark.attack
 
@@ -59,7 +59,7 @@ def here(tmp_path_factory: pytest.TempPathFactory, key_pair: tuple[Path, Path]) 
         with here.app.app_context():
             users.add_user(ROOT, is_admin=True)
             base_uris.put_base_uri(RED, [ROOT, CHAMPION, READER], [ROOT, CHAMPION])
-            datasets.register_dataset(OPERATOR, operator_scope("register"), INFO)
+            registration.register_dataset(OPERATOR, operator_scope("register"), INFO)
             sql_db.session.commit()
         yield here
         assert disagreements(here.database) == []
@@ -97,7 +97,7 @@ def test_there_is_something_to_send() -> None:
     assert len(list(operations())) > 60
 
 
-@pytest.mark.parametrize(("method", "path", "mode"), operations())
+@pytest.mark.parametrize(("method", "path", "mode"), list(operations()))
 def test_every_answer_is_documented(
     here: World, document: Any, method: str, path: str, mode: GenerationMode
 ) -> None:
@@ -120,6 +120,7 @@ def test_every_answer_is_documented(
 
 def restore(here: World) -> None:
     """Bring back what the requests may have removed."""
+    here.forget_tokens()
     with here.app.app_context():
         users.put_user(ROOT, {"is_admin": True})
         users.put_user(ADMIN, {"is_admin": True})
@@ -127,5 +128,5 @@ def restore(here: World) -> None:
             users.put_user(name, {"is_admin": False})
         base_uris.put_base_uri(RED, [ROOT, CHAMPION, READER], [ROOT, CHAMPION])
         base_uris.put_base_uri(BLUE, [ROOT, READER], [ROOT])
-        datasets.register_dataset(OPERATOR, operator_scope("register"), INFO)
+        registration.register_dataset(OPERATOR, operator_scope("register"), INFO)
         sql_db.session.commit()

@@ -21,7 +21,7 @@ from dservercore.catalog import users
 from dservercore.cli import base_uri_cli, dataset_cli, user_cli
 from dservercore.cli.console import Command, Failure, Group, say, say_json
 from dservercore.printable import printable, printable_json, printable_lines
-from dservercore.secrecy import Redacting
+from dservercore.settings.secrecy import Redacting
 
 pytestmark = pytest.mark.attack
 
@@ -72,11 +72,11 @@ def names(tmp_path: Path) -> Path:
     app = create_app({"SQLALCHEMY_DATABASE_URI": f"sqlite:///{tmp_path / 'app.db'}"})
     with app.app_context():
         sql_db.create_all()
-        users.add_user("somebody", display_name=BAD)
+        users.add_user("somebody")
         sql_db.session.commit()
         sql_db.engine.dispose()
     with sqlite3.connect(tmp_path / "app.db") as raw:
-        raw.execute("UPDATE user SET username = ?", [BAD])
+        raw.execute("UPDATE user SET username = ?, display_name = ?", [BAD, BAD])
         raw.execute("INSERT INTO base_uri (base_uri) VALUES (?)", [f"s3://{BAD}"])
         raw.execute(
             "INSERT INTO dataset (base_uri_id, uri, uuid, name, creator_username, frozen_at, created_at)"

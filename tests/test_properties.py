@@ -1,6 +1,7 @@
 """What holds for every URI and every order, whatever they are made of.
 
-That of texts to search for is in test_text_query.py and plugins/, that of dataset documents in test_hostile_input.py.
+That of texts to search for is in dataset/test_text_query.py and plugins/, that of dataset documents in
+test_hostile_input.py.
 """
 
 from __future__ import annotations
@@ -16,16 +17,17 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from dservercore import sql_db, uris
-from dservercore.catalog import datasets
-from dservercore.dataset_info import DATASET_SORT_FIELDS
-from dservercore.errors import ValidationError
-from dservercore.permissions import operator_scope
-from dservercore.scope import OPERATOR
-from dservercore.sort import SortParameters
-from fuzzing import examples
-from world import BLUE, READER, RED, dataset_info
-from worlds import World, world
+from dservercore import sql_db
+from dservercore.auth.permissions import operator_scope
+from dservercore.catalog import registration
+from dservercore.catalog.scope import OPERATOR
+from dservercore.dataset import uris
+from dservercore.dataset.fields import DATASET_SORT_FIELDS
+from dservercore.errors import InvalidValueError
+from dservercore.rest.sort import SortParameters
+from support.fuzzing import examples
+from support.world import BLUE, READER, RED, dataset_info
+from support.worlds import World, world
 
 pytestmark = pytest.mark.attack
 
@@ -48,8 +50,8 @@ def refused(check: Callable[..., Any], *arguments: Any, field: str) -> bool:
     """Return whether the arguments are refused, for what the field holds."""
     try:
         check(*arguments)
-    except ValidationError as error:
-        return (error.status, list(error.errors or {})) == (422, [field])
+    except InvalidValueError as error:
+        return list(error.errors or {}) == [field]
     return False
 
 
@@ -95,7 +97,7 @@ class TestURIs:
         assert segment not in (".", "..")
         assert uris.parent(uri) == base_uri
         for other in (base_uri + "x", base_uri[:-1], base_uri + "/x", base_uri + "/", uri):
-            with pytest.raises(ValidationError):
+            with pytest.raises(InvalidValueError):
                 uris.check_dataset_uri(uri, other)
 
     @examples(200)
@@ -158,7 +160,7 @@ class TestOrders:
                         created_at=1e9 + n % 2 / 1e6,
                         readme="common",
                     )
-                    datasets.register_dataset(OPERATOR, operator_scope("register"), info)
+                    registration.register_dataset(OPERATOR, operator_scope("register"), info)
                 sql_db.session.commit()
             yield here
 

@@ -8,7 +8,7 @@ from flask.views import MethodView
 from flask_jwt_extended import create_access_token, create_refresh_token
 
 from dservercore import utils, utils_auth
-from world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, STRANGER, dataset_info
+from support.world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, STRANGER, dataset_info
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def whoami(app):
 def test_jwt_required_lets_nobody_in_without_a_token(whoami):
     answer = whoami.get("/whoami")
     assert answer.status_code == 401
-    assert answer.json == {"msg": "Missing Authorization Header"}
+    assert answer.json["msg"] == "Missing Authorization Header"
 
 
 def test_identity_and_claims_are_those_of_the_token(whoami, bearer):

@@ -10,7 +10,7 @@ import pytest
 from flask_jwt_extended import decode_token
 
 from dservercore import cli, utils
-from world import CHAMPION, READER, RED, dataset_info
+from support.world import CHAMPION, READER, RED, dataset_info
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_groups_have_their_commands(invoke, group, names):
 
 def test_a_group_calls_its_commands(invoke, people, context):
     uri = utils.register_dataset(dataset_info())
-    assert json.loads(invoke(cli.dataset_cli, "show", uri))["uri"] == uri
+    assert json.loads(invoke(cli.dataset_cli, "show", "--json", uri))["uri"] == uri
     assert READER in invoke(cli.base_uri_cli, "list")
     assert READER in invoke(cli.user_cli, "list")
     assert json.loads(invoke(cli.config_cli, "versions"))["dservercore"]

@@ -25,7 +25,7 @@ class Settings:
 
 def test_obj_to_dict_hides_what_is_excluded_and_what_is_named_like_a_secret():
     assert utils.obj_to_dict(Settings, ["MONGO_DB"]) == {
-        "MONGO_URI": "***",
+        "MONGO_URI": "mongodb://user:***@host/",
         "MONGO_DB": "***",
         "NETWORK": "0:00:05",
     }
@@ -42,7 +42,11 @@ def test_obj_to_dict_takes_mappings_and_needs_no_exclusions(app):
 
 
 def test_obj_to_lowercase_key_dict_is_the_same_in_lower_case():
-    assert Settings.to_dict() == {"mongo_uri": "***", "mongo_db": "***", "network": "0:00:05"}
+    assert Settings.to_dict() == {
+        "mongo_uri": "mongodb://user:***@host/",
+        "mongo_db": "***",
+        "network": "0:00:05",
+    }
 
 
 def test_versions_to_dict_is_what_clients_get(app):

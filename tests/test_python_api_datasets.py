@@ -18,11 +18,11 @@ from dservercore import (
     ValidationError,
     utils,
 )
-from dservercore.catalog import records
-from dservercore.dataset_info import DATASET_KEYS
-from dservercore.date_utils import datetime_to_timestamp
-from dservercore.permissions import operator_scope
-from world import BLUE, CHAMPION, NOBODY, READER, RED, STRANGER, dataset_info
+from dservercore.auth.permissions import operator_scope
+from dservercore.catalog import orm_rows
+from dservercore.dataset.fields import DATASET_KEYS
+from dservercore.dataset.times import datetime_to_timestamp
+from support.world import BLUE, CHAMPION, NOBODY, READER, RED, STRANGER, dataset_info
 
 UUID = "af6727bf-29c7-43dd-b42f-a5d7ede28337"
 OTHER_UUID = "a2218059-5bd0-4690-b090-062faf08e046"
@@ -205,7 +205,7 @@ def test_all_of_many_datasets_are_listed():
     scope = operator_scope("register")
     for number in numbers:
         uuid = f"00000000-0000-4000-8000-{number:>012}"
-        records.put_admin_metadata(scope, dataset_info(RED, uuid=uuid, name=number))
+        orm_rows.put_admin_metadata(scope, dataset_info(RED, uuid=uuid, name=number))
     assert names(utils.list_datasets_by_user(READER)) == numbers
 
 

@@ -12,7 +12,7 @@ from dservercore import (
     ValidationError,
     utils,
 )
-from world import CHAMPION, NOBODY, READER, RED, STRANGER, dataset_info
+from support.world import CHAMPION, NOBODY, READER, RED, STRANGER, dataset_info
 
 READ = [
     utils.get_readme_from_uri_by_user,

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import delete, inspect
 
 from dservercore import create_app, sql_db, utils, utils_auth
-from dservercore.dataset_info import DATASET_KEYS
+from dservercore.dataset.fields import DATASET_KEYS
 from dservercore.sql_models import (
     BaseURI,
     BaseURISchema,
@@ -24,7 +24,7 @@ from dservercore.sql_models import (
     register_permissions,
     search_permissions,
 )
-from world import BLUE, CHAMPION, READER, RED, dataset_info
+from support.world import BLUE, CHAMPION, READER, RED, dataset_info
 
 FROZEN_AT = 1536238185.881941
 FROZEN_AT_DATETIME = datetime(2018, 9, 6, 12, 49, 45, 881941)

@@ -120,7 +120,8 @@ def test_name_is_there(module, name):
 @functools.cache
 def used_in_tests() -> set[str]:
     """Return the full names of what is used by the tests of this interface; to import a name is not to use it."""
-    modules = [TESTS / f"test_{name}.py" for name in ("sort", "blueprint", "schemas", "date_utils")]
+    modules = [TESTS / "rest" / f"test_{name}.py" for name in ("sort", "blueprint", "schemas")]
+    modules.append(TESTS / "dataset" / "test_times.py")
     modules += set(TESTS.glob("test_python_api_*.py")) - {Path(__file__)}
     return {name for module in modules for name in _used(ast.parse(module.read_text()))}
 

@@ -12,7 +12,7 @@ from flask_jwt_extended import JWTManager
 import dservercore
 from dservercore import blueprint, create_app, extensions, schemas, sort, sql_models, utils
 from dservercore.errors import ConfigurationError
-from world import RED, dataset_info
+from support.world import RED, dataset_info
 
 
 def test_create_app_takes_a_small_mapping_in_either_way_and_leaves_it_alone():

@@ -8,7 +8,7 @@ import pytest
 
 from dservercore import utils
 from dservercore.errors import DserverError
-from world import CHAMPION, RED, STRANGER, dataset_info
+from support.world import CHAMPION, RED, STRANGER, dataset_info
 
 UUID = "af6727bf-29c7-43dd-b42f-a5d7ede28337"
 URI = f"{RED}/{UUID}"

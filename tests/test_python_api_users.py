@@ -6,7 +6,7 @@ import pytest
 
 from dservercore import AuthenticationError, UnknownBaseURIError, ValidationError, utils
 from dservercore.errors import ConflictError
-from world import BLUE, RED, dataset_info
+from support.world import BLUE, RED, dataset_info
 
 
 @pytest.fixture(autouse=True)

@@ -11,29 +11,46 @@ from typing import Any
 
 import pytest
 
-import costing
-from world import CHAMPION, NOBODY, RED
-from worlds import World, world
+from support import costing
+from support.world import CHAMPION, NOBODY, RED
+from support.worlds import World, world
 
 pytestmark = pytest.mark.attack
 
 MEGABYTES = 300
 SECONDS = 2.0
-#: Twice what is documented, as what is measured is the processor's time, which others on the machine make longer.
+#: Twice what is documented, as what others on the machine add is made up for but roughly.
 LOCKED_SECONDS = 2 * 0.5
 
 #: Routes that read no body at all, whatever is sent.
 WITHOUT_BODY = {
     "DELETE /annotations/<uri:uri>/<name>",
     "DELETE /base-uris/<base_uri:base_uri>",
+    "DELETE /groups/<group>",
+    "DELETE /groups/<group>/members/<username>",
+    "DELETE /groups/<group>/register/<base_uri:base_uri>",
+    "DELETE /groups/<group>/search/<base_uri:base_uri>",
+    "DELETE /me/sessions",
+    "DELETE /me/sessions/<int:session>",
+    "DELETE /me/tokens",
+    "DELETE /me/tokens/<int:token_id>",
     "DELETE /tags/<uri:uri>/<tag>",
     "DELETE /uris/<uri:uri>",
     "DELETE /users/<username>",
     "DELETE /users/<username>/register/<base_uri:base_uri>",
     "DELETE /users/<username>/search/<base_uri:base_uri>",
+    "DELETE /users/<username>/sessions",
+    "DELETE /users/<username>/sessions/<int:session>",
+    "POST /auth/logout",
+    "DELETE /users/<username>/tokens",
+    "DELETE /users/<username>/tokens/<int:token_id>",
+    "POST /groups/<group>/register/<base_uri:base_uri>",
+    "POST /groups/<group>/search/<base_uri:base_uri>",
     "POST /tags/<uri:uri>/<tag>",
     "POST /users/<username>/register/<base_uri:base_uri>",
     "POST /users/<username>/search/<base_uri:base_uri>",
+    "PUT /groups/<group>",
+    "PUT /groups/<group>/members/<username>",
 }
 
 
@@ -79,6 +96,8 @@ def test_a_body_that_is_ignored_is_not_read(standing: World, route: str) -> None
     method, rule = route.split()
     path = rule.replace("<uri:uri>", f"{RED}/x").replace("<base_uri:base_uri>", RED)
     path = path.replace("<username>", "x").replace("<name>", "x").replace("<tag>", "x")
+    path = path.replace("<group>", "x").replace("<int:session>", "1")
+    path = path.replace("<group>", "x").replace("<int:token_id>", "1")
     assert send_unread(standing, method, path, CHAMPION, 2**40).status_code in (200, 403, 404)
 
 
@@ -131,7 +150,12 @@ def test_a_body_in_chunks_is_read_up_to_the_limit_of_its_route(standing: World) 
             return b" " * size
 
     endless = Endless()
-    environ = {"wsgi.input": endless, "wsgi.input_terminated": True, "CONTENT_TYPE": "application/json"}
+    environ = {
+        "wsgi.input": endless,
+        "wsgi.input_terminated": True,
+        "CONTENT_TYPE": "application/json",
+        "HTTP_TRANSFER_ENCODING": "chunked",
+    }
     answer = standing.send("PATCH", "/me", NOBODY, environ_overrides=environ)
     assert (answer.status_code, answer.json["message"]) == (
         413,
@@ -140,6 +164,8 @@ def test_a_body_in_chunks_is_read_up_to_the_limit_of_its_route(standing: World) 
     assert endless.length < 2**20
 
 
+@pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_the_worst_requests_stay_within_bounds(tmp_path: Path, key_pair: tuple[Path, Path]) -> None:
     private, public = (path.read_text() for path in key_pair)
     config = tmp_path / "config.json"
@@ -154,8 +180,8 @@ def test_the_worst_requests_stay_within_bounds(tmp_path: Path, key_pair: tuple[P
         [sys.executable, costing.__file__, str(config)],
         capture_output=True,
         text=True,
-        timeout=300,
-        env={**os.environ, "PYTHONPATH": str(Path(costing.__file__).parent)},
+        timeout=1700,
+        env={**os.environ, "PYTHONPATH": str(Path(costing.__file__).parents[1])},
     )
     assert run.returncode == 0, run.stderr
     costs = [json.loads(line) for line in run.stdout.splitlines()]

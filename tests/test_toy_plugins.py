@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sysconfig
 import uuid
+import venv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,13 +18,25 @@ import requests
 from dtoolcore.utils import sanitise_uri
 
 from dservercore import utils
-from live_server import LiveServer, environment, flask
-from walking import make_environment
+from support import forking
+from support.live_server import LiveServer, environment, flask
 
 SOURCES = Path(__file__).parent / "toy_plugins"
 PLUGINS = ["cards", "shelf", "wordcount"]
 
-pytestmark = pytest.mark.timeout(600)  # the first test waits for pip
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]  # the first test waits for pip
+
+
+def make_environment(place: Path) -> str:
+    """Make an environment on top of the one that runs the tests, where pip changes nothing; return its Python."""
+    venv.create(place, with_pip=True)
+    python = str(place / "bin" / "python")
+    where = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    library = subprocess.run(where, capture_output=True, text=True, check=True).stdout.strip()
+    ours = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    lines = "".join(f"import site; site.addsitedir({path!r})\n" for path in sorted(ours))
+    (Path(library) / "ours.pth").write_text(lines)
+    return python
 
 
 @pytest.fixture(scope="module")
@@ -37,13 +51,13 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def python(sources: Path) -> str:
     """The interpreter of an environment of their own, where pip has installed the packages."""
-    make_environment(sources)
-    python = str(sources / ".venv" / "bin" / "python")
+    python = make_environment(sources / ".venv")
     pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     done = subprocess.run(
         [*pip, *(f"./{name}" for name in PLUGINS)], cwd=sources, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    forking.FORKED.add(python)
     return python
 
 

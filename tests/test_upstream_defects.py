@@ -22,16 +22,17 @@ from flask.testing import FlaskClient
 from dservercore import create_app, sql_db
 from dservercore.catalog import base_uris, users
 from dservercore.cli import base_uri_cli
-from dservercore.config import CONFIG_EXCLUSIONS, read_environment
-from dservercore.dataset_info import generate_dataset_info
+from dservercore.dataset.document import generate_dataset_info
 from dservercore.errors import ConfigurationError
 from dservercore.plugin_host import PluginSet
 from dservercore.plugins.sql.retrieve import SqlRetrieve
 from dservercore.plugins.sql.search import SqlSearch
-from live_server import LiveServer
-from stores import contents, database_file, disagreements
-from world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, STRANGER, dataset_info
-from worlds import World, world
+from dservercore.settings.configuration import read_environment
+from dservercore.settings.table import CONFIG_EXCLUSIONS
+from support.live_server import LiveServer
+from support.stores import contents, database_file, disagreements
+from support.world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, STRANGER, dataset_info
+from support.worlds import World, world
 
 Bearer = Callable[..., dict[str, str]]
 Register = Callable[..., dict[str, Any]]

@@ -6,9 +6,7 @@ import json
 import os
 import re
 import subprocess
-import sys
 import time
-import venv
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urljoin
@@ -16,25 +14,18 @@ from urllib.parse import urljoin
 import pytest
 import requests
 
-from live_server import free_port
+from support.environments import python_of
+from support.waiting import free_port
 
-CHECKOUT = Path(__file__).parent.parent
 START_SECONDS = 120
 
-pytestmark = pytest.mark.timeout(900)  # a plain installation fetches every dependency
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]  # a plain installation fetches every dependency
 
 
 @pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The interpreter of a fresh virtual environment with nothing but the wheel and its dependencies."""
-    folder = tmp_path_factory.mktemp("wheel")
-    pip = ["-m", "pip", "--quiet", "--disable-pip-version-check"]
-    run([sys.executable, *pip, "wheel", "--no-deps", "--wheel-dir", str(folder), str(CHECKOUT)])
-    (wheel,) = folder.glob("dservercore-*.whl")
-    venv.create(folder / "venv", with_pip=True)
-    python = str(folder / "venv" / "bin" / "python")
-    run([python, *pip, "install", str(wheel)])
-    return python
+def python(bare_environment: Path) -> str:
+    """The interpreter of a virtual environment with nothing but the wheel and its dependencies."""
+    return python_of(bare_environment)
 
 
 @pytest.fixture(scope="module")

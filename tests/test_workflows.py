@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-FOLDER = Path(__file__).parents[1] / ".github" / "workflows"
+CHECKOUT = Path(__file__).parents[1]
+FOLDER = CHECKOUT / ".github" / "workflows"
 FILES = sorted(FOLDER.glob("*.y*ml"))
 
 
@@ -50,3 +51,12 @@ class TestWorkflows:
         for name, job in jobs(file):
             allowed = {"id-token": "write"} if name == "publish" else {"contents": "read"}
             assert job.get("permissions", permissions) == allowed, name
+
+
+def test_what_runs_the_tests_is_the_command_of_the_readme() -> None:
+    [command] = re.findall(
+        r"runs all tests.*?::\n\n    (make [^\n]*)\n", (CHECKOUT / "README.rst").read_text(), re.DOTALL
+    )
+    assert command in (CHECKOUT / ".ci" / "run").read_text().splitlines()
+    jobs_of_tests = dict(jobs(FOLDER / "test.yml"))
+    assert any(step.get("run") == ".ci/run" for job in jobs_of_tests.values() for step in job["steps"])

@@ -12,7 +12,7 @@ from generated import GeneratedDirective
 from sphinx.application import Sphinx
 
 # In the order in which a newcomer meets them; what is not named here follows.
-FIRST = ("init", "keys", "user", "base_uri", "dataset", "config", "backup", "restore")
+FIRST = ("init", "serve", "keys", "user", "base_uri", "dataset", "search", "config", "backup", "restore")
 
 
 class CliReference(GeneratedDirective):

@@ -24,7 +24,7 @@ COMMON_STATUSES = {
     "409": "It contradicts what is stored.",
     "412": "The value is not the one that the request is meant for.",
     "413": "The body is larger than the route takes (see :doc:`configuration`).",
-    "415": "The body is of another type.",
+    "415": "The body is not declared as what the route reads, or is compressed.",
     "422": "A bad token, or a parameter or field that is not acceptable.",
     "503": "Something that the server depends on is out of reach.",
 }
@@ -97,7 +97,9 @@ def _answers(responses: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 
 def _json_schema(described: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    return described.get("content", {}).get("application/json", {}).get("schema")
+    """Return the schema of what is sent: as JSON, if it can be that."""
+    content = described.get("content", {})
+    return (content.get("application/json") or next(iter(content.values()), {})).get("schema")
 
 
 def _type(schema: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from sphinx.application import Sphinx
 
 _TYPES = {
     "Boolean": "bool",
+    "Condition": "condition",
     "Count": "int",
     "Dict": "object",
     "Float": "float",
@@ -16,6 +17,7 @@ _TYPES = {
     "Integer": "int",
     "JSONObject": "object",
     "JSONValue": "any JSON value",
+    "Nested": "object",
     "Moment": "str, loads to a naive UTC datetime",
     "List": "list",
     "ManifestField": "object",

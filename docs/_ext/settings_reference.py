@@ -8,7 +8,8 @@ from typing import Any
 from generated import GeneratedDirective, table
 from sphinx.application import Sphinx
 
-from dservercore.config import DERIVED_SETTINGS, FIXED, SETTINGS, Setting
+from dservercore.settings.oidc_providers import OF_EACH_PROVIDER, variable
+from dservercore.settings.table import DERIVED_SETTINGS, FIXED, SETTINGS, Setting
 
 
 class SettingsReference(GeneratedDirective):
@@ -18,6 +19,18 @@ class SettingsReference(GeneratedDirective):
         for setting in sorted([*SETTINGS, *DERIVED_SETTINGS], key=lambda setting: setting.name):
             yield f".. envvar:: {setting.name}"
             yield ""
+            yield f"   {setting.help}"
+            yield ""
+            yield f"   Default: {_default(setting)}"
+            yield ""
+
+
+class ProviderSettings(GeneratedDirective):
+    """Describes the settings that each provider of OpenID Connect has."""
+
+    def lines(self) -> Iterator[str]:
+        for setting in OF_EACH_PROVIDER:
+            yield f"``{variable('<name>', setting.name)}``"
             yield f"   {setting.help}"
             yield ""
             yield f"   Default: {_default(setting)}"
@@ -42,5 +55,6 @@ def _default(setting: Setting) -> str:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Add the directives."""
     app.add_directive("settings-reference", SettingsReference)
+    app.add_directive("provider-settings", ProviderSettings)
     app.add_directive("fixed-settings", FixedSettings)
     return {"parallel_read_safe": True}

@@ -24,7 +24,13 @@ def upgrade() -> None:
         sa.Column("started_at", moment, nullable=False),
         sa.Column("content", long_bytes, nullable=False),
     )
-    op.create_index("ix_journal_entry_uri", "journal_entry", ["uri"], mysql_length={"uri": 255})
+    op.create_index(
+        "ix_journal_entry_uri",
+        "journal_entry",
+        ["uri"],
+        mysql_length={"uri": 255},
+        mariadb_length={"uri": 255},
+    )
     op.create_table(
         "journal_piece",
         sa.Column(

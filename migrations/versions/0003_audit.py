@@ -34,7 +34,13 @@ def upgrade() -> None:
     for name in ("actor", "action"):
         op.create_index(f"ix_audit_{name}", "audit", [name, "at", "id"])
     for name in ("subject", "base_uri"):
-        op.create_index(f"ix_audit_{name}", "audit", [name, "at", "id"], mysql_length={name: 255})
+        op.create_index(
+            f"ix_audit_{name}",
+            "audit",
+            [name, "at", "id"],
+            mysql_length={name: 255},
+            mariadb_length={name: 255},
+        )
 
 
 def downgrade() -> None:

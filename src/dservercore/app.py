@@ -7,30 +7,34 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
-import flask_smorest
 from flask import Flask
 
-from dservercore import api, plugin_host
-from dservercore.api.docs import init_docs
-from dservercore.api.edge import Edge
-from dservercore.api.edits import STORAGE_UPDATED
-from dservercore.api.errors import JSONErrorApi, init_errors
-from dservercore.api.etags import ETAG
-from dservercore.api.proxies import TrustedProxies
-from dservercore.api.request_log import REQUEST_ID, init_request_log
-from dservercore.api.retries import RetryingFlask
-from dservercore.api.security_headers import Headers, init_cors
-from dservercore.api.uris_in_paths import CONVERTERS, URIConverter
-from dservercore.catalog import records, settling
-from dservercore.config import read_environment, with_defaults
-from dservercore.db import close_connections, forget_unfinished, init_databases, jwt, ma, require_upgraded
+from dservercore import db, plugin_host
+from dservercore.catalog import events, jobs, orm_rows
+from dservercore.catalog.journal import replay
+from dservercore.compat import plugin_tables
+from dservercore.db import (
+    DatabaseAwayError,
+    at_end_of_transaction,
+    close_connections,
+    forget_unfinished,
+    init_databases,
+    require_upgraded,
+    watch_engines,
+)
 from dservercore.errors import ConfigurationError
-from dservercore.keys import exposed_files
 from dservercore.printable import printable
-from dservercore.secrecy import Redacting, secrets_of
+from dservercore.settings import misspellings
+from dservercore.settings.configuration import read_environment, with_defaults
+from dservercore.settings.keys import exposed_files
+from dservercore.settings.secrecy import Redacting, secrets_of
+
+_SERVING_COMMANDS = ("serve", "run")
 
 
 def create_app(test_config: Mapping[str, Any] | None = None) -> Flask:
@@ -47,37 +51,38 @@ def create_app(test_config: Mapping[str, Any] | None = None) -> Flask:
 
 
 def _create_app(test_config: Mapping[str, Any] | None) -> Flask:
-    app = RetryingFlask("dservercore", static_folder=None)
+    # Importing what answers requests takes as long as all else that a short command does.
+    routes = import_module("dservercore.routes") if test_config is not None or _needs_routes() else None
+    app: Flask = routes.new_app() if routes else Flask("dservercore", static_folder=None)
     app.config.from_mapping(read_environment() if test_config is None else with_defaults(test_config))
     init_logging(app)
     plugins = plugin_host.load_plugins(app, take_settings=test_config is None)
     hide_secrets(app)  # with those of the plugins
-    app.url_map.converters.update(CONVERTERS)
-    init_edge(app)
-    init_request_log(app)
-    init_errors(app)
+    # Before a plugin makes an API of its own, which would take the place of our document.
+    rest = routes.prepare(app, has_workers=_has_workers()) if routes else None
     init_databases(app, serves=not _is_a_command(), must_exist=test_config is None and _needs_database())
-    records.watch_deletions()
-    app.teardown_appcontext(forget_unfinished)
-    ma.init_app(app)
-    init_tokens(app)
+    watch_engines()
+    init_catalog(app)
     plugin_host.init_plugins(app, plugins)
-    init_routes(app, plugins)
+    if routes:
+        routes.mount(app, rest, plugins)
+    init_extensions(app, plugins)
+    if test_config is None:
+        warn_of_unknown_variables(app)
     if test_config is None and _is_about_to_serve():
         warn_of_exposed_files(app)
         with app.app_context():
-            require_upgraded()
-            settling.replay_at_start()
+            require_usable_database()
+            replay.replay_at_start()
             close_connections()  # gunicorn --preload forks now, and two processes must not share one
     return app
 
 
-def init_edge(app: Flask) -> None:
-    """Put around the application what every request and every answer goes through."""
-    exposed = ["X-Pagination", "X-Sort", STORAGE_UPDATED, REQUEST_ID, ETAG]
-    init_cors(app, exposed)
-    edge = Edge(app.wsgi_app, Headers(app.config, exposed))
-    app.wsgi_app = TrustedProxies(edge, app.config["DSERVER_TRUSTED_PROXIES"])  # type: ignore[method-assign]
+def init_catalog(app: Flask) -> None:
+    """Have the catalog told when transactions end, and what plugins delete through the models."""
+    orm_rows.watch_deletions()
+    at_end_of_transaction(replay.end_of_transaction)
+    app.teardown_appcontext(forget_unfinished)
 
 
 def init_logging(app: Flask) -> None:
@@ -107,45 +112,71 @@ def warn_of_exposed_files(app: Flask) -> None:
         )
 
 
-def init_tokens(app: Flask) -> None:
-    """Make tokens that this server accepts itself."""
-    audiences = app.config["JWT_DECODE_AUDIENCE"]
-    app.config.setdefault("JWT_ENCODE_ISSUER", app.config["JWT_DECODE_ISSUER"])
-    app.config.setdefault("JWT_ENCODE_AUDIENCE", audiences[0] if isinstance(audiences, list) else audiences)
-    jwt.init_app(app)
+def warn_of_unknown_variables(app: Flask) -> None:
+    """Tell the administrator which variables of the environment look like settings, and are none."""
+    warnings = list(
+        misspellings.warnings(os.environ, app.config, is_alone=not plugin_host.has_foreign_plugins())
+    )
+    if warnings and misspellings.is_first_worker():
+        for warning in warnings:
+            logging.getLogger("dservercore").warning("%s", warning)
 
 
-def init_routes(app: RetryingFlask, plugins: plugin_host.PluginSet) -> None:
-    """Mount the resources, then those of the extensions, and the documentation of both."""
-    rest = JSONErrorApi(app)
-    rest.register_converter(URIConverter, URIConverter.documentation)
-    for resource in api.RESOURCES:
-        rest.register_blueprint(resource)
-    app.repeatable = frozenset(resource.name for resource in api.RESOURCES)
+def require_usable_database() -> None:
+    """Pass if the database is one of ours and up to date, or does not answer: it is served when it does.
+
+    :raises ConfigurationError: otherwise
+    """
+    try:
+        require_upgraded()
+        plugin_tables.require_there()
+    except DatabaseAwayError as error:
+        logging.getLogger("dservercore").warning("Until it can be, requests get a 503. %s", error.message)
+
+
+def init_extensions(app: Flask, plugins: plugin_host.PluginSet) -> None:
+    """Add the migrations, commands and jobs of the extensions, and have them told of what is committed."""
+    db.init_branches(
+        app,
+        [
+            db.Branch(plugin_host.name_of(extension), Path(directory))
+            for extension in plugins.extensions
+            if (directory := extension.get_migrations()) is not None
+        ],
+    )
     for extension in plugins.extensions:
-        rest.register_blueprint(_blueprint_of(extension))
-    init_docs(app, rest)
-
-
-def _blueprint_of(extension: plugin_host.ExtensionABC) -> flask_smorest.Blueprint:
-    blueprint = extension.get_blueprint()
-    if not isinstance(blueprint, flask_smorest.Blueprint):
-        raise ConfigurationError(
-            f"The extension {type(extension).__name__} has no flask_smorest or dservercore blueprint"
-        )
-    return blueprint
+        for command in extension.get_commands():
+            app.cli.add_command(command)
+    jobs.init_jobs(app, [extension.get_job_handlers() for extension in plugins.extensions])
+    events.watch()
+    db.at_end_of_transaction(events.tell)
+    # Before what is left open is rolled back; a plugin that commits by itself has done so by then.
+    app.teardown_appcontext(events.tell)
 
 
 def _is_about_to_serve() -> bool:
-    """Return whether the application is made to answer requests: by ``flask run`` or by gunicorn."""
+    """Return whether the application is made to answer requests: by ``flask serve``, ``flask run`` or gunicorn."""
     context = click.get_current_context(silent=True)
-    return context.info_name == "run" if context else _under_gunicorn()
+    return context.info_name in _SERVING_COMMANDS if context else _under_gunicorn()
+
+
+def _has_workers() -> bool:
+    """Return whether several processes may answer requests: those of ``flask serve`` or gunicorn."""
+    context = click.get_current_context(silent=True)
+    return context.info_name == "serve" if context else _under_gunicorn()
 
 
 def _is_a_command() -> bool:
     """Return whether the application is made to do one thing, however long that takes."""
     context = click.get_current_context(silent=True)
-    return context is not None and context.info_name != "run"
+    return context is not None and context.info_name not in _SERVING_COMMANDS
+
+
+def _needs_routes() -> bool:
+    """Return whether the application may be asked for what it answers requests with: not by our own short commands."""
+    if not _is_a_command() or plugin_host.has_foreign_plugins():
+        return True
+    return getattr(click.get_current_context().command, "needs_routes", True)
 
 
 def _needs_database() -> bool:

@@ -1,4 +1,4 @@
-"""What can go wrong in the domain. ``api/errors.py`` has the one table that maps these to HTTP.
+"""What can go wrong in the domain. ``rest/errors.py`` has the one table that maps these to HTTP.
 
 The names and their bases are part of the interface for plugin authors, who catch and raise them.
 """
@@ -22,27 +22,23 @@ class ValidationError(DserverError, ValueError):
     """A value is not acceptable.
 
     :param message: what is wrong, and what would be right
-    :param errors: ``{field: [message]}`` or the same nested, when the fields are known
-    :param status: HTTP status to answer with: 400 or 422
+    :param errors: ``{field: [message]}``, nested as the fields are; None: the fields are not known
     :param location: where the fields are: ``json`` (the body) or ``query``
     """
 
-    def __init__(
-        self,
-        message: str = "",
-        errors: Mapping[str, Any] | None = None,
-        status: int = 400,
-        location: str = "json",
-    ):
+    def __init__(self, message: str = "", errors: Mapping[str, Any] | None = None, location: str = "json"):
         super().__init__(message)
         self.errors = dict(errors) if errors else None
-        self.status = status
         self.location = location
 
 
-def invalid(field: str, reason: str, location: str = "json") -> ValidationError:
-    """Return the 422 that says what is wrong with *field* of a request."""
-    return ValidationError(f"{field}: {reason}", {field: [reason]}, status=422, location=location)
+class InvalidValueError(ValidationError):
+    """The request can be understood, but the server does not take one of the values in it."""
+
+
+def invalid(field: str, reason: str, location: str = "json") -> InvalidValueError:
+    """Return the error that says what is wrong with *field* of a request."""
+    return InvalidValueError(f"{field}: {reason}", {field: [reason]}, location)
 
 
 class AuthenticationError(DserverError, ValueError):
@@ -50,7 +46,7 @@ class AuthenticationError(DserverError, ValueError):
 
 
 class AuthorizationError(DserverError, ValueError):
-    """The user is known but lacks the permission."""
+    """The user is registered, but lacks the permission."""
 
 
 class ConflictError(DserverError):
@@ -72,15 +68,35 @@ class UnknownBaseURIError(_NotFoundError):
 
 
 class UnregisteredBaseURIError(UnknownBaseURIError, ValidationError):
-    """A document to register names a base URI that is not registered: an unknown place, and a document at fault."""
+    """A document to register names a base URI that is not registered, and so is not acceptable."""
 
 
 class UnknownURIError(_NotFoundError):
     """No dataset is registered under the URI."""
 
 
+class UnknownGroupError(_NotFoundError):
+    """There is no such group."""
+
+
+class UnknownTokenError(_NotFoundError):
+    """The user has no such token."""
+
+
 class UnknownUserError(_NotFoundError):
     """No user is registered under the name."""
+
+
+class TooManyAttemptsError(DserverError):
+    """Somebody has tried too often to guess a secret.
+
+    :param message: what was tried, and when it may be tried again
+    :param seconds: after which it may
+    """
+
+    def __init__(self, message: str = "", seconds: int = 1):
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class ConfigurationError(DserverError):
@@ -89,3 +105,7 @@ class ConfigurationError(DserverError):
 
 class UnavailableError(DserverError):
     """Something the server depends on is out of reach for now."""
+
+
+class OutOfTimeError(UnavailableError):
+    """A search would take longer than it may, and was ended."""

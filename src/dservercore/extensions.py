@@ -1,5 +1,7 @@
 """The Flask extensions of the server, for plugin authors: the SQL session, tokens, marshmallow."""
 
-from dservercore.db import jwt, ma, sql_db
+from dservercore.auth.decoded_tokens import jwt
+from dservercore.db import sql_db
+from dservercore.rest.model_schemas import ma
 
 __all__ = ["jwt", "ma", "sql_db"]

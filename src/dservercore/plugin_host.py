@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
@@ -11,9 +12,11 @@ from typing import Any
 
 from flask import Flask, current_app
 
-from dservercore import mongo_collection
+from dservercore.compat import mongo_collection, namesakes
+from dservercore.compat.completion import completed
 from dservercore.errors import ConfigurationError
 from dservercore.plugin_api import ExtensionABC, PluginABC, RetrieveABC, SearchABC
+from dservercore.settings.configuration import read_settings
 
 DISTRIBUTION = "dservercore"
 SEARCH_GROUP = "dservercore.search"
@@ -26,11 +29,17 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PluginSet:
-    """The plugins of one application."""
+    """The plugins of one application, each with every method that the server calls (see ``compat.completion``)."""
 
     search: SearchABC
     retrieve: RetrieveABC
     extensions: tuple[ExtensionABC, ...]
+
+    def __post_init__(self) -> None:
+        completed(self.search, SearchABC)
+        completed(self.retrieve, RetrieveABC)
+        for extension in self.extensions:
+            completed(extension, ExtensionABC)
 
     def __iter__(self) -> Iterator[PluginABC]:
         yield self.search
@@ -64,20 +73,21 @@ def extension_entrypoints_iterator() -> Iterable[EntryPoint]:
 def load_plugins(app: Flask, take_settings: bool) -> PluginSet:
     """Create the plugins that the configuration of *app* asks for, not yet initialised.
 
-    :param take_settings: add the plugins' settings to those of *app*, and the names of their secrets
+    :param take_settings: read the plugins' settings from the environment, and add what their ``get_config`` returns;
+        False: only add the defaults of settings that the configuration lacks
     :raises ConfigurationError: if the choice is not clear or a plugin cannot be created
     """
-    search = _create(_choose(search_entrypoints_iterator(), "search", "DSERVER_SEARCH_PLUGIN", app.config))
-    retrieve = _create(_choose_retrieve(app.config))
-    if take_settings:
-        _add_settings(app, (search, retrieve))
+    chosen_search = _choose(search_entrypoints_iterator(), "search", "DSERVER_SEARCH_PLUGIN", app.config)
+    search = _create(chosen_search, SearchABC)
+    retrieve = _create(_choose_retrieve(app.config), RetrieveABC)
+    _add_settings(app, (search, retrieve), take_settings)
     chosen = _choose_extensions(extension_entrypoints_iterator(), app.config.get("DSERVER_EXTENSIONS") or [])
     if not chosen:
         return PluginSet(search, retrieve, ())
     with mongo_collection.kept_apart(app.config):
-        extensions = tuple(_create(entry_point) for entry_point in chosen)
-        if take_settings:
-            _add_settings(app, extensions)
+        extensions = tuple(_create(entry_point, ExtensionABC) for entry_point in chosen)
+        _require_no_namesakes(chosen, extensions)
+        _add_settings(app, extensions, take_settings)
     return PluginSet(search, retrieve, extensions)
 
 
@@ -90,13 +100,13 @@ def _choose_retrieve(config: Mapping[str, Any]) -> EntryPoint:
 
 
 def make_retrieve_plugin(app: Flask, name: str | None = None) -> RetrieveABC:
-    """Return a retrieve plugin beside the one in use, with its settings, which only reads what is stored.
+    """Return a retrieve plugin beside the one in use, started with its settings, which only reads what is stored.
 
-    :param name: of its entry point; None: another one of the kind in use
-    :raises ConfigurationError: if there is none of that name, or it cannot start
+    :param name: name of its entry point; None: a second instance of the plugin in use
+    :raises ConfigurationError: if no plugin has that name, or it cannot start
     """
     if name is None:
-        plugin: RetrieveABC = _create(_choose_retrieve(app.config))
+        plugin: RetrieveABC = _create(_choose_retrieve(app.config), RetrieveABC)
         _start(app, plugin)
         plugin.only_read()
         return plugin
@@ -105,8 +115,8 @@ def make_retrieve_plugin(app: Flask, name: str | None = None) -> RetrieveABC:
         raise ConfigurationError(
             f"No retrieve plugin is called {name!r}; installed: {', '.join(sorted(installed))}"
         )
-    plugin = _create(_choose_retrieve({"DSERVER_RETRIEVE_PLUGIN": name}))
-    _add_settings(app, [plugin])
+    plugin = _create(_choose_retrieve({"DSERVER_RETRIEVE_PLUGIN": name}), RetrieveABC)
+    _add_settings(app, [plugin], take_settings=True)
     _start(app, plugin)
     plugin.only_read()
     return plugin
@@ -115,7 +125,10 @@ def make_retrieve_plugin(app: Flask, name: str | None = None) -> RetrieveABC:
 def _choose(
     installed: Iterable[EntryPoint], kind: str, setting: str, config: Mapping[str, Any]
 ) -> EntryPoint:
-    """Return the plugin named by *setting*; else the only one of a third party; else ours on SQL."""
+    """Return the plugin named by *setting*; else the only one of a third party; else ours on SQL.
+
+    :raises ConfigurationError: if none has that name, or none is named and several are of third parties
+    """
     by_name = {entry_point.name: entry_point for entry_point in installed}
     wanted = config.get(setting)
     if not wanted:
@@ -134,17 +147,25 @@ def _choose(
 
 
 def _choose_extensions(installed: Iterable[EntryPoint], named: Iterable[str]) -> list[EntryPoint]:
-    """Return every third-party extension, and the bundled ones that are named."""
+    """Return every third-party extension, and the bundled ones that are named.
+
+    :raises ConfigurationError: if no extension has a name, or a bundled and a published one do the same
+    """
     entry_points_ = list(installed)
     unknown = set(named) - {entry_point.name for entry_point in entry_points_}
     if unknown:
         raise ConfigurationError(f"DSERVER_EXTENSIONS: no extension named {', '.join(sorted(unknown))}")
-    return [e for e in entry_points_ if not _is_bundled(e) or e.name in named]
+    bundled = [e for e in entry_points_ if _is_bundled(e) and e.name in named]
+    others = [e for e in entry_points_ if not _is_bundled(e)]
+    namesakes.require_one_of_each([e.name for e in bundled], [e.dist.name for e in others if e.dist])
+    return others + bundled
 
 
-def _create(entry_point: EntryPoint) -> Any:
+def _create(entry_point: EntryPoint, base: Any) -> Any:
     try:
-        return entry_point.load()()
+        return completed(entry_point.load()(), base)
+    except ConfigurationError:
+        raise
     except Exception as error:
         logger.debug("Plugin %s", entry_point.name, exc_info=True)
         raise ConfigurationError(
@@ -152,14 +173,43 @@ def _create(entry_point: EntryPoint) -> Any:
         ) from error
 
 
-def _add_settings(app: Flask, plugins: Iterable[PluginABC]) -> None:
+def _require_no_namesakes(chosen: Sequence[EntryPoint], extensions: Sequence[ExtensionABC]) -> None:
+    """Pass if no bundled extension is in use together with the published one whose place it takes.
+
+    :raises ConfigurationError: if both are in use
+    """
+    bundled = {
+        name_of(extension): entry_point.name
+        for entry_point, extension in zip(chosen, extensions, strict=True)
+        if _is_bundled(entry_point)
+    }
+    for entry_point, extension in zip(chosen, extensions, strict=True):
+        own_name = bundled.get(name_of(extension))
+        if own_name and not _is_bundled(entry_point):
+            package = entry_point.dist.name if entry_point.dist else name_of(extension)
+            raise ConfigurationError(
+                f"The extension {own_name} that comes with the server does what the package {package} does:"
+                f" take {own_name} out of DSERVER_EXTENSIONS, or uninstall {package}"
+            )
+
+
+def _add_settings(app: Flask, plugins: Iterable[PluginABC], take_settings: bool) -> None:
+    """Add the settings of plugins to those of *app*.
+
+    :param take_settings: read them from the environment, and add what the plugins' ``get_config`` returns; False: only
+        add the defaults of settings that the configuration lacks
+    """
     for plugin in plugins:
+        environ = os.environ if take_settings else None
+        app.config.from_mapping(read_settings(plugin.get_settings(), app.config, environ))
+        if not take_settings:
+            continue
         settings = plugin.get_config()
         if isinstance(settings, Mapping):
             app.config.from_mapping(settings)
         else:
             app.config.from_object(settings)
-        app.config["CONFIG_SECRETS_TO_OBFUSCATE"] += plugin.get_config_secrets_to_obfuscate()
+        app.config["CONFIG_SECRETS_TO_OBFUSCATE"] += plugin.get_config_secrets_to_obfuscate() or []
 
 
 def init_plugins(app: Flask, plugins: PluginSet) -> None:
@@ -189,6 +239,12 @@ def _start(app: Flask, plugin: PluginABC) -> None:
 def plugins() -> PluginSet:
     """Return the plugins of the current application."""
     return current_app.extensions[DISTRIBUTION]
+
+
+def has_foreign_plugins() -> bool:
+    """Return whether plugins of other packages are installed, which may have settings of their own."""
+    groups = (SEARCH_GROUP, RETRIEVE_GROUP, EXTENSION_GROUP)
+    return any(not _is_bundled(point) for group in groups for point in entry_points(group=group))
 
 
 def is_at_home() -> bool:

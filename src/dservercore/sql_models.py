@@ -3,7 +3,8 @@
 A dataset that a plugin deletes through the models disappears from every store.
 """
 
-from dservercore.model_schemas import (
+from dservercore.models import BaseURI, Dataset, User, register_permissions, search_permissions
+from dservercore.rest.model_schemas import (
     BaseURISchema,
     BaseURIWithPermissionsSchema,
     DatasetSchema,
@@ -11,8 +12,7 @@ from dservercore.model_schemas import (
     UserSchema,
     UserWithPermissionsSchema,
 )
-from dservercore.models import BaseURI, Dataset, User, register_permissions, search_permissions
-from dservercore.schemas import UserPatchSchema as UserUpdateSchema
+from dservercore.rest.schemas import UserPatchSchema as UserUpdateSchema
 
 __all__ = [
     "BaseURI",

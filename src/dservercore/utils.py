@@ -19,20 +19,23 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 import orjson
-from flask import current_app
+from flask import current_app, g
 from flask_smorest.pagination import PaginationParameters
 
-from dservercore import config, db, permissions, plugin_host
-from dservercore.api.paging import slice_of
-from dservercore.catalog import base_uris, datasets, metadata, records, search, storage, summary
+from dservercore import db, plugin_host
+from dservercore.auth import permissions
+from dservercore.auth.decoded_tokens import identity_of_request
+from dservercore.catalog import base_uris, lookup, metadata, orm_rows, registration, search, summary
 from dservercore.catalog import users as user_catalog
-from dservercore.dataset_info import (
-    DATASET_INFO_REQUIRED_KEYS,
-    DATASET_SORT_FIELDS,
-    checked_upload,
-    generate_dataset_info,
-)
-from dservercore.dataset_info import has_required_form as dataset_info_is_valid
+from dservercore.catalog.datasets import Document
+from dservercore.catalog.scope import Actor, Grant, Scope, acting
+from dservercore.catalog.storage import access
+from dservercore.dataset.document import checked_upload, generate_dataset_info
+from dservercore.dataset.document import has_required_form as dataset_info_is_valid
+from dservercore.dataset.fields import DATASET_INFO_REQUIRED_KEYS, DATASET_SORT_FIELDS
+from dservercore.dataset.readme_text import text_of
+from dservercore.dataset.times import utcnow
+from dservercore.dataset.uris import uri_of_location, uri_to_url_suffix, url_suffix_to_uri
 from dservercore.errors import (
     AuthorizationError,
     ConflictError,
@@ -44,9 +47,9 @@ from dservercore.errors import (
 )
 from dservercore.models import BaseURI, Dataset, User
 from dservercore.plugin_host import versions as versions_to_dict
-from dservercore.scope import Actor, Grant, Scope
-from dservercore.sort import SortParameters
-from dservercore.uris import uri_of_location, uri_to_url_suffix, url_suffix_to_uri
+from dservercore.rest.paging import slice_of
+from dservercore.rest.sort import SortParameters
+from dservercore.settings import configuration
 
 __all__ = [
     "DATASET_INFO_REQUIRED_KEYS",
@@ -132,11 +135,14 @@ def obj_to_dict(obj: Any, exclusions: Iterable[str] = ()) -> dict[str, Any]:
     :param exclusions: keys of secrets, whose values become ``***``
     """
     settings = obj if isinstance(obj, Mapping) else {name: getattr(obj, name) for name in dir(obj)}
-    return config.shown(settings, exclusions)
+    return configuration.shown(settings, exclusions)
 
 
 def obj_to_lowercase_key_dict(obj: Any, exclusions: Iterable[str] = ()) -> dict[str, Any]:
-    """Return the same as :func:`obj_to_dict` with the keys in lower case."""
+    """Return the settings, the upper-case keys, of a mapping or of a class, fit for JSON, with the keys in lower case.
+
+    :param exclusions: keys of secrets, in upper case, whose values become ``***``
+    """
     return {key.lower(): value for key, value in obj_to_dict(obj, exclusions).items()}
 
 
@@ -149,19 +155,23 @@ def user_exists(username: str) -> bool:
 
 
 def get_user_obj(username: str) -> User:
-    """Return the user.
+    """Return the user as registered, whatever the token of the request allows: for that, ask ``utils_auth``.
 
     :raises AuthenticationError: if nobody is registered under the name
     """
-    return records.get_user(username)
+    return orm_rows.get_user(username)
 
 
 def get_user_info(username: str) -> dict[str, Any] | None:
-    """Return the user object of the REST API; None if nobody is registered under the name."""
+    """Return the user object of the REST API; None if nobody is registered under the name.
+
+    If the request is made with a personal token of that user, it has no more in it than the token allows.
+    """
     try:
-        return user_catalog.get_user(username)
+        user = user_catalog.get_user(username)
     except UnknownUserError:
         return None
+    return permissions.as_allowed(user, permissions.identify(username)) if g.get("credential") else user
 
 
 def list_users() -> list[dict[str, Any]]:
@@ -249,7 +259,7 @@ def get_base_uri_obj(base_uri: str) -> BaseURI:
 
     :raises UnknownBaseURIError: if it is not registered
     """
-    return records.get_base_uri(_stored_form(base_uri))
+    return orm_rows.get_base_uri(_stored_form(base_uri))
 
 
 def list_base_uris() -> list[dict[str, Any]]:
@@ -280,11 +290,13 @@ def delete_base_uri(base_uri: str) -> None:
 
 
 def get_permission_info(base_uri_str: str) -> dict[str, Any]:
-    """Return the base URI object of the REST API, with permissions.
+    """Return the base URI, as ``base_uri``, and the lists of users who have permissions on it.
 
     :raises UnknownBaseURIError: if it is not registered
     """
-    return base_uris.get_base_uri(_stored_form(base_uri_str))
+    shown = base_uris.get_base_uri(_stored_form(base_uri_str))
+    shown.pop("public", None)
+    return shown
 
 
 @_ends_transaction
@@ -350,13 +362,13 @@ def get_dataset_obj(uri: str) -> Dataset:
 
     :raises UnknownURIError: if it is not registered
     """
-    return records.get_dataset(uri)
+    return orm_rows.get_dataset(uri)
 
 
 def get_admin_metadata_from_uri(uri: str) -> dict[str, Any] | None:
     """Return the dataset object of the REST API; None if the dataset is not registered."""
     try:
-        return records.get_dataset(uri).as_dict()
+        return orm_rows.get_dataset(uri).as_dict()
     except UnknownURIError:
         return None
 
@@ -368,7 +380,7 @@ def list_admin_metadata_in_base_uri(base_uri_str: str) -> list[dict[str, Any]]:
     """
     base_uri = _stored_form(base_uri_str)
     scope = Scope("search", {base_uri: base_uris.get_id(base_uri)})
-    return datasets.list_datasets(scope, _order(None))[0]
+    return lookup.list_datasets(scope, _order(None))[0]
 
 
 def list_datasets_by_user(
@@ -381,8 +393,8 @@ def list_datasets_by_user(
     :raises AuthenticationError: if nobody is registered under the name
     """
     scope = _search_scope(username)
-    found = datasets.list_datasets(scope, _order(sort_parameters), _page(pagination_parameters))
-    return records.of_objects(_counted(found, pagination_parameters))
+    found = lookup.list_datasets(scope, _order(sort_parameters), _page(pagination_parameters))
+    return orm_rows.of_objects(_counted(found, pagination_parameters))
 
 
 def lookup_datasets_by_user_and_uuid(
@@ -396,17 +408,17 @@ def lookup_datasets_by_user_and_uuid(
     :raises AuthenticationError: if nobody is registered under the name
     """
     page = _page(pagination_parameters) or slice(None)
-    found = datasets.find_copies(_search_scope(username), uuid, _order(sort_parameters), page)
-    return records.of_objects(_counted(found, pagination_parameters))
+    found = lookup.find_copies(_search_scope(username), uuid, _order(sort_parameters), page)
+    return orm_rows.of_objects(_counted(found, pagination_parameters))
 
 
 def get_dataset_by_user_and_uri(username: str, uri: str) -> Dataset | None:
     """Return the dataset; None if it is not registered, or the user may not search it."""
     try:
-        datasets.find(permissions.scope_of(username, "search"), uri)
+        lookup.find(permissions.scope_of(username, "search"), uri)
     except (AuthorizationError, UnknownURIError):
         return None
-    return records.get_dataset(uri)
+    return orm_rows.get_dataset(uri)
 
 
 def search_datasets_by_user(
@@ -455,7 +467,10 @@ def _search_scope(username: str) -> Scope:
 
 
 def _checked_query(query: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of a query in the form in which plugins get it."""
+    """Return a copy of a query in the form in which plugins get it.
+
+    :raises ValidationError: for a filter that there is not, or that is no list
+    """
     own = plugin_host.plugins().search.filters - _LIST_FILTERS
     checked: dict[str, Any] = {}
     for field, value in query.items():
@@ -498,8 +513,10 @@ def register_dataset(dataset_info: Mapping[str, Any]) -> str:
     """Register a dataset in every store, or replace what is registered under its URI. Return its URI.
 
     :param dataset_info: such as :func:`generate_dataset_info` returns. ``frozen_at`` and ``created_at`` may be numbers
-        or numeric strings; ``created_at`` and the counts may be missing. ``uploaded_by`` is kept where it is given, and
-        so is ``uploaded_at`` (a datetime, UTC if it is naive, or seconds since the epoch), which is now where it is not
+        or numeric strings; ``created_at`` and the counts may be missing. A ``readme`` that is a mapping or a list is
+        kept as YAML. ``uploaded_by`` is kept where it is given, None included, and is otherwise the user of the request
+        that this is called in, if it has a valid token. ``uploaded_at`` (a datetime, UTC if it is naive, seconds since
+        the epoch, or None) is kept where it is given, and is otherwise now
     :raises ValidationError: if it is not acceptable, or a store cannot hold it
     :raises UnregisteredBaseURIError: a ValidationError and an UnknownBaseURIError, if its base URI is not registered
     """
@@ -509,14 +526,21 @@ def register_dataset(dataset_info: Mapping[str, Any]) -> str:
     if dataset_info_is_valid(dataset_info):
         scope.require(dataset_info["base_uri"])
     uploaded_by, uploaded_at = checked_upload(dataset_info)
-    datasets.register_dataset(Actor(uploaded_by, is_admin=True), scope, dataset_info, uploaded_at=uploaded_at)
+    if "uploaded_by" not in dataset_info:
+        uploaded_by = identity_of_request()
+    if "readme" in dataset_info:
+        dataset_info = {**dataset_info, "readme": text_of(dataset_info["readme"])}
+    if "uploaded_at" not in dataset_info:
+        uploaded_at = utcnow()
+    actor = Actor(uploaded_by, is_admin=True, origin=acting().origin)
+    registration.register_one(actor, scope, Document(dataset_info, uploaded_at=uploaded_at))
     return dataset_info["uri"]
 
 
 @_ends_transaction
 def delete_dataset(uri: str) -> str:
     """Remove a dataset from every store; no error if it is not registered. Return the URI."""
-    records.delete(uri)
+    orm_rows.delete(uri)
     return uri
 
 
@@ -525,7 +549,7 @@ def create_dataset_obj_from_admin_metadata(admin_metadata: Mapping[str, Any]) ->
 
     :raises UnknownBaseURIError: if its base URI is not registered
     """
-    return records.new_dataset(admin_metadata)
+    return orm_rows.new_dataset(admin_metadata)
 
 
 @_ends_transaction
@@ -537,13 +561,13 @@ def register_dataset_admin_metadata(admin_metadata: Mapping[str, Any]) -> str:
     :raises UnknownBaseURIError: if its base URI is not registered
     :raises ValidationError: if it is not acceptable
     """
-    return records.put_admin_metadata(permissions.operator_scope("register"), admin_metadata)
+    return orm_rows.put_admin_metadata(permissions.operator_scope("register"), admin_metadata)
 
 
 @_ends_transaction
 def delete_dataset_admin_metadata(uri: str) -> str:
     """Delete the row of a dataset, and nothing outside the SQL database; no error if there is none. Return the URI."""
-    records.delete_admin_metadata(uri)
+    orm_rows.delete_admin_metadata(uri)
     return uri
 
 
@@ -551,27 +575,58 @@ def delete_dataset_admin_metadata(uri: str) -> str:
 
 
 def get_readme_from_uri_by_user(username: str, uri: str) -> str:
-    """Return the README of a dataset that the user may search."""
+    """Return the README of a dataset that the user may search.
+
+    :raises AuthenticationError: if nobody is registered under the name
+    :raises UnknownBaseURIError: if the base URI of the dataset is not registered
+    :raises AuthorizationError: if the user may not search its base URI
+    :raises UnknownURIError: if the dataset is not registered
+    """
     return metadata.get_readme(_scopes(username, uri, "search")[0], uri)
 
 
 def get_manifest_from_uri_by_user(username: str, uri: str) -> dict[str, Any]:
-    """Return the manifest (``items``, ``hash_function`` ...) of a dataset that the user may search."""
+    """Return the manifest (``items``, ``hash_function`` ...) of a dataset that the user may search.
+
+    :raises AuthenticationError: if nobody is registered under the name
+    :raises UnknownBaseURIError: if the base URI of the dataset is not registered
+    :raises AuthorizationError: if the user may not search its base URI
+    :raises UnknownURIError: if the dataset is not registered
+    """
     return orjson.loads(metadata.get_manifest(_scopes(username, uri, "search")[0], uri))
 
 
 def get_tags_from_uri_by_user(username: str, uri: str) -> list[str]:
-    """Return the tags of a dataset that the user may search."""
+    """Return the tags of a dataset that the user may search.
+
+    :raises AuthenticationError: if nobody is registered under the name
+    :raises UnknownBaseURIError: if the base URI of the dataset is not registered
+    :raises AuthorizationError: if the user may not search its base URI
+    :raises UnknownURIError: if the dataset is not registered
+    """
     return metadata.get_tags(_scopes(username, uri, "search")[0], uri)
 
 
 def get_annotations_from_uri_by_user(username: str, uri: str) -> dict[str, Any]:
-    """Return the annotations, by name, of a dataset that the user may search."""
+    """Return the annotations, by name, of a dataset that the user may search.
+
+    :raises AuthenticationError: if nobody is registered under the name
+    :raises UnknownBaseURIError: if the base URI of the dataset is not registered
+    :raises AuthorizationError: if the user may not search its base URI
+    :raises UnknownURIError: if the dataset is not registered
+    """
     return metadata.get_annotations(_scopes(username, uri, "search")[0], uri)
 
 
 def set_readme_for_uri_by_user(username: str, uri: str, readme: str) -> str:
-    """Replace the README, in the stores and if possible in storage, with search and register permission. Return it."""
+    """Replace the README, in the stores and, if possible, in storage. Return it.
+
+    :raises AuthenticationError: if nobody is registered under the name
+    :raises UnknownBaseURIError: if the base URI of the dataset is not registered
+    :raises AuthorizationError: if the user may not both search its base URI and register datasets there
+    :raises UnknownURIError: if the dataset is not registered
+    :raises ValidationError: if the README is not text that can be stored
+    """
     return _edit(
         uri,
         "readme",
@@ -588,14 +643,28 @@ def _checked_readme(readme: str) -> str:
 
 
 def set_tags_for_uri_by_user(username: str, uri: str, tags: Iterable[str]) -> list[str]:
-    """Replace the tags, in the stores and if possible in storage, with register permission. Return them."""
+    """Replace the tags, in the stores and, if possible, in storage. Return them.
+
+    :raises AuthenticationError: if nobody is registered under the name
+    :raises UnknownBaseURIError: if the base URI of the dataset is not registered
+    :raises AuthorizationError: if the user may not register datasets in its base URI
+    :raises UnknownURIError: if the dataset is not registered
+    :raises ValidationError: if dtool would not take one of the tags
+    """
     return _edit(uri, "tags", lambda: metadata.replace_tags(_scopes(username, uri, "register"), uri, tags))
 
 
 def set_annotations_for_uri_by_user(
     username: str, uri: str, annotations: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Replace all annotations, in the stores and if possible in storage, with register permission. Return them."""
+    """Replace all annotations, in the stores and, if possible, in storage. Return them.
+
+    :raises AuthenticationError: if nobody is registered under the name
+    :raises UnknownBaseURIError: if the base URI of the dataset is not registered
+    :raises AuthorizationError: if the user may not register datasets in its base URI
+    :raises UnknownURIError: if the dataset is not registered
+    :raises ValidationError: if dtool would not take one of the annotations
+    """
     return _edit(
         uri,
         "annotations",
@@ -604,7 +673,14 @@ def set_annotations_for_uri_by_user(
 
 
 def set_annotation_for_uri_by_user(username: str, uri: str, name: str, value: Any) -> dict[str, Any]:
-    """Set one annotation, with search and register permission. Return all annotations."""
+    """Set one annotation, in the stores and, if possible, in storage. Return all annotations.
+
+    :raises AuthenticationError: if nobody is registered under the name
+    :raises UnknownBaseURIError: if the base URI of the dataset is not registered
+    :raises AuthorizationError: if the user may not both search its base URI and register datasets there
+    :raises UnknownURIError: if the dataset is not registered
+    :raises ValidationError: if dtool would not take the annotation
+    """
     return _edit(
         uri,
         "annotations",
@@ -613,7 +689,13 @@ def set_annotation_for_uri_by_user(username: str, uri: str, name: str, value: An
 
 
 def delete_annotation_for_uri_by_user(username: str, uri: str, name: str) -> dict[str, Any]:
-    """Remove one annotation, if it is there, with search and register permission. Return those that are left."""
+    """Remove one annotation, if it is there, in the stores and, if possible, in storage. Return those that are left.
+
+    :raises AuthenticationError: if nobody is registered under the name
+    :raises UnknownBaseURIError: if the base URI of the dataset is not registered
+    :raises AuthorizationError: if the user may not both search its base URI and register datasets there
+    :raises UnknownURIError: if the dataset is not registered
+    """
     return _edit(
         uri,
         "annotations",
@@ -622,14 +704,18 @@ def delete_annotation_for_uri_by_user(username: str, uri: str, name: str) -> dic
 
 
 def _scopes(username: str, uri: str, *grants: Grant) -> list[Scope]:
-    """Return the scope of each grant of a user, if the base URI of *uri* is registered at all."""
+    """Return the base URIs in which a user may do what each grant says.
+
+    :raises AuthenticationError: if nobody is registered under the name
+    :raises UnknownBaseURIError: if the base URI of *uri* is not registered
+    """
     scopes = [permissions.identify_with_scope(username, grant)[1] for grant in grants]
     base_uris.require_base_of(uri)
     return scopes
 
 
-def _edit(uri: str, field: storage.Field, edit: Callable[[], Result]) -> Result:
+def _edit(uri: str, field: access.Field, edit: Callable[[], Result]) -> Result:
     value = _ends_transaction(edit)()
     if current_app.config["DSERVER_UPDATE_STORAGE"]:
-        storage.update_dataset(uri, field, value)
+        access.update_dataset(uri, field, value)
     return value

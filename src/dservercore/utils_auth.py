@@ -3,10 +3,10 @@
 The functions that answer yes or no, or with a list, know no errors: somebody who is not registered may do nothing.
 """
 
-from dservercore import permissions
-from dservercore.catalog import datasets, users
+from dservercore.auth import permissions
+from dservercore.auth.guards import get_jwt, get_jwt_identity, jwt_required
+from dservercore.catalog import lookup, users
 from dservercore.errors import AuthenticationError
-from dservercore.guards import get_jwt, get_jwt_identity, jwt_required
 
 __all__ = [
     "get_jwt",
@@ -42,7 +42,7 @@ def may_search(username: str, base_uri: str) -> bool:
 
 def may_access(username: str, uri: str) -> bool:
     """Return whether the user has search permission on the base URI of a dataset, which need not be registered."""
-    return datasets.may_access(permissions.scope_of(username, "search"), uri)
+    return lookup.may_access(permissions.scope_of(username, "search"), uri)
 
 
 def may_register(username: str, base_uri: str) -> bool:

@@ -7,7 +7,9 @@ Every answer that a test receives is compared with the OpenAPI document, and wit
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -24,14 +26,14 @@ from flask_jwt_extended import create_access_token
 from werkzeug.test import TestResponse
 
 from api.openapi import OpenAPIDocument
-from counting import noted_in
-from databases import Snapshot, do_not_wait_for_the_disk, new_database
 from dservercore import create_app, sql_db
 from dservercore.catalog import base_uris, users
-from dservercore.packing import unpack
+from dservercore.dataset.serialization import unpack
 from dservercore.plugins.mongo.search import MongoSearch
-from mongod import Mongod, mongo_plugins
-from world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, STRANGER
+from support.counting import noted_in
+from support.databases import Snapshot, do_not_wait_for_the_disk, new_database
+from support.mongod import Mongod, mongo_plugins
+from support.world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, STRANGER
 
 
 class CheckedClient(FlaskClient):
@@ -74,13 +76,18 @@ on_sql_alone = pytest.mark.stores(["sqlite+sql"])
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Choose the combinations that a test runs on, by the nearest mark."""
+    """Choose the combinations that a test runs on, by the nearest mark.
+
+    Without the long tests, those of what stores do run on the usual ones, and all others on SQLite alone.
+    """
     if "stores" in metafunc.fixturenames:
         mark = metafunc.definition.get_closest_marker("stores") or on_usual_stores.mark
         [chosen] = mark.args
+        quick = USUAL if chosen == COMBINATIONS else ["sqlite+sql"]
         if chosen == USUAL and metafunc.config.getoption("all_stores"):
             chosen = COMBINATIONS
-        metafunc.parametrize("stores", chosen, indirect=True, scope="session")
+        params = [name if name in quick else pytest.param(name, marks=pytest.mark.long) for name in chosen]
+        metafunc.parametrize("stores", params, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
@@ -139,7 +146,7 @@ def shared_app(shared_config: dict[str, Any]) -> Iterator[Flask]:
 
 @pytest.fixture(scope="session")
 def starts(shared_app: Flask) -> dict[str, Start]:
-    """What a test can start from: empty tables, and the people and base URIs of world.py."""
+    """What a test can start from: empty tables, and the people and base URIs of support/world.py."""
     kind = DatabaseFile if shared_app.config["SQLALCHEMY_DATABASE_URI"].startswith("sqlite") else Snapshot
     with shared_app.app_context():
         empty = kind()
@@ -160,21 +167,41 @@ class Start(Protocol):
 
 
 class DatabaseFile:
-    """A copy of the SQLite file."""
+    """A copy of the SQLite file, put in its place unless it is there and nothing has been written since.
+
+    Every commit is in the file itself or in the log beside it, whichever process made it.
+    """
 
     def __init__(self) -> None:
         sql_db.session.remove()
         sql_db.engine.dispose()
         self._current = Path(sql_db.engine.url.database or "")
+        self._log = self._current.with_name(self._current.name + "-wal")
+        self._index = self._current.with_name(self._current.name + "-shm")
         self._copy = self._current.with_suffix(f".{uuid.uuid4().hex}")
         shutil.copy(self._current, self._copy)
+        # The file gets this time, which no write gives it.
+        self._time = next(_times)
+        os.utime(self._copy, ns=(self._time, self._time))
 
     def restore(self, app: Flask) -> None:
+        if self._is_there():
+            return
         with app.app_context():
             sql_db.engine.dispose()
-        for leftover in ("-wal", "-shm"):
-            self._current.with_name(self._current.name + leftover).unlink(missing_ok=True)
-        shutil.copy(self._copy, self._current)
+        for leftover in (self._log, self._index):
+            leftover.unlink(missing_ok=True)
+        shutil.copy2(self._copy, self._current)
+
+    def _is_there(self) -> bool:
+        try:
+            is_same = self._current.stat().st_mtime_ns == self._time
+        except FileNotFoundError:
+            return False
+        return is_same and not (self._log.exists() and self._log.stat().st_size)
+
+
+_times = itertools.count(10**18, 10**9)
 
 
 def _empty_mongo(app: Flask) -> None:
@@ -200,7 +227,7 @@ def app(request: pytest.FixtureRequest, shared_app: Flask, starts: dict[str, Sta
 
 @pytest.fixture
 def people(app: Flask) -> None:
-    """The users and base URIs of world.py."""
+    """The users and base URIs of support/world.py."""
 
 
 @pytest.fixture

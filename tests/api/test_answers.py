@@ -9,10 +9,10 @@ from flask import Flask
 from flask.views import MethodView
 from openapi_spec_validator import validate
 
-from dservercore.api.answers import also_answers, answers, json_answer
-from dservercore.api.docs import Api, init_docs
-from dservercore.blueprint import Blueprint
-from dservercore.schemas import DatasetObjectSchema, HealthSchema, ReadmeRequestSchema, ReadmeSchema
+from dservercore.rest.blueprint import Blueprint
+from dservercore.rest.documentation import Api, init_docs
+from dservercore.rest.responses import also_answers, answers, json_answer
+from dservercore.rest.schemas import DatasetObjectSchema, HealthSchema, ReadmeRequestSchema, ReadmeSchema
 
 TOKEN_OR_ERROR = {
     "anyOf": [{"$ref": "#/components/schemas/TokenError"}, {"$ref": "#/components/schemas/Error"}]

@@ -10,10 +10,10 @@ from sqlalchemy import text
 from api.conftest import on_sql_alone, pagination, route, sorting
 from dservercore import sql_db, utils
 from dservercore.catalog import audit, base_uris, users
-from dservercore.date_utils import timestamp_to_datetime
-from dservercore.scope import OPERATOR, Actor
+from dservercore.catalog.scope import OPERATOR, Actor
+from dservercore.dataset.times import timestamp_to_datetime
 from dservercore.sql_models import Dataset
-from world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, dataset_info
+from support.world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, dataset_info
 
 pytestmark = on_sql_alone
 
@@ -104,6 +104,24 @@ class TestWhatIsRecorded:
                 {"datasets": 0, "search": [READER], "register": [NOBODY]},
             ),
             ("base_uri.create", "s3://brown", "s3://brown", {}),
+        ]
+
+    def test_a_base_uri_that_is_opened_to_everybody_and_closed_again(self, admin, acts):
+        for public in (True, True, False, False):
+            admin.put("/base-uris/s3/red", json={"public": public})
+        admin.post("/base-uris/s3/green", json={"public": True})
+        admin.delete("/base-uris/s3/green")
+        assert acts() == [
+            ("base_uri.update", RED, RED, {"public": [False, True]}),
+            ("base_uri.update", RED, RED, {"public": [True, False]}),
+            ("base_uri.create", "s3://green", "s3://green", {}),
+            ("base_uri.update", "s3://green", "s3://green", {"public": [False, True]}),
+            (
+                "base_uri.delete",
+                "s3://green",
+                "s3://green",
+                {"datasets": 0, "public": True, "search": [], "register": []},
+            ),
         ]
 
     def test_a_dataset_that_is_deleted(self, champion, register, acts):

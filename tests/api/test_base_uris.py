@@ -5,15 +5,16 @@ from __future__ import annotations
 import pytest
 
 from api.conftest import on_every_store, on_usual_stores, pagination, route
-from world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED
+from support.world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED
 
 pytestmark = on_every_store
 
 SEARCH, REGISTER = "users_with_search_permissions", "users_with_register_permissions"
 
 
-def base_uri(uri, search=(), register=()):
-    return {"base_uri": uri, SEARCH: list(search), REGISTER: list(register)}
+def base_uri(uri, search=(), register=(), public=False):
+    shown = {"base_uri": uri, SEARCH: list(search), REGISTER: list(register)}
+    return {**shown, "public": True} if public else shown
 
 
 RED_OBJECT = base_uri(RED, [CHAMPION, READER], [CHAMPION])
@@ -63,16 +64,19 @@ class TestPut:
         assert admin.put(path, json={SEARCH: [NOBODY]}).status_code == 201
         assert admin.get(path).json == base_uri(uri, [NOBODY])
 
-    def test_permissions_are_replaced_and_what_is_left_out_is_empty(self, admin):
+    def test_permissions_are_replaced_and_what_is_left_out_stays(self, admin):
         assert (
             admin.put("/base-uris/s3/red", json={SEARCH: [NOBODY], REGISTER: [READER, NOBODY]}).status_code
             == 200
         )
         assert admin.get("/base-uris/s3/red").json == base_uri(RED, [NOBODY], [NOBODY, READER])
         admin.put("/base-uris/s3/red", json={REGISTER: [CHAMPION]})
+        assert admin.get("/base-uris/s3/red").json == base_uri(RED, [NOBODY], [CHAMPION])
+        admin.put("/base-uris/s3/red", json={SEARCH: []})
         assert admin.get("/base-uris/s3/red").json == base_uri(RED, [], [CHAMPION])
-        admin.put("/base-uris/s3/red", json={})
-        assert admin.get("/base-uris/s3/red").json == base_uri(RED)
+        for request in ({"json": {}}, {}):
+            assert admin.put("/base-uris/s3/red", **request).status_code == 200
+            assert admin.get("/base-uris/s3/red").json == base_uri(RED, [], [CHAMPION])
         assert admin.get("/base-uris/s3/blue").json == base_uri(BLUE, [READER])
 
     def test_permissions_take_effect_at_once(self, admin, champion, nobody, register):
@@ -209,3 +213,83 @@ def test_only_administrators(champion, admin, method):
     assert champion.get("/base-uris").status_code == 403
     assert admin.get("/base-uris/s3/red").json == RED_OBJECT
     assert admin.get("/me").json["username"] == ADMIN
+
+
+class TestPublic:
+    def test_none_is_unless_somebody_says_so(self, admin):
+        assert admin.post("/base-uris/s3/green").json == base_uri("s3://green")
+        assert admin.post("/base-uris/s3/open", json={"public": True}).json["public"] is True
+        assert admin.put("/base-uris/s3/brown", json={"public": True}).status_code == 201
+        assert admin.get("/base-uris/s3/brown").json == base_uri("s3://brown", public=True)
+
+    def test_it_is_changed_alone(self, admin):
+        for public in (True, True, False, True):
+            assert admin.put("/base-uris/s3/red", json={"public": public}).status_code == 200
+            assert admin.get("/base-uris/s3/red").json == {
+                **RED_OBJECT,
+                **({"public": True} if public else {}),
+            }
+
+    def test_it_stays_when_it_is_not_mentioned(self, admin):
+        admin.put("/base-uris/s3/red", json={"public": True})
+        admin.put("/base-uris/s3/red", json={SEARCH: []})
+        admin.put("/base-uris/s3/red")
+        assert admin.get("/base-uris/s3/red").json == base_uri(RED, [], [CHAMPION], public=True)
+
+    def test_the_list_says_which_are(self, admin):
+        admin.put("/base-uris/s3/red", json={"public": True})
+        assert admin.get("/base-uris").json == [{"base_uri": BLUE}, {"base_uri": RED, "public": True}]
+
+    @pytest.mark.parametrize("public", [True, False])
+    def test_what_is_shown_can_be_put_again(self, admin, public):
+        admin.put("/base-uris/s3/red", json={"public": public})
+        shown = admin.get("/base-uris/s3/red").json
+        assert ("public" in shown) == public
+        admin.put("/base-uris/s3/red", json={"public": False, SEARCH: [], REGISTER: []})
+        assert admin.put("/base-uris/s3/red", json=shown).status_code == 200
+        assert admin.get("/base-uris/s3/red").json == shown
+
+    def test_what_the_list_shows_can_be_put_again(self, admin):
+        admin.put("/base-uris/s3/red", json={"public": True})
+        for shown in admin.get("/base-uris").json:
+            path = route("base-uris", shown["base_uri"])
+            before = admin.get(path).json
+            shown["last_indexed"] = {"started_at": 1.5, "reason": None}
+            assert admin.put(path, json=shown).status_code == 200
+            assert admin.get(path).json == before
+
+    @pytest.mark.parametrize("value", [None, "perhaps", "", 2, [], {}, [True], "public"])
+    @pytest.mark.parametrize("method", ["PUT", "POST"])
+    def test_what_is_neither_true_nor_false_changes_nothing(self, admin, method, value):
+        for name in ("red", "green"):
+            path = f"/base-uris/s3/{name}"
+            before = admin.get(path).json
+            answer = admin.open(path, method=method, json={"public": value, SEARCH: []})
+            assert answer.status_code == 422
+            assert list(answer.json["errors"]["json"]) == ["public"]
+            assert admin.get(path).json == before
+
+    def test_a_user_who_is_not_registered_keeps_it_from_being_opened(self, admin):
+        assert admin.put("/base-uris/s3/red", json={"public": True, SEARCH: ["unknown"]}).status_code == 422
+        assert admin.get("/base-uris/s3/red").json == RED_OBJECT
+
+    @pytest.mark.parametrize("method", ["PUT", "POST"])
+    def test_only_administrators_open_one(self, champion, admin, method):
+        for path in ("/base-uris/s3/red", "/base-uris/s3/unknown"):
+            assert champion.open(path, method=method, json={"public": True}).status_code == 403
+        assert admin.get("/base-uris/s3/red").json == RED_OBJECT
+
+    def test_everybody_may_search_it_then(self, admin, nobody):
+        admin.put("/base-uris/s3/red", json={"public": True})
+        for answer in (nobody.get("/me"), nobody.patch("/me", json={})):
+            assert answer.json["search_permissions_on_base_uris"] == [RED]
+            assert answer.json["register_permissions_on_base_uris"] == []
+        assert admin.get(f"/users/{NOBODY}").json["search_permissions_on_base_uris"] == []
+
+    def test_one_that_is_deleted_and_added_again_is_closed(self, admin, anonymous):
+        admin.put("/base-uris/s3/green", json={"public": True})
+        assert anonymous.get("/uris").status_code == 200
+        admin.delete("/base-uris/s3/green")
+        admin.put("/base-uris/s3/green")
+        assert admin.get("/base-uris/s3/green").json == base_uri("s3://green")
+        assert anonymous.get("/uris").status_code == 401

@@ -43,8 +43,11 @@ class TestInfo:
 
     def test_secrets_are_hidden_and_the_public_key_is_not(self, admin, config):
         shown = admin.get("/config/info").json["config"]
-        for name in ("jwt_private_key", "secret_key", "sqlalchemy_database_uri"):
+        for name in ("jwt_private_key", "secret_key"):
             assert shown[name] == "***"
+        address = config["SQLALCHEMY_DATABASE_URI"]
+        # The file of SQLite is nobody's business; a server is, without the password.
+        assert shown["sqlalchemy_database_uri"] == ("***" if address.startswith("sqlite") else address)
         assert shown["jwt_public_key"] == config["JWT_PUBLIC_KEY"]
 
     @pytest.mark.parametrize(
@@ -52,7 +55,9 @@ class TestInfo:
         [
             {"JWT_SECRET_KEY": "hunter2"},
             {"SECRET_KEY_FALLBACKS": ["hunter2"]},
-            {"RETRIEVE_MONGO_URI": "mongodb://hunter2"},
+            {"RETRIEVE_MONGO_URI": "hunter2"},
+            {"RETRIEVE_MONGO_URI": ["hunter2", "mongodb://me:hunter2@one"]},
+            {"JWT_SECRET_KEY": "mongodb://hunter2"},
             {"MY_PLUGIN_PASSWORD": "hunter2"},
             {"MY_PLUGIN_URL": "redis://me:hunter2@cache:6379/0"},
             {"MY_PLUGIN_URL": "https://hunter2@api.example.org"},
@@ -66,6 +71,28 @@ class TestInfo:
     )
     def test_what_is_a_secret_by_its_name_or_value_or_by_declaration_is_hidden(self, shown_with, settings):
         assert "hunter2" not in str(shown_with(**settings))
+
+    @pytest.mark.parametrize(
+        ("address", "shown"),
+        [
+            ("mongodb://localhost:27017/", "mongodb://localhost:27017/"),
+            (
+                "mongodb://me:hunter2@one:1,two:2,[::1]:3/lab?replicaSet=rs",
+                "mongodb://me:***@one:1,two:2,[::1]:3/lab?replicaSet=rs",
+            ),
+            (
+                "postgresql://me@db/lab?sslmode=require&password=hunter2",
+                "postgresql://me@db/lab?sslmode=require&password=***",
+            ),
+        ],
+    )
+    def test_where_a_database_is_can_be_seen_without_its_password(self, shown_with, address, shown):
+        listed = {"CONFIG_SECRETS_TO_OBFUSCATE": ["SEARCH_MONGO_URI", "SEARCH_MONGO_DB"]}
+        for settings in ({}, listed):
+            config = shown_with(SEARCH_MONGO_URI=address, MY_PLUGIN_ADDRESSES={"one": [address]}, **settings)
+            assert config["search_mongo_uri"] == shown
+            assert config["my_plugin_addresses"] == {"one": [shown]}
+        assert shown_with(SEARCH_MONGO_DB="hunter2", **listed)["search_mongo_db"] == "***"
 
     def test_a_configuration_without_a_list_of_secrets_is_shown_as_safely(self, app, admin, monkeypatch):
         monkeypatch.delitem(app.config, "CONFIG_SECRETS_TO_OBFUSCATE")

@@ -5,14 +5,26 @@ from __future__ import annotations
 import pytest
 
 from api.conftest import route
-from world import CHAMPION
+from dservercore.middleware.security_headers import PREFLIGHT_SECONDS
+from support.world import CHAMPION
 
 SITE = "https://lookup.example.org"
 METHODS = {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
-EXPOSED = {"X-Pagination", "X-Sort", "X-Storage-Updated", "X-Request-ID", "ETag"}
+EXPOSED = {
+    *{"X-Pagination", "X-Sort", "X-Search", "X-Storage-Updated", "X-Request-ID", "ETag"},
+    *{"Retry-After", "Allow"},
+}
 
 PATHS = [
-    *["/uris", "/uris/s3/red/x", "/uuids/x", "/readmes/s3/red/x", "/manifests/s3/red/x", "/tags/s3/red/x"],
+    *[
+        "/uris",
+        "/uris/s3/red/x",
+        "/uuids/x",
+        "/suggest",
+        "/readmes/s3/red/x",
+        "/manifests/s3/red/x",
+        "/tags/s3/red/x",
+    ],
     *["/tags/s3/red/x/fruit", "/annotations/s3/red/x", "/annotations/s3/red/x/soil", "/users", "/users/carl"],
     *[
         "/users/carl/summary",
@@ -52,6 +64,15 @@ class TestAnswers:
             (champion.get("/uris/s3/red/x", headers={"Origin": SITE}), 404),
             (champion.post("/me", headers={"Origin": SITE}), 405),
             (champion.get("/uris?page=0", headers={"Origin": SITE}), 422),
+            (champion.get("/nowhere", headers={"Origin": SITE}), 404),
+            (champion.get("/", headers={"Origin": SITE}, environ_overrides={"PATH_INFO": "//users"}), 404),
+            (champion.get("/me/", headers={"Origin": SITE}), 404),
+            (champion.post("/uris", data="x=1", headers={"Origin": SITE}), 415),
+            (
+                champion.post("/uris", data="{", headers={"Origin": SITE}, content_type="application/json"),
+                400,
+            ),
+            (champion.post("/uris", json={"tags": ["x" * 3_000_000]}, headers={"Origin": SITE}), 413),
             (champion.get("/uris", headers={"Origin": SITE, "Authorization": "Bearer x"}), 422),
         ]:
             assert answer.status_code == status
@@ -75,7 +96,7 @@ class TestAnswers:
 class TestPreflight:
     """What a browser asks before it sends a token or JSON. It sends no token then."""
 
-    @pytest.mark.parametrize("path", PATHS)
+    @pytest.mark.parametrize("path", [*PATHS, "/nowhere", "/users/", "//users", "/doc", "/config/x/y"])
     @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
     def test_is_answered_without_a_token(self, anonymous, path, method):
         answer = anonymous.options(
@@ -95,6 +116,7 @@ class TestPreflight:
             "content-type",
             "x-anything",
         }
+        assert int(answer.headers["Access-Control-Max-Age"]) == PREFLIGHT_SECONDS
 
     def test_without_an_origin(self, anonymous):
         answer = anonymous.options("/uris", headers={"Access-Control-Request-Method": "GET"})

@@ -19,10 +19,10 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 from werkzeug.serving import make_server
 
-from dservercore.api.answers import answers
-from dservercore.api.docs import Api, init_docs
-from dservercore.blueprint import Blueprint
-from dservercore.schemas import ReadmeSchema
+from dservercore.rest.blueprint import Blueprint
+from dservercore.rest.documentation import Api, init_docs
+from dservercore.rest.responses import answers
+from dservercore.rest.schemas import ReadmeSchema
 
 CHROMIUM = shutil.which("chromium")
 CHROMEDRIVER = shutil.which("chromedriver")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from sqlalchemy import text
 
 from api.conftest import CheckedClient, on_every_store, on_sql_alone, route
+from dservercore import create_app
 from dservercore.db import sql_db
-from world import CHAMPION, RED, dataset_info
+from support.world import CHAMPION, RED, dataset_info
 
-INVALID_JSON = {"code": 400, "errors": {"json": ["Invalid JSON body."]}, "status": "Bad Request"}
+INVALID_JSON = {
+    "code": 400,
+    "status": "Bad Request",
+    "message": "Invalid JSON body.",
+    "errors": {"json": ["Invalid JSON body."]},
+}
 
 
 def without_message(answer):
@@ -19,14 +23,22 @@ def without_message(answer):
 
 
 class TestShape:
-    @pytest.mark.parametrize(
-        "path", ["/", "/nowhere", "/uris/", "/users/", "/me/", "/config", "/doc", "/uuids/"]
-    )
+    @pytest.mark.parametrize("path", ["/nowhere", "/uris/", "/users/", "/me/", "/config", "/doc", "/uuids/"])
     def test_an_unknown_route(self, admin, path):
         answer = admin.get(path)
         assert answer.status_code == 404
         assert answer.content_type == "application/json"
         assert without_message(answer) == {"code": 404, "status": "Not Found"}
+
+    def test_without_pages_the_bare_address_says_where_to_go(self, config):
+        client = create_app({**config, "DSERVER_WEB": False}).test_client()
+        message = client.get("/").json["message"]
+        assert "has no page here" in message
+        assert " /doc/swagger " in message
+        assert client.get("/doc/swagger").status_code == 200
+        proxied = client.get("/", environ_overrides={"SCRIPT_NAME": "/lookup"})
+        assert " /lookup/doc/swagger " in proxied.json["message"]
+        assert "/doc/swagger" not in client.get("/nowhere").json.get("message", "")
 
     @pytest.mark.parametrize(
         ("method", "path"),
@@ -139,11 +151,10 @@ class TestNoBody:
     @pytest.mark.parametrize(
         "content_type", [None, "text/plain", "application/x-www-form-urlencoded", "text/json"]
     )
-    @pytest.mark.parametrize("body", [b"", b'{"unknown": 1}', b"{"])
-    def test_no_body_and_what_is_not_called_json_is_an_empty_object(self, champion, content_type, body):
-        answer = champion.post("/uris", data=body, content_type=content_type)
+    def test_no_body_is_an_empty_object_whatever_it_is_called(self, champion, content_type):
+        answer = champion.post("/uris", data=b"", content_type=content_type)
         assert (answer.status_code, answer.json) == (200, [])
-        answer = champion.put("/readmes/s3/red/x", data=body, content_type=content_type)
+        answer = champion.put("/readmes/s3/red/x", data=b"", content_type=content_type)
         assert answer.status_code == 422
         assert "readme" in answer.json["errors"]["json"]
 
@@ -179,13 +190,6 @@ class TestFields:
             "errors": {"query": {"uuids": {"0": ["Not a valid UUID."]}}},
             "status": "Unprocessable Entity",
         }
-
-    @pytest.mark.parametrize(
-        "path", ["/uris", "/uuids/x", "/uris/s3/red/{uuid}", "/tags/s3/red/{uuid}", "/me", "/config/info"]
-    )
-    def test_unknown_query_parameters_are_ignored(self, champion, register, path):
-        uuid = register()["uuid"]
-        assert champion.get(path.format(uuid=uuid) + "?colour=red&name=x").status_code == 200
 
     @pytest.mark.parametrize("text", ["%00", "%FF", "%ED%A0%80", "a%00b"])
     def test_a_query_string_that_is_no_text(self, champion, text):
@@ -238,26 +242,26 @@ class TestPaths:
     @pytest.mark.parametrize("odd", ODD, ids=lambda odd: odd[:20])
     def test_of_datasets(self, champion, odd):
         for resource in ("readmes", "manifests", "uuids"):
-            assert champion.get(f"/{resource}/s3/red/{odd}").status_code in (200, 403, 404, 308)
+            assert champion.get(f"/{resource}/s3/red/{odd}").status_code in (200, 403, 404)
         for path in (f"s3/red/{odd}", odd):
             for resource in ("uris", "tags"):
-                assert champion.get(f"/{resource}/{path}").status_code in (200, 403, 404, 308)
-            assert champion.delete(f"/uris/{path}").status_code in (200, 403, 404, 308)
-            assert champion.put(f"/tags/{path}", json={"tags": ["x"]}).status_code in (403, 404, 405, 308)
-            assert champion.put(f"/annotations/{path}", json={"value": 1}).status_code in (403, 404, 422, 308)
-        assert champion.post(f"/tags/s3/red/x/{odd}").status_code in (403, 404, 405, 422, 308)
+                assert champion.get(f"/{resource}/{path}").status_code in (200, 403, 404)
+            assert champion.delete(f"/uris/{path}").status_code in (200, 403, 404)
+            assert champion.put(f"/tags/{path}", json={"tags": ["x"]}).status_code in (403, 404, 405)
+            assert champion.put(f"/annotations/{path}", json={"value": 1}).status_code in (403, 404, 422)
+        assert champion.post(f"/tags/s3/red/x/{odd}").status_code in (403, 404, 405, 422)
 
     @pytest.mark.parametrize("odd", ODD, ids=lambda odd: odd[:20])
     def test_of_administration(self, admin, odd):
         for path in (f"/users/{odd}", f"/users/{odd}/summary"):
-            assert admin.get(path).status_code in (200, 404, 308)
-        assert admin.put(f"/users/{odd}", json={}).status_code in (201, 404, 422, 308)
-        assert admin.delete(f"/users/{odd}").status_code in (200, 404, 308)
+            assert admin.get(path).status_code in (200, 404)
+        assert admin.put(f"/users/{odd}", json={}).status_code in (201, 404, 422)
+        assert admin.delete(f"/users/{odd}").status_code in (200, 404)
         for path in (odd, f"s3/{odd}"):
-            assert admin.get(f"/base-uris/{path}").status_code in (404, 308)
-            assert admin.post(f"/users/{CHAMPION}/search/{path}").status_code in (404, 308)
-            assert admin.put(f"/base-uris/{path}", json={}).status_code in (201, 404, 422, 308)
-            assert admin.delete(f"/base-uris/{path}").status_code in (200, 404, 308)
+            assert admin.get(f"/base-uris/{path}").status_code == 404
+            assert admin.post(f"/users/{CHAMPION}/search/{path}").status_code == 404
+            assert admin.put(f"/base-uris/{path}", json={}).status_code in (201, 404, 422)
+            assert admin.delete(f"/base-uris/{path}").status_code in (200, 404)
 
 
 class TestLargeBodies:
@@ -321,7 +325,8 @@ class TestFailures:
         answer = super(CheckedClient, sign_in(CHAMPION, app)).open("/bug")
         assert answer.status_code == 500
         assert answer.content_type == "application/json"
-        assert json.loads(answer.data) == {"code": 500, "status": "Internal Server Error"}
+        assert without_message(answer) == {"code": 500, "status": "Internal Server Error"}
+        assert "X-Request-ID" in answer.json["message"]
         assert "the secret" in caplog.text
 
     @on_sql_alone  # other drivers find nothing wrong with that
@@ -335,7 +340,7 @@ class TestFailures:
         app = make_app()
         app.add_url_rule("/bug", view_func=view)
         answer = super(CheckedClient, sign_in(CHAMPION, app)).open("/bug")
-        assert answer.json == {"code": 500, "status": "Internal Server Error"}
+        assert without_message(answer) == {"code": 500, "status": "Internal Server Error"}
         assert "SELECT" in caplog.text
         assert "embargoed" not in caplog.text
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from api.conftest import on_every_store, route
-from world import BLUE, dataset_info
+from support.world import BLUE, dataset_info
 
 pytestmark = on_every_store
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from api.conftest import route
-from world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, dataset_info
+from support.world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, dataset_info
 
 EMPTY = {
     "number_of_datasets": 0, "total_size_in_bytes": 0,

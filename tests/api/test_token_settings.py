@@ -9,7 +9,7 @@ import pytest
 
 from api.conftest import on_sql_alone
 from dservercore.cli import user_cli
-from world import CHAMPION
+from support.world import CHAMPION
 
 pytestmark = [on_sql_alone, pytest.mark.attack]
 
@@ -66,13 +66,22 @@ class TestLifetime:
 
 class TestClock:
     def test_it_may_differ_by_so_many_seconds(self, ask):
-        assert ask({"JWT_DECODE_LEEWAY": "30"}, exp=-10)[0] == 200
-        assert ask({"JWT_DECODE_LEEWAY": "30"}, nbf=10)[0] == 200
-        assert ask({"JWT_DECODE_LEEWAY": "30"}, exp=-60)[0] == 401
+        assert ask({"JWT_DECODE_LEEWAY": "60"}, nbf=50)[0] == 200
+        assert ask({"JWT_DECODE_LEEWAY": "60"}, iat=50)[0] == 200
+        assert ask({"JWT_DECODE_LEEWAY": "60"}, iat=80)[0] == 422
 
-    def test_by_none_by_default(self, ask):
-        assert ask({}, exp=-10)[0] == 401
-        assert ask({}, nbf=10)[0] == 422
+    @pytest.mark.parametrize("claim", ["iat", "nbf"])
+    def test_by_half_a_minute_by_default(self, ask, claim):
+        assert ask({}, **{claim: 3})[0] == ask({}, **{claim: 25})[0] == 200
+        assert ask({}, **{claim: 60})[0] == 422
+
+    def test_by_none_if_so_configured(self, ask):
+        assert ask({"JWT_DECODE_LEEWAY": "0"}, iat=25)[0] == 422
+
+    @pytest.mark.parametrize("leeway", ["0", "30", "60"])
+    def test_the_end_of_a_token_is_not_put_off(self, ask, leeway):
+        assert ask({"JWT_DECODE_LEEWAY": leeway}, exp=-1) == (401, "Token has expired")
+        assert ask({"JWT_DECODE_LEEWAY": leeway}, exp=-20) == (401, "Token has expired")
 
 
 class TestIssuerAndAudience:

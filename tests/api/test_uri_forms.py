@@ -21,7 +21,7 @@ from werkzeug.serving import make_server
 
 from api.conftest import on_every_store, on_sql_alone, on_usual_stores, route
 from dservercore.db import migrations_directory, sql_db
-from world import CHAMPION, READER, RED, dataset_info
+from support.world import CHAMPION, READER, RED, dataset_info
 
 pytestmark = on_every_store
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from api.conftest import on_every_store, on_usual_stores, route
-from world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, dataset_info
+from support.world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, dataset_info
 
 pytestmark = on_every_store
 
@@ -133,7 +133,7 @@ class TestPut:
         assert len(admin.get("/users").json) == 4
 
     @pytest.mark.parametrize(
-        "name", ["x" * 64, "größe", "a b", "0000-0002-1825-0097", "a@example.org", "%F0%9F%98%80", "."]
+        "name", ["x" * 64, "größe", "a b", "0000-0002-1825-0097", "a@example.org", "%F0%9F%98%80", "..."]
     )
     def test_unusual_user_names(self, admin, name):
         assert admin.put(f"/users/{name}", json={}).status_code == 201

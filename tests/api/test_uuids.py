@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from api.conftest import on_every_store, pagination, route
-from world import BLUE, RED
+from support.world import BLUE, RED
 
 pytestmark = on_every_store
 

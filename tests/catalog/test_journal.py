@@ -22,14 +22,17 @@ from flask import Flask
 from flask_jwt_extended import create_access_token
 from werkzeug.test import TestResponse
 
-from databases import new_database
 from dservercore import create_app, sql_db
-from dservercore.catalog import base_uris, journal_entries, settling, users
-from dservercore.catalog.checking import check
+from dservercore.auth.permissions import operator_scope
+from dservercore.catalog import base_uris, users
+from dservercore.catalog.consistency.stores import check
+from dservercore.catalog.journal import entries, replay
 from dservercore.models import JournalEntry, JournalPiece
-from dservercore.permissions import operator_scope
-from mongod import Mongod, mongo_plugins
-from world import ADMIN, CHAMPION, RED, dataset_info
+from support.databases import new_database, on_other_stores
+from support.mongod import Mongod, mongo_plugins
+from support.stores import VOCABULARY
+from support.waiting import wait_until
+from support.world import ADMIN, CHAMPION, RED, dataset_info
 
 Contents = dict[str, list[str]]
 
@@ -40,6 +43,8 @@ class Place:
     def __init__(self, config: dict[str, Any]):
         self.config = config
         self.app = create_app(config)
+        # This process makes no use of it, so that each of the others finds it as new.
+        self._app_of_others = create_app(config)
         with self.app.app_context():
             sql_db.create_all()
             users.add_user(CHAMPION)
@@ -52,14 +57,17 @@ class Place:
         return client.open(path, method=method, json=body, headers=self.headers)
 
     def contents(self) -> Contents:
-        """Return everything that is stored, but for what is new with each write, and what is said of it for ever."""
+        """Return everything that is stored, but for what is new with each write, and what is said of it for ever.
+
+        Words that no dataset has any more may stay in the vocabulary.
+        """
         with self.app.app_context():
             tables = {
                 table.name: sorted(
                     str(tuple(row)) for row in sql_db.session.execute(sqlalchemy.select(table))
                 )
                 for table in sql_db.metadata.sorted_tables
-                if table.name != "audit"
+                if table.name not in ("audit", *VOCABULARY)
             }
             sql_db.session.rollback()
         return tables | self._in_mongodb()
@@ -69,6 +77,8 @@ class Place:
             database = client[self.config["SEARCH_MONGO_DB"]]
             found = {}
             for name in database.list_collection_names():
+                if name.endswith(".vocabulary"):
+                    continue
                 documents = list(database[name].find({}, {"_id": False}))
                 for document in documents:
                     document.get("_search", {}).pop("revision", None)
@@ -84,7 +94,7 @@ class Place:
         return process.exitcode == 9
 
     def _die(self, request: tuple[str, str, Any], point: str) -> None:
-        app = create_app(self.config)
+        app = self._app_of_others
         when, what, number = point.split(" ")
         left = itertools.count(int(number), -1)
 
@@ -103,20 +113,16 @@ class Place:
     def settle(self) -> None:
         """Do what every process does when it begins to serve; nothing is left to do then, and all stores agree."""
         with self.app.app_context():
-            settling.replay()
-            assert journal_entries.pending() == []
+            replay.replay()
+            assert entries.pending() == []
             scopes = operator_scope("search"), operator_scope("register")
             assert [f"{d.store}: {d.subject} {d.what}" for d in check(*scopes)] == []
 
 
 WRITES = ("register_dataset", "delete_dataset", "set_", "add_tag", "remove_tag", "delete_annotation")
 
-POINTS = [
-    f"{when} {what} {number}"
-    for what, numbers in (("search", [1]), ("retrieve", [1]), ("commit", [1, 2, 3]))
-    for number in numbers
-    for when in ("before", "after")
-]
+COMMITS = [f"{when} commit {number}" for number in (1, 2, 3) for when in ("before", "after")]
+POINTS = [f"{when} {store} 1" for store in ("search", "retrieve") for when in ("before", "after")] + COMMITS
 
 
 def dying(work: Callable[..., Any], when: str, end: Callable[[], None]) -> Callable[..., Any]:
@@ -130,7 +136,7 @@ def dying(work: Callable[..., Any], when: str, end: Callable[[], None]) -> Calla
     return write
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql", "mariadb"])
+@pytest.fixture(scope="module", params=["sqlite", *on_other_stores("postgresql", "mariadb")])
 def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an empty database."""
     if request.param == "sqlite":
@@ -196,11 +202,26 @@ def put(info: dict[str, Any]) -> Request:
     return "PUT", f"/uris/{info['uri']}", info
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("point", POINTS)
 @pytest.mark.parametrize("request_", REQUESTS)
 def test_a_write_that_is_cut_short_is_in_all_stores_or_in_none(
     place: Place, info: dict[str, Any], request_: str, point: str
 ) -> None:
+    cut_short(place, info, request_, point)
+
+
+@pytest.mark.parametrize("database", on_other_stores("postgresql", "mariadb"), indirect=True)
+@pytest.mark.parametrize("point", COMMITS)
+@pytest.mark.parametrize("request_", REQUESTS)
+def test_a_write_that_is_cut_short_at_a_commit_to_a_server(
+    place: Place, info: dict[str, Any], request_: str, point: str
+) -> None:
+    """Between two commits nothing depends on the SQL database."""
+    cut_short(place, info, request_, point)
+
+
+def cut_short(place: Place, info: dict[str, Any], request_: str, point: str) -> None:
     request = REQUESTS[request_](info)
     before = place.contents()
     died = place.die_during(request, point)
@@ -332,7 +353,7 @@ def test_the_next_write_of_the_same_process_settles_what_it_left(
     other = dataset_info()
     assert place.send("PUT", f"/uris/{other['uri']}", other, app=app).status_code == 201
     with place.app.app_context():
-        assert journal_entries.pending() == []
+        assert entries.pending() == []
     assert place.send("GET", path).json == {"readme": info["readme"]}
     assert place.send("GET", f"/uris?free_text=lost&uuids={info['uuid']}").json == []
     place.send("DELETE", f"/uris/{other['uri']}")
@@ -384,7 +405,7 @@ def test_a_base_uri_with_many_datasets_is_removed_from_every_store_in_the_end(pl
         sql_db.session.commit()
         admin = {"Authorization": f"Bearer {create_access_token(ADMIN)}"}
     uris = []
-    for _ in range(settling.SETTLED_AT_ONCE + 20):
+    for _ in range(replay.SETTLED_AT_ONCE + 20):
         info = dataset_info(green)
         uris.append(info["uri"])
         assert place.send("PUT", f"/uris/{info['uri']}", info).status_code == 201
@@ -396,7 +417,7 @@ def test_a_base_uri_with_many_datasets_is_removed_from_every_store_in_the_end(pl
     assert died
     deadline = time.monotonic() + 5  # until the database has noticed that the process is gone
     with place.app.app_context():
-        while len(journal_entries.pending()) != 20:
+        while len(entries.pending()) != 20:
             assert time.monotonic() < deadline
             time.sleep(0.05)
     for uri in uris:
@@ -411,7 +432,7 @@ def test_a_process_that_begins_to_serve_settles_what_others_left(place: Place, i
     answer = place.send("GET", f"/readmes/{info['uri']}", app=fresh)
     assert answer.json == {"readme": info["readme"]}
     with place.app.app_context():
-        assert journal_entries.pending() == []
+        assert entries.pending() == []
 
 
 def test_a_dataset_is_written_again_after_a_process_has_died(place: Place, info: dict[str, Any]) -> None:
@@ -430,7 +451,8 @@ def test_a_dataset_that_is_registered_again_while_its_deletion_is_finished_stays
     """Between the two transactions of a deletion, another process may register the dataset anew."""
     assert place.die_during(("DELETE", f"/uris/{info['uri']}", None), "before search 1")
     with place.app.app_context():
-        assert journal_entries.pending() == [("deletion", info["uri"])]
+        # The database takes a moment to notice that the process has died, and locks its entry until then.
+        wait_until(lambda: entries.pending() == [("deletion", info["uri"])])
         entry = sql_db.session.execute(sqlalchemy.select(JournalEntry.__table__)).one()
     again = {**info, "readme": "again"}
     assert place.send("PUT", f"/uris/{info['uri']}", again).status_code == 201
@@ -451,3 +473,41 @@ def test_a_deletion_settles_first_what_is_left_of_the_dataset(place: Place, info
         assert sql_db.session.query(JournalEntry).count() == 0
     place.settle()
     assert info["uri"] not in str(place.contents())
+
+
+class Meeting(dict[str, Any]):
+    """What belongs to an application: whoever looks for unsettled entries goes on when all have seen them."""
+
+    def __init__(self, contents: dict[str, Any], number: int):
+        super().__init__(contents)
+        self._all_have_looked = threading.Barrier(number)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        found = super().get(key, default)
+        if key == "dservercore-unsettled":
+            self._all_have_looked.wait(timeout=30)
+        return found
+
+
+def test_threads_that_catch_up_at_once_do_it_once(place: Place, info: dict[str, Any]) -> None:
+    place.send("GET", "/me")  # this process has looked for what others have left
+    assert place.die_during(("PUT", f"/tags/{info['uri']}", {"tags": ["lost"]}), "after search 1")
+    app, failures = place.app, []
+    app.extensions = Meeting({**app.extensions, "dservercore-unsettled": 0.0}, number=4)
+
+    def catch_up() -> None:
+        with app.app_context():
+            try:
+                replay.catch_up()
+            except Exception as error:
+                failures.append(error)
+
+    threads = [threading.Thread(target=catch_up) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    app.extensions = dict(app.extensions)
+    assert failures == []
+    with app.app_context():
+        assert entries.pending() == []

@@ -16,16 +16,18 @@ from flask_smorest import Blueprint
 from sqlalchemy import event
 
 from dservercore import ExtensionABC, RetrieveABC, SearchABC, UnknownURIError, sql_db
-from dservercore.catalog import base_uris, indexing
+from dservercore.auth.permissions import operator_scope
+from dservercore.catalog import base_uris
+from dservercore.catalog.storage import indexing
+from dservercore.compat.completion import completed
 from dservercore.errors import UnavailableError
-from dservercore.permissions import operator_scope
 from dservercore.plugin_api import DELETED
 from dservercore.plugin_host import PluginSet
 from dservercore.plugins.sql.retrieve import SqlRetrieve
 from dservercore.plugins.sql.search import SqlSearch
 from dservercore.sql_models import Dataset
-from world import ADMIN, BLUE, CHAMPION, READER, RED, dataset_info
-from worlds import World, world
+from support.world import ADMIN, BLUE, CHAMPION, READER, RED, dataset_info
+from support.worlds import World, world
 
 Document = dict[str, Any]
 
@@ -143,6 +145,32 @@ def search(here: World, path: str = "", username: str = CHAMPION, **query: Any) 
     answer = here.send("POST", f"/uris{path}", username, json=query)
     assert answer.status_code == 200, answer.json
     return answer.json, json.loads(answer.headers["X-Pagination"])["total"]
+
+
+class TestAPluginWithoutConditions:
+    """One that was written before there were any, and finds everything at once."""
+
+    @pytest.mark.parametrize("path", ["/uris", "/uris.csv", "/uris.ndjson"])
+    @pytest.mark.parametrize("query", [{"size": {"gt": 1}}, {"tags": ["beans"], "any": [{"name": "a"}]}])
+    def test_refuses_them(self, here: World, plugins: Plugins, path: str, query: dict[str, Any]) -> None:
+        answer = here.send("POST", path, CHAMPION, json=query)
+        assert answer.status_code == 422
+        key = list(query)[-1]
+        assert answer.json["message"] == f"{key}: the search plugin ShelfSearch does not look for that"
+
+    def test_exports_what_it_finds(self, here: World, plugins: Plugins) -> None:
+        plugins.use(search=completed(ShelfSearch(), SearchABC))
+        for name in ("c", "a", "b"):
+            put(here, name=name, tags=["beans", name])
+        gone = put(here, name="gone")
+        assert here.send("DELETE", f"/uris/{gone['uri']}").status_code == 200
+        answer = here.send("POST", "/uris.ndjson?sort=-name", CHAMPION, json={"tags": ["beans"]})
+        assert [json.loads(line)["name"] for line in answer.text.splitlines()] == ["c", "b", "a"]
+        query = {"tags": ["beans"], "uploaded_by": ["somebody"]}
+        assert here.send("POST", "/uris.ndjson", CHAMPION, json=query).text == ""
+        query["uploaded_by"].append(CHAMPION)
+        assert here.send("POST", "/uris.ndjson", CHAMPION, json=query).text.count("\n") == 3
+        assert here.send("POST", "/uris.csv", CHAMPION, json={"tags": ["a"]}).text.count("\n") == 2
 
 
 class TestADeletedDataset:
@@ -304,6 +332,20 @@ class TestADatasetThatReplacesAnother:
         readmes = {document["readme"] for document in plugins.retrieve.documents.values()}
         assert readmes == {f"turn {turn}"}
 
+    def test_is_read_where_search_and_retrieve_plugin_have_one_store(
+        self, here: World, plugins: Plugins
+    ) -> None:
+        """As the published plugins do by their defaults."""
+        plugins.search.documents = plugins.retrieve.documents
+        uuids = [str(uuid.uuid4()) for _ in range(3)]
+        for turn, number in enumerate((0, 1, 0, 2, 1, 0)):
+            info = put(here, uri=self.URI, uuid=uuids[number], readme=f"turn {turn}")
+            assert here.send("GET", f"/readmes/{self.URI}").json == {"readme": f"turn {turn}"}
+            assert here.send("GET", f"/manifests/{self.URI}").json == info["manifest"]
+            documents = plugins.retrieve.documents.values()
+            assert {document["readme"] for document in documents} == {f"turn {turn}"}
+            assert [document["uuid"] for document in plugins.retrieve.permitted(RED)] == [uuids[number]]
+
 
 class TestAnEdit:
     EDITS = [
@@ -442,7 +484,7 @@ class TestWhatASearchAnswers:
     def test_may_be_longer_than_one_statement_takes(
         self, here: World, plugins: Plugins, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("dservercore.catalog.datasets.URIS_AT_ONCE", 3)
+        monkeypatch.setattr("dservercore.db.statements.VALUES_AT_ONCE", 3)
         for _ in range(8):
             put(here)
         found, total = search(here, "?page_size=100", tags=["beans"], uploaded_by=[CHAMPION])

@@ -10,10 +10,10 @@ import pytest
 from flask import Flask
 
 from dservercore import sql_db
-from dservercore.catalog import base_uris, datasets, metadata, summary
-from dservercore.permissions import operator_scope
-from dservercore.scope import OPERATOR, Actor, Scope
-from world import BLUE, RED, dataset_info
+from dservercore.auth.permissions import operator_scope
+from dservercore.catalog import base_uris, deletion, metadata, registration, summary
+from dservercore.catalog.scope import OPERATOR, Actor, Scope
+from support.world import BLUE, RED, dataset_info
 
 GREEN = "s3://green"
 OPERATIONS = 3000
@@ -74,12 +74,12 @@ class Walk:
             tags=self.tags(),
         )
         actor = self.random.choice([OPERATOR, Actor("carl"), Actor("rita")])
-        is_new = datasets.register_dataset(actor, scope, info)
+        is_new = registration.register_dataset(actor, scope, info)
         assert is_new is (uri not in self.model.datasets)
         self.model.datasets[uri] = {**info, "uploaded_by": actor.username}
 
     def delete(self, uri: str, scope: Scope) -> None:
-        assert datasets.delete_dataset(scope, uri) is (self.model.datasets.pop(uri, None) is not None)
+        assert deletion.delete_dataset(scope, uri) is (self.model.datasets.pop(uri, None) is not None)
 
     def replace_tags(self, uri: str, scope: Scope) -> None:
         if uri in self.model.datasets:
@@ -130,7 +130,7 @@ def test_nothing_is_undone_by_an_operation_that_fails(app: Flask, walk: Walk) ->
         for _ in range(50):
             walk.step()
         sql_db.session.commit()
-        datasets.register_dataset(OPERATOR, operator_scope("register"), dataset_info(RED))
+        registration.register_dataset(OPERATOR, operator_scope("register"), dataset_info(RED))
         sql_db.session.rollback()
         compare(walk.model)
 

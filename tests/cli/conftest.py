@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -18,7 +19,17 @@ import pytest
 from click.testing import Result
 from flask import Flask
 
+from support import forking
+
 RUN_SECONDS = 60
+
+
+@functools.cache
+def installed_commands() -> click.Group:
+    installed = entry_points(group="flask.commands")
+    return click.Group(
+        commands={e.name: e.load() for e in installed if e.dist and e.dist.name == "dservercore"}
+    )
 
 
 class CommandLine:
@@ -26,10 +37,7 @@ class CommandLine:
 
     def __init__(self, app: Flask):
         self.runner = app.test_cli_runner()
-        installed = entry_points(group="flask.commands")
-        self.commands = click.Group(
-            commands={e.name: e.load() for e in installed if e.dist and e.dist.name == "dservercore"}
-        )
+        self.commands = installed_commands()
 
     def __call__(self, *arguments: str) -> Result:
         """Run a command, whatever comes of it."""
@@ -84,13 +92,11 @@ class Installation:
 
     def flask(self, *arguments: str | bytes, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run ``flask`` as a shell would."""
-        return subprocess.run(
-            self.command(*arguments),
+        return forking.run(
+            ["flask", *arguments],
             cwd=self.home,
             env=self.environment | settings,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
+            without_warnings=True,
             timeout=RUN_SECONDS,
         )
 

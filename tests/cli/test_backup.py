@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
 import resource
+import secrets
 import shutil
 import sqlite3
 import tarfile
@@ -19,12 +19,18 @@ from typing import Any
 
 import flask_migrate
 import pytest
+import zstandard
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from flask import Flask
 
 from dservercore import create_app, sql_db
+from dservercore.auth.permissions import operator_scope
+from dservercore.catalog import base_uris, registration
 from dservercore.catalog.backup import sqlite
+from dservercore.catalog.scope import OPERATOR
+from support.old_backups import described, of_sqlite
+from support.world import RED, dataset_info
 
 from .conftest import CommandLine, Installation
 
@@ -59,6 +65,12 @@ def made(flask: CommandLine, app: Flask, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def old(made: Path, server: Installation) -> Path:
+    """The same as an earlier version made it, with the database itself."""
+    return of_sqlite(made, server.data / "app.db")
+
+
+@pytest.fixture
 def empty(tmp_path: Path) -> Path:
     """A data directory in which there is nothing yet."""
     return tmp_path / "empty"
@@ -73,11 +85,20 @@ def test_a_backup_says_what_is_in_it_and_is_for_its_owner_alone(flask: CommandLi
     assert done.stderr.startswith(f"Backed up 1 user, 0 base URIs and 0 datasets to {file} (")
     assert file.stat().st_mode & 0o777 == 0o600
     with tarfile.open(file) as tar:
-        assert tar.getnames() == ["manifest.json", "database.sqlite"]
-        tar.extract("database.sqlite", tmp_path, filter="data")
-    with sqlite3.connect(tmp_path / "database.sqlite") as connection:
-        assert connection.execute("SELECT username FROM user").fetchall() == [("alice",)]
+        names = tar.getnames()
+        rows = lines_of(tar, "tables/user.ndjson.zst")
+    assert names[:2] == ["manifest.json", "descriptions.ndjson.zst"]
+    assert all(name.startswith("tables/") for name in names[2:])
+    assert [row["username"] for row in rows] == ["alice"]
     assert sorted(path.name for path in tmp_path.glob("*.tar*")) == ["dserver.tar"]
+
+
+def lines_of(tar: tarfile.TarFile, name: str) -> list[dict[str, Any]]:
+    content = tar.extractfile(name).read()  # type: ignore[union-attr]
+    return [
+        json.loads(line)
+        for line in zstandard.ZstdDecompressor().stream_reader(content).readall().splitlines()
+    ]
 
 
 def test_a_file_is_replaced_only_on_purpose(flask: CommandLine, tmp_path: Path) -> None:
@@ -94,10 +115,19 @@ def test_where_it_cannot_be_written_is_said(flask: CommandLine, tmp_path: Path) 
     assert f"no directory {tmp_path / 'none'}" in flask.fail("backup", str(tmp_path / "none" / "x.tar"))
 
 
-def test_a_full_disk_leaves_nothing(server: Installation, tmp_path: Path) -> None:
+def test_a_full_disk_leaves_nothing(server: Installation, app: Flask, tmp_path: Path) -> None:
+    with app.app_context():
+        base_uris.create_base_uri(RED, [], [])
+        info = dataset_info(RED, readme=secrets.token_hex(100_000))
+        registration.register_dataset(OPERATOR, operator_scope("register"), info)
+        sql_db.session.commit()
+        sql_db.session.remove()
+        sql_db.engine.dispose()
+    whole = tmp_path / "whole.tar"
+    server.succeed("backup", str(whole))
     target = tmp_path / "full"
     target.mkdir()
-    for limit in (50_000, (server.data / "app.db").stat().st_size + 100):  # in the copy; in the archive
+    for limit in (50_000, whole.stat().st_size - 5000):  # in a file of it; in the archive
         process = server.start(
             "backup",
             str(target / "dserver.tar"),
@@ -170,21 +200,40 @@ def test_everything_comes_back(made: Path, there: CommandLine, empty: Path, serv
     }
 
 
-def test_what_is_elsewhere_is_named(
+def test_what_is_kept_elsewhere_is_in_it(
     server: Installation, mongo_settings: dict[str, str], there: CommandLine, tmp_path: Path
 ) -> None:
+    app = application(server.data, **mongo_settings)
+    info = dataset_info(RED, readme="from MongoDB")
+    with app.app_context():
+        base_uris.create_base_uri(RED, [], [])
+        registration.register_dataset(OPERATOR, operator_scope("register"), info)
+        sql_db.session.commit()
+        sql_db.session.remove()
     file = tmp_path / "dserver.tar"
-    done = CommandLine(application(server.data, **mongo_settings))("backup", str(file))
-    assert done.exit_code == 0, done.stderr
-    said = done.stderr.splitlines()
-    assert said[1].startswith("Not in this backup: what is kept by ")
-    assert "mongo" in said[1]
-    assert said[2].startswith("Back up MongoDB with mongodump now, too.")
+    done = CommandLine(app)("backup", str(file))
+    assert (done.exit_code, done.stderr.count("\n")) == (0, 1), done.stderr
     done = there("restore", str(file))
-    assert done.exit_code == 0, done.stderr
-    for kind in ("SEARCH", "RETRIEVE"):
-        assert f"set DSERVER_{kind}_PLUGIN" in done.stderr
-    assert "then run `flask dataset check --repair`" in done.stderr
+    assert (done.exit_code, done.stderr.count("\n")) == (0, 1), done.stderr
+    with there.runner.app.app_context():
+        assert there.runner.app.retrieve.get_readme(info["uri"]) == "from MongoDB"  # type: ignore[attr-defined]
+        sql_db.session.remove()
+
+
+def test_what_the_store_does_not_have_is_counted(
+    server: Installation, mongo_settings: dict[str, str], tmp_path: Path
+) -> None:
+    app = application(server.data, **mongo_settings)
+    info = dataset_info(RED)
+    with app.app_context():
+        base_uris.create_base_uri(RED, [], [])
+        registration.register_dataset(OPERATOR, operator_scope("register"), info)
+        sql_db.session.commit()
+        app.retrieve.delete_dataset(info["uri"])  # type: ignore[attr-defined]
+        sql_db.session.remove()
+    done = CommandLine(app)("backup", str(tmp_path / "dserver.tar"))
+    assert done.exit_code == 0
+    assert "does not have: 1 dataset (see `flask dataset check`)" in done.stderr
 
 
 def test_keys_are_replaced_only_on_purpose(made: Path, there: CommandLine, empty: Path) -> None:
@@ -225,9 +274,21 @@ def cut_before(name: str) -> Callable[[Path], None]:
     return lambda file: file.write_bytes(file.read_bytes().rpartition(name.encode() + b"\0")[0])
 
 
+def cut_within(name: str) -> Callable[[Path], None]:
+    """Return what cuts an archive off in the middle of a member of it."""
+
+    def change(file: Path) -> None:
+        before, _, after = file.read_bytes().rpartition(name.encode() + b"\0")
+        file.write_bytes(before + name.encode() + b"\0" + after[:1000])
+
+    return change
+
+
 def flipped(file: Path) -> None:
+    with tarfile.open(file) as tar:
+        place = tar.getmember(MEMBER).offset_data + 20
     content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
+    content[place] ^= 1
     file.write_bytes(content)
 
 
@@ -236,23 +297,29 @@ def another_tar(file: Path) -> None:
         tar.add(__file__, "manifest.json")
 
 
+MEMBER = "tables/user.ndjson.zst"
+INDEX = "tables/search_index.ndjson.zst"
 UNFIT = {
     "cut off at the start": (cut(0.001), "no backup made by"),
-    "cut off in the middle": (cut(0.5), "cut off"),
+    "cut off in the middle": (cut_within("keys/jwt_key"), "cut off"),
     "cut off between two files": (cut_before("keys/jwt_key"), "is not complete: keys/jwt_key is missing"),
-    "one bit flipped": (flipped, "is damaged: the checksum of database.sqlite is wrong"),
+    "one bit flipped": (flipped, f"is damaged: the checksum of {MEMBER} is wrong"),
     "empty": (lambda file: file.write_bytes(b""), "no backup made by"),
     "a letter": (lambda file: file.write_text("Dear aunt, " * 999), "no backup made by"),
     "another archive": (another_tar, "no backup made by"),
-    "of a later format": (changed(format=2, server="9.0"), "made by dservercore 9.0, a later version"),
+    "of a later format": (changed(format=3, server="9.0"), "made by dservercore 9.0, a later version"),
     "of a later revision": (changed(revision="0999"), "which this version does not know"),
-    "of another kind": (
-        changed(database="postgresql", files={"database.pgdump": {"size": 1, "sha256": "x"}}),
-        "is of a server on PostgreSQL, and SQLALCHEMY_DATABASE_URI is sqlite",
-    ),
     "without what it names": (
-        changed(files={"database.sqlite": {"size": "many", "sha256": "x"}}),
+        changed(files={"descriptions.ndjson.zst": {"size": "many", "sha256": "x"}}),
         "no backup made by",
+    ),
+    "without a table": (changed(files={}, rows={}), "no backup made by"),
+    "with a table of the search index": (
+        changed(
+            files={name: {"size": 9, "sha256": "x"} for name in (INDEX, "descriptions.ndjson.zst")},
+            rows={INDEX: 0, "descriptions.ndjson.zst": 0},
+        ),
+        "it has the table 'search_index'",
     ),
 }
 
@@ -298,37 +365,41 @@ def with_another(name: str, **properties: Any) -> Callable[[Path], None]:
     return rewritten(make)
 
 
-def in_place_of_the_database(**properties: Any) -> Callable[[Path], None]:
+def in_place_of_a_table(**properties: Any) -> Callable[[Path], None]:
     def make(tar: tarfile.TarFile, content: dict[str, bytes]) -> None:
-        put(tar, "database.sqlite", **properties)
+        for own in list(content)[1:]:
+            if own != MEMBER:
+                put(tar, own, content[own])
+        put(tar, MEMBER, **properties)
 
     return rewritten(make)
 
 
 def larger(tar: tarfile.TarFile, content: dict[str, bytes]) -> None:
-    put(tar, "database.sqlite", content["database.sqlite"] + b"\0" * 50_000_000)
+    for own in list(content)[1:]:
+        put(tar, own, content[own] + (b"\0" * 50_000_000 if own == MEMBER else b""))
 
 
 def twice(tar: tarfile.TarFile, content: dict[str, bytes]) -> None:
-    for name in [*list(content)[1:], "database.sqlite"]:
+    for name in [*list(content)[1:], MEMBER]:
         put(tar, name, content[name])
 
 
 HOSTILE: dict[str, Callable[[Path], None]] = {
     "larger than it says": rewritten(larger),
     "a file twice": rewritten(twice),
-    "linked to itself": in_place_of_the_database(type=tarfile.LNKTYPE, linkname="database.sqlite"),
-    "a symbolic link to itself": in_place_of_the_database(type=tarfile.SYMTYPE, linkname="database.sqlite"),
-    "linked to a file of the machine": in_place_of_the_database(type=tarfile.SYMTYPE, linkname="/etc/passwd"),
-    "linked to the manifest": in_place_of_the_database(type=tarfile.LNKTYPE, linkname="manifest.json"),
-    "a device": in_place_of_the_database(type=tarfile.CHRTYPE, devmajor=1, devminor=5),
-    "a pipe": in_place_of_the_database(type=tarfile.FIFOTYPE),
-    "a directory": in_place_of_the_database(type=tarfile.DIRTYPE),
-    "full of holes": in_place_of_the_database(
+    "linked to itself": in_place_of_a_table(type=tarfile.LNKTYPE, linkname=MEMBER),
+    "a symbolic link to itself": in_place_of_a_table(type=tarfile.SYMTYPE, linkname=MEMBER),
+    "linked to a file of the machine": in_place_of_a_table(type=tarfile.SYMTYPE, linkname="/etc/passwd"),
+    "linked to the manifest": in_place_of_a_table(type=tarfile.LNKTYPE, linkname="manifest.json"),
+    "a device": in_place_of_a_table(type=tarfile.CHRTYPE, devmajor=1, devminor=5),
+    "a pipe": in_place_of_a_table(type=tarfile.FIFOTYPE),
+    "a directory": in_place_of_a_table(type=tarfile.DIRTYPE),
+    "full of holes": in_place_of_a_table(
         pax_headers={
             "GNU.sparse.map": "0,0",
             "GNU.sparse.size": str(10**12),
-            "GNU.sparse.name": "database.sqlite",
+            "GNU.sparse.name": MEMBER,
         }
     ),
     "an absolute path": with_another("/tmp/outside"),
@@ -415,14 +486,12 @@ def test_names_that_were_registered_since_the_backup_are_not_new(
 
 @pytest.mark.parametrize("revision", ["0001", "0005"])
 def test_an_older_backup_is_to_be_upgraded(
-    flask: CommandLine, app: Flask, there: CommandLine, empty: Path, tmp_path: Path, revision: str
+    made: Path, app: Flask, server: Installation, there: CommandLine, empty: Path, revision: str
 ) -> None:
-    flask.succeed("user", "add", "alice")
     with app.app_context():
         flask_migrate.downgrade(revision=revision)
         sql_db.engine.dispose()
-    flask.succeed("backup", str(tmp_path / "old.tar"))
-    done = there("restore", str(tmp_path / "old.tar"))
+    done = there("restore", str(of_sqlite(made, server.data / "app.db")))
     assert done.exit_code == 0, done.stderr
     assert "run `flask db upgrade`" in done.stderr
     with there.runner.app.app_context():
@@ -441,10 +510,7 @@ def with_contents(change: Callable[[dict[str, bytes]], None]) -> Callable[[Path]
             content = {member.name: tar.extractfile(member).read() for member in tar.getmembers()}  # type: ignore[union-attr]
         manifest = json.loads(content.pop("manifest.json"))
         change(content)
-        manifest["files"] = {
-            name: {"size": len(text), "sha256": hashlib.sha256(text).hexdigest()}
-            for name, text in content.items()
-        }
+        manifest["files"] = described(content)
         with tarfile.open(file, "w") as tar:
             put(tar, "manifest.json", json.dumps(manifest).encode())
             for name, text in content.items():
@@ -489,31 +555,27 @@ DATABASES = {
 
 @pytest.mark.parametrize(("script", "reason"), DATABASES.values(), ids=DATABASES)
 def test_a_database_that_none_of_ours_is_changes_nothing(
-    made: Path, there: CommandLine, empty: Path, script: str, reason: str
+    old: Path, there: CommandLine, empty: Path, script: str, reason: str
 ) -> None:
-    with_sql(script)(made)
-    said = there.fail("restore", str(made))
-    assert f"The database in {made} {reason}" in said
+    with_sql(script)(old)
+    said = there.fail("restore", str(old))
+    assert f"The database in {old} {reason}" in said
     assert said.isprintable()
     assert not empty.exists() or list(empty.iterdir()) == []
 
 
-def test_a_check_ends(made: Path, there: CommandLine, empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_ends(old: Path, there: CommandLine, empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("_CHECK_SECONDS", -60), ("_STEPS", 1)):
         monkeypatch.setattr(sqlite, name, value)
-    assert f"The database in {made} takes too long to check" in there.fail("restore", str(made))
+    assert f"The database in {old} takes too long to check" in there.fail("restore", str(old))
     assert not empty.exists()
 
 
-def test_conditions_of_its_own_are_not_run(made: Path, there: CommandLine) -> None:
+def test_conditions_of_its_own_are_not_run(old: Path, there: CommandLine) -> None:
     with_sql("CREATE TABLE x (a CHECK (a)); PRAGMA ignore_check_constraints = ON; INSERT INTO x VALUES (0)")(
-        made
+        old
     )
-    there.succeed("restore", str(made))
-
-
-def test_the_tables_of_each_revision_are_known() -> None:
-    assert {name for names in sqlite.TABLES.values() for name in names} == set(sql_db.metadata.tables)
+    there.succeed("restore", str(old))
 
 
 def test_what_is_counted_is_what_is_there(made: Path, there: CommandLine) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from world import RED
+from support.world import RED
 
 from .conftest import CommandLine, Installation
 
@@ -31,6 +31,51 @@ def test_a_new_base_uri_is_open_to_nobody(flask: CommandLine) -> None:
     assert flask.read("base_uri", "list") == [
         {"base_uri": RED, "users_with_search_permissions": [], "users_with_register_permissions": []}
     ]
+
+
+def test_the_list_says_which_are_public(flask: CommandLine) -> None:
+    flask.succeed("base_uri", "add", RED, "--public")
+    assert flask.read("base_uri", "list") == [
+        {
+            "base_uri": RED,
+            "users_with_search_permissions": [],
+            "users_with_register_permissions": [],
+            "public": True,
+        }
+    ]
+
+
+def test_one_that_is_added_again_is_not_opened(flask: CommandLine) -> None:
+    flask.succeed("base_uri", "add", RED)
+    assert flask.fail("base_uri", "add", RED, "--public") == f"Base URI '{RED}' already registered"
+    assert "public" not in flask.read("base_uri", "list")[0]
+
+
+def test_one_is_opened_and_closed(flask: CommandLine) -> None:
+    flask.succeed("base_uri", "add", RED)
+    for option, said in (
+        (
+            "--public",
+            f"Whoever can reach the server may find and read the 0 datasets in '{RED}', without a token\n",
+        ),
+        (
+            "--public",
+            f"Whoever can reach the server may find and read the 0 datasets in '{RED}', without a token, as before\n",
+        ),
+        ("--no-public", f"Only users with search permission may find the 0 datasets in '{RED}'\n"),
+        ("--no-public", f"Only users with search permission may find the 0 datasets in '{RED}', as before\n"),
+    ):
+        result = flask("base_uri", "update", f"{RED}/", option)
+        assert (result.exit_code, result.stdout, result.stderr) == (0, "", said)
+        assert flask.read("base_uri", "list")[0].get("public", False) is (option == "--public")
+
+
+def test_what_cannot_be_opened(flask: CommandLine) -> None:
+    assert flask.fail("base_uri", "update", RED, "--public") == (
+        f"Base URI '{RED}' not registered: add it first, with flask base_uri add"
+    )
+    flask.succeed("base_uri", "add", RED)
+    assert "--public" in flask.misuse("base_uri", "update", RED)
 
 
 def test_without_base_uris_the_list_is_empty(flask: CommandLine) -> None:
@@ -77,6 +122,75 @@ def test_what_cannot_be_addressed_is_refused(flask: CommandLine, text: str) -> N
     assert registered(flask) == []
 
 
+def said_when_added(flask: CommandLine, location: str) -> str:
+    result = flask("base_uri", "add", location)
+    assert (result.exit_code, result.stdout) == (0, "")
+    return result.stderr
+
+
+@pytest.mark.parametrize(
+    ("location", "reason"),
+    [
+        ("nosuchdir", "No such file or directory: {}/nosuchdir."),
+        ("file:///nosuchdir", "No such file or directory: /nosuchdir."),
+        ("/etc/passwd", "Not a directory: /etc/passwd."),
+        ("/dev/null", "Not a directory: /dev/null."),
+        ("file://elsewhere/data", "it is on another host (elsewhere)."),
+        ("gopher://x", "no dtool storage broker for gopher:// is installed."),
+        ("azure://container", "no dtool storage broker for azure:// is installed: pip install dtool-azure."),
+        ("ftp://x/y", "no dtool storage broker for ftp:// is installed."),
+        (
+            "https://example.org/data",
+            "a web server does not list datasets; `flask dataset register` takes one",
+        ),
+    ],
+)
+def test_what_cannot_be_indexed_from_here_is_said(
+    flask: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, location: str, reason: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = said_when_added(flask, location)
+    (added,) = registered(flask)
+    assert said.startswith(f"Added, but '{added}' cannot be indexed from here: {reason.format(tmp_path)}")
+    assert said.endswith("Its datasets can still be registered over HTTP\n")
+
+
+def test_a_bucket_without_its_broker_names_the_package_of_the_readme(
+    flask: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dservercore.catalog.storage.brokers._brokers", dict)
+    said = said_when_added(flask, "s3://my-bucket")
+    # Outside of the server's environment "dservercore[s3]" would fetch somebody else's package.
+    assert "no dtool storage broker for s3:// is installed: pip install dtool-s3." in said
+
+
+def test_a_directory_that_may_not_be_listed_is_said(flask: CommandLine, base: Path) -> None:
+    for directory in (base, *base.parents[:-2]):
+        if directory.stat().st_uid == os.getuid():
+            directory.chmod(0o755)
+    base.chmod(0o311)
+    user = os.geteuid()
+    if user == 0:  # who may enter anything
+        os.seteuid(1234)
+    try:
+        said = said_when_added(flask, str(base))
+    finally:
+        os.seteuid(user)
+    assert f"Permission denied: {base}." in said
+
+
+def test_a_dataset_in_place_of_a_base_uri_is_said(
+    flask: CommandLine, base: Path, package: Callable[..., Path]
+) -> None:
+    assert "a dataset itself" in said_when_added(flask, str(package("beans")))
+    assert said_when_added(flask, str(base)) == ""
+
+
+@pytest.mark.parametrize("location", ["s3://bucket", "."])
+def test_about_what_can_be_indexed_nothing_is_said(flask: CommandLine, location: str) -> None:
+    assert said_when_added(flask, location) == ""
+
+
 # delete
 
 
@@ -90,7 +204,11 @@ def test_deleting_removes_the_permissions_too(flask: CommandLine) -> None:
 
 
 def test_one_that_is_not_there_can_be_deleted(flask: CommandLine) -> None:
-    assert flask.succeed("base_uri", "delete", "s3://none") == ""
+    result = flask("base_uri", "delete", "s3://none")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == "Base URI 's3://none' was not registered: nothing deleted\n"
+    flask.succeed("base_uri", "add", RED)
+    assert flask("base_uri", "delete", RED).stderr == ""
 
 
 def test_one_that_holds_datasets_is_kept(flask: CommandLine, register: Callable[..., Any]) -> None:

@@ -15,13 +15,13 @@ import pytest
 from flask import Flask
 from sqlalchemy import text
 
-from databases import new_database
 from dservercore import create_app, sql_db
-from dservercore.catalog import base_uris, datasets, metadata
-from dservercore.permissions import operator_scope
-from dservercore.scope import OPERATOR
-from mongod import Mongod, mongo_plugins
-from world import RED, dataset_info
+from dservercore.auth.permissions import operator_scope
+from dservercore.catalog import base_uris, metadata, registration
+from dservercore.catalog.scope import OPERATOR
+from support.databases import new_database
+from support.mongod import Mongod, mongo_plugins
+from support.world import RED, dataset_info
 
 from .conftest import CommandLine
 
@@ -61,7 +61,7 @@ def infos(app: Flask) -> list[dict[str, Any]]:
     with app.app_context():
         base_uris.add_base_uri(RED)
         for info in infos:
-            datasets.register_dataset(OPERATOR, operator_scope("register"), info)
+            registration.register_dataset(OPERATOR, operator_scope("register"), info)
         sql_db.session.commit()
     return infos
 
@@ -164,7 +164,10 @@ def test_a_dataset_whose_row_is_gone(app: Flask, flask: CommandLine, infos: list
     uri = infos[1]["uri"]
     if is_on_postgresql(app):  # what hangs on the row goes with it
         execute(app, "DELETE FROM dataset WHERE uri = :uri", uri=uri)
-        assert differences(flask) == ["summaries: the counts are not those of the datasets"]
+        assert differences(flask) == [
+            "search: the index has other numbers of datasets than facets are counted from",
+            "summaries: the counts are not those of the datasets",
+        ]
         mended(flask)
         return
     if uses_sql(app):
@@ -298,7 +301,7 @@ def test_storage_that_has_changed(
         "read from its storage",
     ]
     assert sorted(dataset["name"] for dataset in flask.read("dataset", "list")) == ["lentils", "peas", "soy"]
-    assert flask.read("dataset", "show", stored["peas"])["tags"] == ["legume", "new"]
+    assert flask.read("dataset", "show", "--json", stored["peas"])["tags"] == ["legume", "new"]
 
 
 def test_storage_that_cannot_be_looked_at(flask: CommandLine, infos: list[dict[str, Any]]) -> None:
@@ -313,3 +316,32 @@ def test_a_dataset_in_storage_that_is_broken(flask: CommandLine, stored: dict[st
     (base / "peas" / ".dtool" / "manifest.json").write_text("{")
     [found] = differences(flask, "--storage")
     assert found.startswith(f"storage: {stored['peas']} cannot be read: ")
+
+
+def test_an_emptied_storage_is_not_repaired_by_forgetting_everything(
+    flask: CommandLine, stored: dict[str, str], base: Path, package: Callable[..., Path]
+) -> None:
+    base.rename(base.parent / "share")
+    base.mkdir()
+    package("soy")
+    result = flask("dataset", "check", "--storage", "--repair")
+    assert result.exit_code == 1
+    base_uri = stored["peas"].removesuffix("/peas")
+    assert sorted(result.stdout.splitlines()) == [
+        *(
+            f"storage: {base_uri}/{name} is missing there: NOT MENDED, too many are missing"
+            for name in ("beans", "lentils", "peas")
+        ),
+        f"storage: {base_uri}/soy is not registered: read from its storage",
+    ]
+    assert result.stderr.splitlines() == [
+        "4 differences, 1 mended",
+        f"Nothing removed: 3 of the 3 datasets registered in {base_uri} are not in its storage, more than 50 %"
+        " (DSERVER_PRUNE_LIMIT). Is it mounted, and whole? --prune-all removes them",
+    ]
+    assert len(flask.read("dataset", "list")) == 4
+    # Of the four, three are still more than half.
+    assert flask("dataset", "check", "--storage", "--repair").exit_code == 1
+    result = flask("dataset", "check", "--storage", "--repair", "--prune-all")
+    assert (result.exit_code, result.stderr) == (0, "3 differences, 3 mended\n")
+    assert [dataset["name"] for dataset in flask.read("dataset", "list")] == ["soy"]

@@ -12,10 +12,10 @@ import dtoolcore
 import pytest
 from flask import Flask
 
+from dservercore.auth.permissions import operator_scope
 from dservercore.catalog import metadata
-from dservercore.dataset_info import DATASET_KEYS
-from dservercore.permissions import operator_scope
-from world import BLUE, RED
+from dservercore.dataset.fields import DATASET_KEYS
+from support.world import BLUE, RED
 
 from .conftest import CommandLine
 
@@ -32,8 +32,8 @@ def beans(flask: CommandLine, base: Path, package: Callable[..., Path]) -> str:
 
 def test_a_stored_dataset_is_registered(flask: CommandLine, app: Flask, beans: str) -> None:
     assert flask.succeed("dataset", "register", beans) == f"Registered: {beans}\n"
-    found = flask.read("dataset", "show", beans)
-    assert set(found) == {*DATASET_KEYS, "tags"}
+    found = flask.read("dataset", "show", "--json", beans)
+    assert set(found) == {*DATASET_KEYS, "tags", "annotations", "readme"}
     assert (found["name"], found["creator_username"], found["uploaded_by"]) == ("beans", "olga", None)
     assert (found["number_of_items"], found["tags"]) == (1, ["dry", "legume"])
     assert isinstance(found["frozen_at"], float)
@@ -41,6 +41,62 @@ def test_a_stored_dataset_is_registered(flask: CommandLine, app: Flask, beans: s
         scope = operator_scope("search")
         assert metadata.get_readme(scope, beans) == "description: beans\n"
         assert metadata.get_annotations(scope, beans) == {"soil": "loam"}
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [
+        (0, "0 bytes"),
+        (1, "1 byte"),
+        (10, "10 bytes"),
+        (999, "999 bytes"),
+        (1000, "1.0 kB (1,000 bytes)"),
+        (2_500_000, "2.5 MB (2,500,000 bytes)"),
+    ],
+)
+def test_a_size_is_shown_once(flask: CommandLine, people: None, register: Any, size: int, shown: str) -> None:
+    uri = register(size_in_bytes=size)["uri"]
+    assert f"  Size           {shown}" in flask.succeed("dataset", "show", "--text", uri).splitlines()
+
+
+def test_a_dataset_is_shown_as_people_read_it(flask: CommandLine, people: None, register: Any) -> None:
+    info = register(
+        name="beans\x1b[2J",
+        readme="description: two\nlines \x1b[31m\u202e\n\n",
+        tags=["b", "a"],
+        annotations={"soil": "loam", "depth": [1, {"x": None}], "evil": "\x9b\r"},
+        frozen_at=1536238185.881941,
+        number_of_items=3,
+        size_in_bytes=None,
+    )
+    shown = flask.succeed("dataset", "show", "--text", info["uri"])
+    lines = shown.splitlines()
+    assert lines[0] == "beans\\x1b[2J"
+    assert f"  URI            {info['uri']}" in lines
+    assert "  Frozen         2018-09-06 12:49:45 UTC" in lines
+    assert "  Registered by  the command line" in lines
+    assert "  Files          3" in lines
+    assert "  Size           -" in lines
+    assert "  Tags           b, a" in lines
+    assert lines[-8:] == [
+        "Annotations",
+        "  soil: loam",
+        '  depth: [1, {"x": null}]',
+        "  evil: \\x9b\\x0d",
+        "",
+        "README",
+        "  description: two",
+        "  lines \\x1b[31m\\u202e",
+    ]
+    as_json = flask.read("dataset", "show", info["uri"])
+    assert (as_json["readme"], as_json["annotations"]) == (info["readme"], info["annotations"])
+
+
+def test_what_a_dataset_lacks_is_shown_as_lacking(flask: CommandLine, people: None, register: Any) -> None:
+    info = register(readme="", tags=[], annotations={})
+    lines = flask.succeed("dataset", "show", "--text", info["uri"]).splitlines()
+    assert "  Tags           -" in lines
+    assert lines[-5:] == ["Annotations", "  -", "", "README", "  -"]
 
 
 def test_a_path_names_a_dataset_too(
@@ -54,7 +110,7 @@ def test_registering_again_brings_the_registration_up_to_date(flask: CommandLine
     flask.succeed("dataset", "register", beans)
     dtoolcore.DataSet.from_uri(beans).put_tag("new")
     flask.succeed("dataset", "register", beans)
-    assert flask.read("dataset", "show", beans)["tags"] == ["dry", "legume", "new"]
+    assert flask.read("dataset", "show", "--json", beans)["tags"] == ["dry", "legume", "new"]
 
 
 def test_its_base_uri_must_be_registered(
@@ -139,7 +195,7 @@ def test_a_deleted_dataset_is_found_nowhere_and_still_stored(
     flask: CommandLine, app: Flask, base: Path, beans: str
 ) -> None:
     flask.succeed("dataset", "register", beans)
-    assert flask.succeed("dataset", "delete", beans) == ""
+    assert flask("dataset", "delete", beans).output == ""
     assert flask.read("dataset", "list") == []
     with app.app_context():
         query = {"free_text": "beans", "base_uris": [beans.rsplit("/", 1)[0]]}
@@ -149,7 +205,9 @@ def test_a_deleted_dataset_is_found_nowhere_and_still_stored(
 
 @pytest.mark.parametrize("uri", [f"{RED}/x", "s3://none/x", "s3://none"])
 def test_a_dataset_that_is_not_there_can_be_deleted(flask: CommandLine, people: None, uri: str) -> None:
-    assert flask.succeed("dataset", "delete", uri) == ""
+    result = flask("dataset", "delete", uri)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == f"Dataset '{uri}' was not registered: nothing deleted\n"
 
 
 def test_deleting_one_leaves_its_copies(flask: CommandLine, register: Callable[..., Any]) -> None:

@@ -37,7 +37,10 @@ def test_a_database_that_cannot_be_opened_is_said_to_be(installation: Installati
     settings = {"SQLALCHEMY_DATABASE_URI": f"sqlite:///{installation.home / 'app.db'}"}
     said = installation.fail("user", "list", **settings)
     address = settings["SQLALCHEMY_DATABASE_URI"]
-    assert said == f"The database {address} cannot be opened: unable to open database file"
+    assert (
+        said
+        == f"The database {address} cannot be opened: unable to open database file (SQLALCHEMY_DATABASE_URI)"
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,7 +59,8 @@ def test_a_database_that_lacks_a_table_is_a_failure_of_its_own(server: Installat
     server.succeed("user", "add", "alice")
     with sqlite3.connect(server.data / "app.db") as connection:
         connection.execute("DROP TABLE search_permissions")
-    assert server.fail("user", "list") == "The database failed: no such table: search_permissions"
+    lacking = "The database lacks a table that it should have: `flask restore` brings back a backup"
+    assert server.fail("user", "list") == lacking
 
 
 def test_a_database_address_that_is_none_is_named(installation: Installation) -> None:

@@ -11,7 +11,7 @@ from dservercore import cli
 
 from .conftest import CommandLine
 
-GROUPS = ["user", "base_uri", "dataset", "config", "keys", "audit"]
+GROUPS = ["user", "base_uri", "dataset", "config", "keys", "ldap", "audit"]
 FOR_PLUGINS = {
     "user_cli": None,
     "base_uri_cli": None,
@@ -38,6 +38,7 @@ def commands() -> Iterator[tuple[list[str], click.Command]]:
     yield ["adopt"], cli.adopt_command
     yield ["backup"], cli.backup_command
     yield ["restore"], cli.restore_command
+    yield ["search"], cli.search_command
     for name in GROUPS:
         group = getattr(cli, f"{name}_cli")
         yield [name], group

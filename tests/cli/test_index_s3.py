@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import socket
 import subprocess
@@ -17,13 +18,18 @@ import dtoolcore
 import pytest
 import requests
 from botocore.exceptions import BotoCoreError
+from botocore.loaders import JSONFileLoader
 from flask import Flask
 
-from dservercore.catalog.storage import open_base
+from dservercore.auth.permissions import operator_scope
+from dservercore.catalog import metadata
+from dservercore.catalog.storage.access import open_base
 
 from .conftest import CommandLine
 
 Package = Callable[..., str]
+
+pytestmark = pytest.mark.long
 
 
 class Storage:
@@ -51,6 +57,15 @@ class Storage:
     def requests_for(self, bucket: str, since: int) -> list[str]:
         """Return method and path of each request about a bucket, after the first *since* characters of the log."""
         return re.findall(rf'"((?:GET|HEAD|PUT) /{bucket}\S*)', self.log.read_text()[since:])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _descriptions_of_the_protocol() -> Iterator[None]:
+    """Let botocore read what describes S3 once: it does for each client, of which dtool makes some for each dataset."""
+    with pytest.MonkeyPatch.context() as patched:
+        load = functools.cache(functools.partial(JSONFileLoader._load_file, JSONFileLoader()))
+        patched.setattr(JSONFileLoader, "_load_file", lambda _loader, *file: load(*file))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -135,33 +150,33 @@ def test_what_has_not_changed_is_not_read(
     assert len(asked) == 1 + 2 * 2  # the bucket; of each dataset where it is, and what is there
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda dataset: dataset.put_readme("description: changed\n"),
-        lambda dataset: dataset.put_tag("another"),
-        lambda dataset: dataset.delete_tag("legume"),
-        lambda dataset: dataset.put_annotation("soil", "clay"),
-        lambda dataset: dataset.put_annotation("water", 3),
-    ],
-)
+CHANGES: list[Callable[[Any], None]] = [
+    lambda dataset: dataset.put_readme("description: changed\n"),
+    lambda dataset: dataset.put_tag("another"),
+    lambda dataset: dataset.delete_tag("legume"),
+    lambda dataset: dataset.put_annotation("soil", "clay"),
+    lambda dataset: dataset.put_annotation("water", 3),
+]
+
+
 @pytest.mark.parametrize("keys_at_once", [1000, 3])
 def test_what_has_changed_is_registered_anew(
     flask: CommandLine,
     base_uri: str,
     package: Package,
-    change: Callable[[Any], None],
     keys_at_once: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Also where a dataset has more objects than S3 lists at once."""
-    monkeypatch.setattr("dservercore.catalog.s3_storage.KEYS_AT_ONCE", keys_at_once)
+    monkeypatch.setattr("dservercore.catalog.storage.s3.KEYS_AT_ONCE", keys_at_once)
     package("peas")
     uri = f"{base_uri}/{package('beans', items=5)}"
     index(flask, base_uri)
-    assert index(flask, base_uri) == ([], "0 registered, 2 unchanged, 0 failed")
-    change(dtoolcore.DataSet.from_uri(uri))
-    assert index(flask, base_uri) == ([f"Registered: {uri}"], "1 registered, 1 unchanged, 0 failed")
+    for number, change in enumerate(CHANGES):
+        assert index(flask, base_uri) == ([], "0 registered, 2 unchanged, 0 failed"), number
+        change(dtoolcore.DataSet.from_uri(uri))
+        changed = index(flask, base_uri)
+        assert changed == ([f"Registered: {uri}"], "1 registered, 1 unchanged, 0 failed"), number
 
 
 def test_a_dataset_without_metadata_is_left_out(
@@ -201,18 +216,16 @@ def test_a_bucket_that_is_not_there_is_named(
 
 BOMBS: dict[str, tuple[str, bytes, str]] = {
     "a long README": ("{}/README.yml", b"a" * (4 * 1000 + 1), "larger than the 4,000 bytes"),
-    "a README that is no text": ("{}/README.yml", b"\xff", "not UTF-8 text"),
     "a large manifest": ("{}/manifest.json", b" " * 3001, "DSERVER_MAX_MANIFEST_BYTES"),
     "a deep manifest": ("{}/manifest.json", b"[" * 2900, "nested too deeply"),
     "items that are a list": ("{}/manifest.json", b'{"items": []}', "not as dtool writes it"),
     "a large annotation": ("{}/annotations/soil.json", b"1" * 8001, "DSERVER_MAX_ANNOTATIONS_LENGTH"),
-    "an annotation of dots": ("{}/annotations/...json", b"1", "dots alone"),
-    "a tag of dots": ("{}/tags/..", b"", "dots alone"),
+    "administrative metadata of another shape": ("{}/dtool", b"", "dtool is not as dtool writes it: it has no type"),
+    "an annotation that is not JSON": ("{}/annotations/soil.json", b"{\n1}", "/annotations/soil.json is not JSON: "),
     "a registration that is no key": ("dtool-{}", b"x" * 1025, "larger than the 1,024 bytes"),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("bomb", BOMBS)
 def test_an_object_that_is_too_much_is_one_clean_line(
     app: Flask,
     flask: CommandLine,
@@ -221,8 +234,8 @@ def test_an_object_that_is_too_much_is_one_clean_line(
     package: Package,
     storage: Storage,
     monkeypatch: pytest.MonkeyPatch,
-    bomb: str,
 ) -> None:
+    """A dataset with each of them, and one that is whole."""
     limits = {
         "DSERVER_MAX_README_LENGTH": 1000,
         "DSERVER_MAX_MANIFEST_BYTES": 3000,
@@ -230,16 +243,85 @@ def test_an_object_that_is_too_much_is_one_clean_line(
     }
     for name, value in limits.items():
         monkeypatch.setitem(app.config, name, value)
-    whole, broken = package("beans"), package("peas")
-    key, content, expected = BOMBS[bomb]
-    client(storage).put_object(Bucket=bucket, Key=key.format(broken), Body=content)
+    whole = package("beans")
+    broken = {package("peas"): bomb for bomb in BOMBS}
+    for identifier, bomb in broken.items():
+        key, content, _ = BOMBS[bomb]
+        client(storage).put_object(Bucket=bucket, Key=key.format(identifier), Body=content)
     result = flask("base_uri", "index", base_uri)
     assert result.exit_code == 1
-    assert result.stderr.strip() == "1 registered, 0 unchanged, 1 failed"
-    lines = result.stdout.splitlines()
-    assert f"Registered: {base_uri}/{whole}" in lines
-    (number,) = [number for number, line in enumerate(lines) if line.startswith("Failed to register: ")]
-    assert expected in lines[number + 1]
+    assert result.stdout == f"Registered: {base_uri}/{whole}\n"
+    *lines, summary = result.stderr.splitlines()
+    assert summary == f"1 registered, 0 unchanged, {len(BOMBS)} failed"
+    assert len(lines) == 2 * len(BOMBS), lines
+    for first, reason in zip(lines[::2], lines[1::2], strict=True):
+        assert first.startswith("Failed to register: ")
+        bomb = broken.pop(first.rpartition("/")[2])
+        assert BOMBS[bomb][2] in reason, bomb
+
+
+LEFT_BEHIND = [
+    ("annotations/.DS_Store", b"x"),
+    ("annotations/._soil.json", b"x"),
+    ("annotations/soil.json.bak", b"x"),
+    ("annotations/soil (1).json", b"x"),
+    ("annotations/old/soil.json", b"x"),
+    ("annotations/...json", b"1"),
+    ("tags/beans~", b""),
+    ("tags/@eaDir/legume", b""),
+    ("tags/Thumbs.db", b"x"),
+    ("tags/..", b""),
+    ("tags/notes.txt", b"x"),
+]
+
+
+def test_what_dtool_has_not_written_is_left_out_with_a_warning(
+    flask: CommandLine,
+    base_uri: str,
+    bucket: str,
+    package: Package,
+    storage: Storage,
+) -> None:
+    """A dataset with one such object each, as all in one could hide that one alone changes what is read."""
+    beans = {package("beans"): left for left in LEFT_BEHIND}
+    for identifier, (key, content) in beans.items():
+        client(storage).put_object(Bucket=bucket, Key=f"{identifier}/{key}", Body=content)
+        client(storage).put_object(
+            Bucket=bucket, Key=f"{identifier}/tags/", Body=b""
+        )  # a folder, as consoles make them
+    result = flask("base_uri", "index", base_uri)
+    registered = [f"Registered: {base_uri}/{identifier}" for identifier in sorted(beans)]
+    assert (result.exit_code, result.stdout.splitlines()) == (0, registered), result.output
+    *warnings, summary = result.stderr.splitlines()
+    assert sorted(warnings) == [
+        f"Warning: {base_uri}/{identifier}: {identifier}/{key} is left out: dtool has not written it"
+        for identifier, (key, _) in sorted(beans.items())
+    ]
+    assert summary == f"{len(beans)} registered, 0 unchanged, 0 failed"
+    for identifier, left in beans.items():
+        assert flask.read("dataset", "show", "--json", f"{base_uri}/{identifier}")["tags"] == ["legume"], left
+    again = flask("base_uri", "index", base_uri)
+    assert again.stderr == f"0 registered, {len(beans)} unchanged, 0 failed\n"
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "utf-8-sig"])
+def test_a_readme_in_another_encoding_is_decoded(
+    app: Flask,
+    flask: CommandLine,
+    base_uri: str,
+    bucket: str,
+    package: Package,
+    storage: Storage,
+    encoding: str,
+) -> None:
+    uri = f"{base_uri}/{package('beans')}"
+    key = f"{uri.rsplit('/', 1)[1]}/README.yml"
+    client(storage).put_object(Bucket=bucket, Key=key, Body="description: Böhnchen\n".encode(encoding))
+    result = flask("base_uri", "index", base_uri)
+    assert (result.exit_code, result.stdout) == (0, f"Registered: {uri}\n"), result.output
+    assert result.stderr.startswith(f"Warning: {uri}: {key}")
+    with app.app_context():
+        assert metadata.get_readme(operator_scope("search"), uri) == "description: Böhnchen\n"
 
 
 def test_annotations_are_limited_together(
@@ -257,7 +339,7 @@ def test_annotations_are_limited_together(
         key = f"{beans}/annotations/a{number}.json"
         client(storage).put_object(Bucket=bucket, Key=key, Body=b" " * 300 + b"1")
     result = flask("base_uri", "index", base_uri)
-    assert "DSERVER_MAX_ANNOTATIONS_LENGTH" in result.stdout
+    assert "DSERVER_MAX_ANNOTATIONS_LENGTH" in result.stderr
     with app.app_context():
         dataset = open_base(base_uri).open_editable(f"{base_uri}/{beans}")
         with pytest.raises(ValueError, match="DSERVER_MAX_ANNOTATIONS_LENGTH"):
@@ -285,7 +367,7 @@ def test_storage_that_does_not_answer_is_given_up(
     app: Flask, flask: CommandLine, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It takes connections, and says nothing: first of all when it is asked what there is."""
-    monkeypatch.setattr("dservercore.catalog.s3_storage.READ_SECONDS", 0.2)
+    monkeypatch.setattr("dservercore.catalog.storage.s3.READ_SECONDS", 0.2)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         name = f"silent{uuid.uuid4().hex}"

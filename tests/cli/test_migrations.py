@@ -46,7 +46,9 @@ def test_a_database_out_of_reach_ends_in_one_line(installation: Installation) ->
     (installation.data / "app.db").mkdir()
     said = installation.fail("db", "upgrade")
     address = f"sqlite:///{installation.data / 'app.db'}"
-    assert said == f"The database {address} cannot be opened: unable to open database file"
+    assert said == (
+        f"The database {address} cannot be opened: unable to open database file (SQLALCHEMY_DATABASE_URI)"
+    )
 
 
 def test_an_unknown_revision_ends_in_one_line(installation: Installation) -> None:

@@ -11,11 +11,11 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from world import RED, STRANGER
+from support.world import RED, STRANGER
 
 from .conftest import CommandLine
 
-ODD_NAMES = ["Jürgen 🌱", "o'hara", 'the "boss"', "a/b", "-", "x" * 64]
+ODD_NAMES = ["Jürgen 🌱", "o'hara", 'the "boss"', "a\\b", "-", "x" * 64]
 
 
 # add, list
@@ -105,14 +105,41 @@ def test_update_gives_and_takes_administration(flask: CommandLine) -> None:
         assert (user["is_admin"], user["display_name"]) == (expected, "Alice")
 
 
+def test_update_says_what_becomes_of_administration(flask: CommandLine) -> None:
+    flask.succeed("user", "add", "--is_admin", "alice")
+    taken = "without --is_admin, update takes that away\n"
+    for options, expected, said in (
+        ([], False, f"User 'alice' is no longer an administrator: {taken}"),
+        ([], False, f"User 'alice' is no administrator, as before: {taken}"),
+        (["--is_admin"], True, ""),
+        (["--display-name", "Alice"], False, f"User 'alice' is no longer an administrator: {taken}"),
+        (["-a"], True, ""),
+        (["--no-is_admin"], False, ""),
+    ):
+        result = flask("user", "update", *options, "alice")
+        assert (result.exit_code, result.stdout, result.stderr) == (0, "", said)
+        assert flask.read("user", "list")[0]["is_admin"] is expected
+
+
+def test_update_sets_the_display_name(flask: CommandLine) -> None:
+    flask.succeed("user", "add", "alice")
+    for name, expected in (("Alice Liddell", "Alice Liddell"), ("Älice 🌱", "Älice 🌱"), ("", None)):
+        assert flask.succeed("user", "update", "alice", "--display-name", name, "-a") == ""
+        (user,) = flask.read("user", "list")
+        assert (user["display_name"], user["is_admin"]) == (expected, True)
+    assert "255" in flask.fail("user", "update", "alice", "--display-name", "x" * 256)
+
+
 def test_an_unknown_user_cannot_be_updated(flask: CommandLine) -> None:
     assert flask.fail("user", "update", "-a", "bob") == "User 'bob' is not registered yet"
 
 
 def test_deleting_leaves_no_user(flask: CommandLine) -> None:
     flask.succeed("user", "add", "-a", "alice")
-    assert flask.succeed("user", "delete", "alice") == ""
-    assert flask.succeed("user", "delete", "alice") == ""  # nobody there is as good
+    assert flask("user", "delete", "alice").output == ""
+    result = flask("user", "delete", "alice")  # nobody there is as good
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == "User 'alice' was not registered: nothing deleted\n"
     assert flask.read("user", "list") == []
 
 
@@ -148,7 +175,11 @@ class TestPermissions:
         assert flask.fail("user", f"{kind}_permission", alice, RED) == expected
 
     def test_that_nobody_has_can_be_taken_back(self, flask: CommandLine, kind: str, alice: str) -> None:
-        assert flask.succeed("user", f"{kind}_permission", "--revoke", alice, RED) == ""
+        result = flask("user", f"{kind}_permission", "--revoke", alice, RED)
+        assert (result.exit_code, result.stdout) == (0, "")
+        assert result.stderr == f"User 'alice' had no {kind} permission on '{RED}': nothing revoked\n"
+        flask.succeed("user", f"{kind}_permission", alice, RED)
+        assert flask("user", f"{kind}_permission", "--revoke", alice, RED).output == ""
 
     @pytest.mark.parametrize("options", [[], ["--revoke"]])
     def test_need_base_uri_and_user(

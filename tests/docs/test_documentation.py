@@ -16,8 +16,8 @@ from flask import Flask
 
 import dservercore
 from dservercore import utils, utils_auth
-from dservercore.config import DERIVED_SETTINGS, FIXED, SETTINGS
 from dservercore.db import sql_db
+from dservercore.settings.table import DERIVED_SETTINGS, FIXED, SETTINGS
 
 CHECKOUT = Path(__file__).parents[2]
 README = CHECKOUT / "README.rst"
@@ -109,6 +109,24 @@ def test_every_table_is_in_the_reference(built: Path) -> None:
             assert column.name in page, f"{name}.{column.name}"
 
 
+def test_every_metric_is_in_the_reference_and_no_other(built: Path) -> None:
+    page = text_of(built / "reference" / "metrics.html").partition("Counted")[2]
+    app = dservercore.create_app({"DSERVER_METRICS_NETWORKS": "127.0.0.1"})
+    with app.app_context():
+        sql_db.create_all()
+    answer = app.test_client().get("/metrics").text
+    kinds = dict(re.findall(r"^# TYPE (\w+) (\w+)$", answer, re.MULTILINE))
+    documented = {name.removesuffix("_count") for name in re.findall(r"\b(?:dserver|process)_\w+", page)}
+    assert documented == set(kinds)
+    guide = (DOCS / "how-to" / "watch-the-server.rst").read_text()
+    used = set(re.findall(r"\b(?:dserver|process)_[a-z_]+", guide))
+    assert used
+    assert {re.sub("_(bucket|count)$", "", name) for name in used} <= documented
+    labels = {name for line in answer.splitlines() for name in re.findall(r'[{,](\w+)="', line)} - {"le"}
+    for label in labels:
+        assert re.search(rf"\b{label}\b", page), label
+
+
 def test_every_name_for_plugin_authors_is_in_the_reference(built: Path) -> None:
     pages = text_of(built / "reference" / "python-api.html") + text_of(
         built / "reference" / "plugin-api.html"
@@ -144,6 +162,37 @@ def test_readme_is_a_valid_description_for_the_package_index(tmp_path: Path) -> 
     )
     assert check.returncode == 0, check.stderr
     assert not check.stderr
+
+
+PAGES = sorted([*DOCS.rglob("*.rst"), *CHECKOUT.glob("*.rst"), *CHECKOUT.glob("*.md")])
+#: The package of the original server, when it is not a clone in a directory of that name.
+OF_THE_INDEX = re.compile(r"\bpip install\b[^`\n]*[\s\"'](dservercore)(?=[\s\"'`\[]|$)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
+def test_no_page_installs_what_the_package_index_has_under_our_name(page: Path) -> None:
+    # A warning of it is in words.
+    text = page.read_text().replace("``pip install\ndservercore`` would fetch", "")
+    text = text.replace("``pip install dservercore`` fetches the original", "")
+    assert not [match[0] for match in OF_THE_INDEX.finditer(text)]
+
+
+@pytest.mark.parametrize(
+    ("line", "is_refused"),
+    [
+        ("pip install dservercore", True),
+        ("    /srv/dserver/venv/bin/pip install --upgrade dservercore", True),
+        ('``pip install "dservercore[mongo]"``', True),
+        ("pip install 'dservercore[mysql,mongo]'", True),
+        ("pip install .", False),
+        ("pip install '.[mongo]'", False),
+        ("pip install './dservercore[mongo]'", False),
+        ("pip install ../dservercore", False),
+        ("pip install dtool-s3", False),
+    ],
+)
+def test_what_is_an_installation_from_the_index(line: str, is_refused: bool) -> None:
+    assert bool(OF_THE_INDEX.search(line)) is is_refused
 
 
 def test_readme_names_files_that_are_there() -> None:

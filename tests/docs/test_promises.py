@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-CHECKOUT = Path(__file__).parents[2]
+from support import named_tests
+from support.named_tests import CHECKOUT, TEST
+
 PAGE = CHECKOUT / "docs" / "explanation" / "security.rst"
 POLICY = CHECKOUT / "SECURITY.md"
-TEST = re.compile(r"`(tests/[\w/]+\.py(?:::\w+)*)`")
 
 
 def promises() -> dict[str, list[str]]:
@@ -24,16 +23,8 @@ def promises() -> dict[str, list[str]]:
 
 @pytest.fixture(scope="module")
 def collected() -> set[str]:
-    """The tests that pytest finds in the modules that are named, without parameters, and what they are in."""
     named = {name for page in (PAGE, POLICY) for name in TEST.findall(page.read_text())}
-    modules = sorted({name.partition("::")[0] for name in named})
-    missing = [module for module in modules if not (CHECKOUT / module).is_file()]
-    assert not missing, f"There are no such modules: {missing}"
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-n", "0", *modules]
-    listing = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True)
-    assert listing.returncode == 0, listing.stdout + listing.stderr
-    tests = {line.partition("[")[0] for line in listing.stdout.splitlines() if "::" in line}
-    return {"::".join(test.split("::")[:depth]) for test in tests for depth in (1, 2, 3)}
+    return named_tests.collected(named)
 
 
 def test_every_promise_names_a_test() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from walking import Walk, blocks, commands, difference_between
+from support.walking import Walk, blocks, commands, difference_between
 
 pytestmark = pytest.mark.skipif(not shutil.which("bash"), reason="bash is not installed")
 

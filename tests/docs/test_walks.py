@@ -7,23 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from mongod import Mongod
-from walking import Walk
+from support.environments import copy_environment
+from support.mongod import Mongod
+from support.walking import SERVE, Walk, blocks
 
 DOCS = Path(__file__).parents[2] / "docs"
 
-RUN = {"flask run": "flask run --port {port}"}
+SERVERS = {"flask serve": SERVE}
 
-#: What most guides take for granted: a server with an administrator, and a directory with two datasets.
-SERVER = """
-export FLASK_APP=dservercore
-export DSERVER_DATA_DIR={home}/server
-flask init --admin alice
-"""
+#: What is set in every terminal of a reader who has a server, and what most guides take for granted: an administrator,
+#: and a directory with two datasets.
+SETTINGS = {"FLASK_APP": "dservercore", "DSERVER_DATA_DIR": "{home}/server"}
+SERVER = "flask init --admin alice"
 DATASETS = """
 mkdir -p data/datasets
 echo "an item" > item.txt
-python -c "
+python3 -c "
 from dtoolcore import DataSetCreator
 for name in ('beans', 'peas'):
     readme = f'description: Pods of runner {name}, counted twice\\n'
@@ -31,39 +30,53 @@ for name in ('beans', 'peas'):
         dataset.put_item('item.txt', 'item.txt')
         dataset.put_tag(name)
 "
-BASE_URI="file://$(hostname)$PWD/data/datasets"
 """
 INDEXED = """
 flask base_uri add data/datasets
 flask base_uri index data/datasets
 flask user search_permission alice data/datasets
 flask user register_permission alice data/datasets
-HEADER="Authorization: Bearer $(flask user token alice)"
+"""
+MAKE_DATASETS = next(block.text for block in blocks(DOCS.parent / "README.rst") if block.language == "python")
+OF_THE_README = f"""
+cat > make_datasets.py <<'END'
+{MAKE_DATASETS}
+END
+python3 make_datasets.py
+flask base_uri add dtool-demo
+flask base_uri index dtool-demo
+flask user add bob
+flask user search_permission bob dtool-demo
+flask user register_permission bob dtool-demo
 """
 ON_THIS_MACHINE = {
     "file://laptop/data/datasets": "file://{host}{home}/data/datasets",
     "/data/datasets": "{home}/data/datasets",
 }
 
+QUERIES = blocks(DOCS / "how-to" / "watch-the-server.rst")[-1].text
+
 WALKS = {
     "tutorial": Walk(
         DOCS / "tutorial.rst",
-        not_run={
-            "python -m venv venv": "the walk has made an environment",
-            ". venv/bin/activate": "the walk has made an environment",
-            "pip install dservercore": "the walk has installed this checkout",
-        },
-        servers=RUN,
+        servers=SERVERS,
+        terminals=True,
     ),
     "index-a-base-uri": Walk(
         DOCS / "how-to" / "index-a-base-uri.rst",
-        before=f"{SERVER}{DATASETS}flask user add olga",
+        before=f"{SERVER}{DATASETS}\nflask user add olga",
         not_run={
             "flask base_uri add s3://my-bucket\nflask base_uri index s3://my-bucket --jobs 16": "no bucket here",
             (
                 "10 3 * * *  FLASK_APP=dservercore DSERVER_DATA_DIR=/srv/dserver /srv/dserver/venv/bin/flask "
                 "base_uri index s3://my-bucket >/dev/null"
             ): "a line of a crontab",
+            (
+                "0 registered, 0 unchanged, 0 failed\n"
+                "Nothing removed: 2 of the 2 datasets registered in file://laptop/data/datasets are not in its "
+                "storage, more than 50 %\n"
+                "(DSERVER_PRUNE_LIMIT). Is it mounted, and whole? --prune-all removes them"
+            ): "what a share prints that is not mounted: tests/cli/test_index.py has one",
         },
         substituted=ON_THIS_MACHINE,
         failing=frozenset({"flask base_uri delete /data/datasets"}),
@@ -76,7 +89,7 @@ WALKS = {
     ),
     "users-and-permissions": Walk(
         DOCS / "how-to" / "users-and-permissions.rst",
-        before=f"{SERVER}flask base_uri add s3://my-bucket",
+        before=SERVER,
         is_served=True,
         not_run={
             "export DISABLE_JWT_AUTHORISATION=true DEFAULT_USER=olga": "for the server, which is running",
@@ -95,16 +108,59 @@ WALKS = {
             }
         ),
     ),
+    "open-a-bucket": Walk(
+        DOCS / "how-to" / "open-a-bucket.rst",
+        before=f"{SERVER}{DATASETS}",
+        is_served=True,
+        not_run={
+            (
+                "Whoever can reach the server may find and read the 2 datasets in 'file://laptop/data/datasets', "
+                "without a token"
+            ): "on standard error: tests/cli/test_base_uris.py has it",
+        },
+        substituted=ON_THIS_MACHINE,
+        failing=frozenset(
+            {
+                "curl http://localhost:5000/readmes/s3/another-bucket/0b4ff5ba-1ad5-4a4d-9d4a-1fcdd4a4b9b4",
+                "curl http://localhost:5000/uris",
+            }
+        ),
+    ),
+    "tokens-for-programs": Walk(
+        DOCS / "how-to" / "tokens-for-programs.rst",
+        before=SERVER,
+        is_served=True,
+    ),
     "edit-metadata": Walk(
         DOCS / "how-to" / "edit-metadata.rst",
         before=f"{SERVER}{DATASETS}{INDEXED}",
         is_served=True,
+        substituted=ON_THIS_MACHINE,
         failing=frozenset(
             {
                 'curl -H "$HEADER" -H "Content-Type: application/json" -H "If-Match: $TAG" \\\n'
                 """    -X PUT -d '{"readme": "description: Pods\\n"}' "http://localhost:5000/readmes/$URI\""""
             }
         ),
+    ),
+    "find-datasets": Walk(
+        DOCS / "how-to" / "find-datasets.rst",
+        before=f"{SERVER}{DATASETS}{INDEXED}",
+        is_served=True,
+        substituted=ON_THIS_MACHINE,
+    ),
+    "use-a-client": Walk(
+        DOCS / "how-to" / "use-a-client.rst",
+        before=f"{SERVER}{DATASETS}{INDEXED}flask user token alice > token",
+        opening="TOKEN=$(cat token)",
+        is_served=True,
+        substituted=ON_THIS_MACHINE,
+    ),
+    "make-requests": Walk(
+        DOCS / "how-to" / "make-requests.rst",
+        before=f"{SERVER}\n{OF_THE_README}",
+        is_served=True,
+        substituted={"file://laptop/home/alice/dserver": "file://{host}{home}"},
     ),
     "tokens-from-another-server": Walk(
         DOCS / "how-to" / "tokens-from-another-server.rst",
@@ -118,10 +174,6 @@ WALKS = {
         not_run={
             'sqlite3 "$DSERVER_DATA_DIR/app.db" ".backup backup/app.db"': "the program may not be installed",
             'flask backup - | ssh vault "cat > dserver-$(date +%F).tar"': "no other machine here",
-            (
-                "flask backup --with-keys dserver.tar"
-                ' && mongodump --uri "$SEARCH_MONGO_URI" --archive=dserver.mongo'
-            ): "the program may not be installed",
             (
                 "15 2 * * *  FLASK_APP=dservercore DSERVER_DATA_DIR=/srv/dserver /srv/dserver/venv/bin/flask "
                 "backup --force /srv/backup/dserver-$(date +\\%a).tar"
@@ -154,7 +206,6 @@ WALKS = {
         DOCS / "how-to" / "use-mongodb.rst",
         before=f"{SERVER}{DATASETS}{INDEXED}",
         not_run={
-            'pip install "dservercore[mongo]"': "it is installed",
             "export SEARCH_MONGO_URI='mongodb://one,two,three/?replicaSet=rs'": "no replica set here",
         },
         substituted={"s3://my-bucket": "{home}/data/datasets"},
@@ -162,27 +213,57 @@ WALKS = {
     "write-a-plugin": Walk(
         DOCS / "how-to" / "write-a-plugin.rst",
         before=f"{SERVER}{DATASETS}{INDEXED}",
-        servers=RUN,
+        servers=SERVERS,
+        substituted=ON_THIS_MACHINE,
         failing=frozenset({"WORDCOUNT_LETTERS=many flask config versions"}),
-        installs=True,
+    ),
+    "write-an-extension": Walk(
+        DOCS / "how-to" / "write-an-extension.rst",
+        before=f"{SERVER}{DATASETS}{INDEXED}",
+        servers=SERVERS,
+        substituted=ON_THIS_MACHINE,
+    ),
+    "watch-the-server": Walk(
+        DOCS / "how-to" / "watch-the-server.rst",
+        before=SERVER,
+        servers=SERVERS,
+        failing=frozenset({"curl --fail http://localhost:5000/metrics"}),
+        not_run={QUERIES: "takes Prometheus"},
     ),
 }
 
 NOT_WALKED = {
+    "run-with-docker-compose": "takes Docker: tests/docs/test_docker_guide.py reads it",
     "run-in-production": "takes root, systemd and nginx",
     "move-to-postgresql": "takes a PostgreSQL or MariaDB server, and a search plugin for it",
+    "sign-in": "takes somebody who types a password: tests/cli/test_sign_in.py, tests/web/test_sign_in_pages.py",
+    "sign-in-with-ldap": "takes a directory: tests/auth/test_ldap.py has one",
+    "sign-in-with-a-provider": "takes a provider: tests/auth/oidc has several",
     "come-from-the-original": "takes an installation of the original: tests/ecosystem/test_original_database.py",
 }
 
 
-@pytest.mark.timeout(600)
+#: Guides that install something beside the server, and so need an environment of their own.
+INSTALLING = ("use-mongodb", "watch-the-server", "write-a-plugin", "write-an-extension")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", WALKS)
 def test_commands_do_what_is_written(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     walk = WALKS[name]
     if name == "use-mongodb":
         mongod: Mongod = request.getfixturevalue("mongod")
         walk = replace(walk, substituted={**walk.substituted, "mongodb://localhost:27017/": mongod.uri})
-    walk.go(tmp_path)
+    home = tmp_path / "home"
+    home.mkdir()
+    if name == "tutorial":
+        walk.go(home)
+        return
+    environment: Path = request.getfixturevalue("installation")
+    if name in INSTALLING:
+        environment = copy_environment(environment, tmp_path / "own")
+    replace(walk, settings=SETTINGS).go(home, environment)
 
 
 def test_every_guide_is_walked_or_has_a_reason() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +13,12 @@ from ecosystem.library import Library, open_library
 from ecosystem.lookup_api import Home
 from ecosystem.published import Installation
 from ecosystem.token_generator import TokenGenerator, token_generator
-from mongod import Mongod, mongo_plugins
+from support import forking
+from support.databases import on_other_stores
+from support.environments import made_once
+from support.mongod import Mongod, mongo_plugins
 
-BACKENDS = ["sql", "mongo"]
+BACKENDS = ["sql", *on_other_stores("mongo")]
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
@@ -44,14 +46,15 @@ def library(
 
 
 @pytest.fixture(scope="session")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
+def installation(tmp_path_factory: pytest.TempPathFactory, bare_environment: Path) -> Installation:
     """Our wheel and the published plugins, installed once for all processes that run these tests."""
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    installation = Installation(folder / "published")
-    installation.install()
-    return installation
+
+    def make(folder: Path) -> None:
+        Installation(folder).install(bare_environment)
+
+    installed = Installation(made_once(tmp_path_factory, "published", make))
+    forking.FORKED.add(installed.python)
+    return installed
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from urllib.parse import quote
 
 from dservercore import sql_db
 from dservercore.catalog import base_uris, users
-from live_server import LiveServer
-from world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, dataset_info
+from support.live_server import LiveServer
+from support.world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, dataset_info
 
 GREEN = "s3://green"
 COPIED = 3  # the number of the dataset that is in RED, GREEN and BLUE

@@ -16,8 +16,8 @@ import dtoolcore.utils
 import pytest
 from dtool_lookup_api.core.config import Config
 
-from live_server import LiveServer
-from world import CHAMPION
+from support.live_server import LiveServer
+from support.world import CHAMPION
 
 core = dtool_lookup_api.core.LookupClient  # a module, named as a class in it
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import subprocess
-import sys
 import uuid
-import venv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +14,9 @@ import requests
 
 from dservercore import sql_db
 from dservercore.catalog import base_uris, users
-from live_server import LiveServer, flask
-from world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, dataset_info
-
-CHECKOUT = Path(__file__).parent.parent.parent
+from support.environments import copy_environment, pip, python_of
+from support.live_server import LiveServer, flask
+from support.world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, dataset_info
 
 STORES = {"dserver-search-plugin-mongo": "0.4.2", "dserver-retrieve-plugin-mongo": "0.4.2"}
 EXTENSIONS = {
@@ -29,8 +24,8 @@ EXTENSIONS = {
     "dserver-dependency-graph-plugin": "0.4.2",
     "dserver-notification-plugin": "0.4.3",
 }
-# The notification plugin asks for dtool-s3; the direct query plugin imports PyYAML without asking for it.
-NEEDED = ["dtool-s3", "PyYAML"]
+# The notification plugin asks for it.
+NEEDED = ["dtool-s3"]
 
 Document = dict[str, Any]
 
@@ -43,33 +38,19 @@ class Installation:
 
     @property
     def python(self) -> str:
-        return str(self.folder / "venv" / "bin" / "python")
+        return python_of(self.folder / "venv")
 
     def path(self, *kinds: str) -> str:
         """Return the ``PYTHONPATH`` that adds ``stores``, ``extensions`` or both."""
         return os.pathsep.join(str(self.folder / kind) for kind in kinds)
 
-    def install(self) -> None:
-        """Install everything, unless another process has done so."""
-        self.folder.mkdir(exist_ok=True)
-        with (self.folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if (self.folder / "installed").exists():
-                return
-            _pip(sys.executable, "wheel", "--no-deps", "--wheel-dir", str(self.folder), str(CHECKOUT))
-            (wheel,) = self.folder.glob("dservercore-*.whl")
-            venv.create(self.folder / "venv", with_pip=True)
-            _pip(self.python, "install", f"{wheel}[mongo]", *NEEDED)
-            for kind, plugins in (("stores", STORES), ("extensions", EXTENSIONS)):
-                pins = [f"{name}=={version}" for name, version in plugins.items()]
-                _pip(self.python, "install", "--no-deps", "--target", str(self.folder / kind), *pins)
-            (self.folder / "installed").touch()
-
-
-def _pip(python: str, *arguments: str) -> None:
-    command = [python, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    def install(self, bare: Path) -> None:
+        """Install everything beside what an environment with our wheel has."""
+        copy_environment(bare, self.folder / "venv")
+        pip(self.python, "install", "--quiet", *NEEDED)
+        for kind, plugins in (("stores", STORES), ("extensions", EXTENSIONS)):
+            pins = [f"{name}=={version}" for name, version in plugins.items()]
+            pip(self.python, "install", "--quiet", "--no-deps", "--target", str(self.folder / kind), *pins)
 
 
 class Server(LiveServer):
@@ -107,7 +88,7 @@ class Server(LiveServer):
         return [dataset["uuid"] for dataset in found], json.loads(answer.headers["X-Pagination"])["total"]
 
     def query(self, username: str = CHAMPION, **query: Any) -> tuple[list[str], int]:
-        """Return the same of a direct query."""
+        """Return the UUIDs of the datasets on a page of a direct query, and how many datasets it finds."""
         answer = self.request("POST", "/mongo/query", username, json={"query": query})
         found = _json(answer)
         return [dataset["uuid"] for dataset in found], json.loads(answer.headers["X-Pagination"])["total"]

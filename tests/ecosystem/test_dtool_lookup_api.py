@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -17,7 +18,17 @@ import dtool_lookup_api.synchronous
 import pytest
 
 from dservercore import __version__
-from ecosystem.library import BLUE, COPIED, GREEN, SINGING, Library, bean_harvest, dataset_path, summary_of
+from ecosystem.library import (
+    BLUE,
+    COPIED,
+    GREEN,
+    SINGING,
+    Library,
+    bean_harvest,
+    dataset_path,
+    open_library,
+    summary_of,
+)
 from ecosystem.lookup_api import (
     DEPRECATED,
     FACES,
@@ -29,7 +40,7 @@ from ecosystem.lookup_api import (
     public_methods,
 )
 from ecosystem.token_generator import PASSWORD, TokenGenerator
-from world import ADMIN, CHAMPION, NOBODY, READER, RED, STRANGER, dataset_info
+from support.world import ADMIN, CHAMPION, NOBODY, READER, RED, STRANGER, dataset_info
 
 Case = Callable[..., None]
 CASES: dict[str, Case] = {}
@@ -558,6 +569,20 @@ def get_graph_by_uuid(call: Call, library: Library) -> None:
 def graph(call: Call, library: Library) -> None:
     with pytest.raises(TypeError, match="multiple values for argument 'dependency_keys'"):
         call(library.red(COPIED)["uuid"])  # the client calls itself wrongly, whatever the server
+
+
+# The client and `flask serve`
+
+
+def test_pages_and_order_are_told_behind_flask_serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client does not take ``x-pagination`` for ``X-Pagination``."""
+    with open_library(tmp_path, program="serve", workers=1) as library:
+        for face in FACES:
+            call = Call(Home(library.server, tmp_path / "home", monkeypatch), face, "get_datasets")
+            check_pages(call, library)
+            order: dict[str, Any] = {}
+            call(sort_fields=["name"], sort_order=[DESCENDING], sorting=order)
+            assert order == {"sort": {"name": -1}}
 
 
 # The client as part of larger programs

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from flask_jwt_extended import create_access_token, create_refresh_token
 
 from dservercore import __version__, sql_db
@@ -19,8 +20,8 @@ from dservercore.catalog import users
 from ecosystem.library import Library, open_library
 from ecosystem.lookup_api import Home, core, method
 from ecosystem.token_generator import PASSWORD, TokenGenerator
-from live_server import environment
-from world import ADMIN, CHAMPION, READER, STRANGER
+from support.live_server import environment
+from support.world import ADMIN, CHAMPION, READER, STRANGER
 
 Construct = Callable[[Home, TokenGenerator], Any]
 
@@ -90,6 +91,28 @@ def test_a_class_logs_in(name: str, library: Library, home: Home, generator: Tok
     hidden = library.hidden[0]["uri"]
     found = ask(AUTHENTICATED[name](home, generator), "get_dataset", hidden)
     library.check_entry(found, library.hidden[0], uploaded_by=READER)
+
+
+@pytest.mark.parametrize("name", ["TokenBasedLookupClient", "ConfigurationBasedLookupClient"])
+def test_the_token_of_a_program_is_as_good(name: str, library: Library, home: Home) -> None:
+    url = f"{library.server.address}/me/tokens"
+    headers = library.server.bearer(READER)
+    made = requests.post(
+        url, json={"name": "notebook", "may": ["search"]}, headers=headers, timeout=60
+    ).json()
+
+    def client() -> Any:
+        if name == "TokenBasedLookupClient":
+            return core.TokenBasedLookupClient(home.url, token=made["token"])
+        home.keep_token(made["token"])
+        return core.ConfigurationBasedLookupClient()
+
+    assert ask(client(), "get_me")["username"] == READER
+    hidden = library.hidden[0]
+    library.check_entry(ask(client(), "get_dataset", hidden["uri"]), hidden, uploaded_by=READER)
+    assert requests.delete(f"{url}/{made['id']}", headers=headers, timeout=60).status_code == 200
+    with pytest.raises(core.LookupServerError, match="The personal token does not exist, or was revoked"):
+        ask(core.TokenBasedLookupClient(home.url, token=made["token"]), "get_dataset", hidden["uri"])
 
 
 def test_without_a_token_the_versions_alone_can_be_had(library: Library, home: Home) -> None:

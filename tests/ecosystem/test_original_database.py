@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import gzip
 import json
 import os
@@ -14,7 +13,6 @@ import subprocess
 import sys
 import time
 import uuid
-import venv
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -26,10 +24,11 @@ import requests
 import yaml
 from bson import ObjectId
 
-from dservercore.keys import generate_key_pair
-from ecosystem.published import _pip
-from live_server import LiveServer, environment, flask, free_port
-from mongod import Mongod
+from dservercore.settings.keys import generate_key_pair
+from support.environments import made_once, new_environment, python_of
+from support.live_server import LiveServer, environment, flask
+from support.mongod import Mongod
+from support.waiting import free_port
 
 CORPUS = Path(__file__).parents[3] / "shared" / "corpus" / "open-data-registry.jsonl.gz"
 NUMBER = 60
@@ -45,25 +44,20 @@ ORIGINAL = [
     *["gunicorn", "cryptography"],
 ]
 
-pytestmark = pytest.mark.skipif(not CORPUS.exists(), reason=f"the corpus is not at {CORPUS}")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(not CORPUS.exists(), reason=f"the corpus is not at {CORPUS}"),
+]
 
 
 @pytest.fixture(scope="session")
 def original(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The interpreter of an environment with the original server."""
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    folder = folder / "original"
-    folder.mkdir(exist_ok=True)
-    python = str(folder / "venv" / "bin" / "python")
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "installed").exists():
-            venv.create(folder / "venv", with_pip=True)
-            _pip(python, "install", *ORIGINAL)
-            (folder / "installed").touch()
-    return python
+
+    def make(folder: Path) -> None:
+        new_environment(folder / "venv", *ORIGINAL)
+
+    return python_of(made_once(tmp_path_factory, "original", make) / "venv")
 
 
 class Original:
@@ -466,19 +460,8 @@ def test_a_database_that_is_not_taken_over_completely_is_not_served(found: Origi
         refused = flask(found.folder, *command, **{**found.settings, **MONGO})
         assert command == ["user", "list"] or refused.returncode == 1
         assert command == ["user", "list"] or "run `flask adopt` again" in refused.stderr
-    server = subprocess.run(
-        [sys.executable, "-m", "flask", "run", "--port", str(free_port())],
-        env={
-            "PATH": os.environ["PATH"],
-            "HOME": str(found.folder),
-            "FLASK_APP": "dservercore",
-            **found.settings,
-            **MONGO,
-        },
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    port = str(free_port())
+    server = flask(found.folder, "run", "--port", port, **{**found.settings, **MONGO})
     assert server.returncode == 1
     assert "run `flask adopt` again" in server.stderr
     assert adopt(found, "--yes", **MONGO).returncode == 0

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from live_server import LiveServer
+from support.live_server import LiveServer
 
 PASSWORD = "correct horse"
 

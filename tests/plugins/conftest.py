@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,18 @@ from flask import Flask
 from flask_smorest.pagination import PaginationParameters
 from sqlalchemy import delete, func, select
 
-from counting import noted_in
-from dservercore.date_utils import timestamp_to_datetime
-from dservercore.db import sql_db
+from dservercore.dataset.times import timestamp_to_datetime
+from dservercore.db import sql_db, watch_engines
 from dservercore.models import BaseURI, Dataset, DatasetTag, SummaryCount
 from dservercore.plugin_api import RetrieveABC, SearchABC
 from dservercore.plugins.mongo.retrieve import MongoRetrieve
 from dservercore.plugins.mongo.search import MongoSearch
 from dservercore.plugins.sql.retrieve import SqlRetrieve
 from dservercore.plugins.sql.search import SqlSearch
-from dservercore.sort import SortParameters
-from mongod import Mongod, mongo_plugins
-from postgresql import new_schema
+from dservercore.rest.sort import SortParameters
+from support.counting import noted_in
+from support.mongod import Mongod, mongo_plugins
+from support.postgresql import new_schema
 
 RED, BLUE, GREEN = "s3://red", "s3://blue", "file:///green"
 UUID = "8ecd8e05-558a-48e2-b563-0c9ea273e71e"
@@ -35,6 +36,7 @@ class Shelf:
     """Datasets in a database: does to the rows what the server does, and calls the plugins as it does."""
 
     def __init__(self, app: Flask, search: SearchABC, retrieve: RetrieveABC) -> None:
+        self.app = app
         self.search: Any = search
         self.retrieve: Any = retrieve
         app.search, app.retrieve = search, retrieve  # type: ignore[attr-defined]
@@ -53,9 +55,23 @@ class Shelf:
     def register(self, name: str = "bean-harvest", base_uri: str = RED, **changes: Any) -> str:
         """Register a dataset, or again; return its URI."""
         info = dataset_info(name, base_uri, **changes)
+        self.register_all([info])
         uri: str = info["uri"]
-        row = sql_db.session.scalar(select(Dataset).where(Dataset.uri == uri)) or Dataset(uri=uri)
-        row.base_uri_id = self.add_base_uri(base_uri)
+        return uri
+
+    def register_all(self, infos: list[dict[str, Any]]) -> None:
+        """Register different datasets together, or again."""
+        for info in infos:
+            self._write_row(info)
+        self._count()
+        self.search.register_datasets(infos)
+        self.retrieve.register_datasets(infos)
+        sql_db.session.commit()
+
+    def _write_row(self, info: dict[str, Any]) -> None:
+        row = sql_db.session.scalar(select(Dataset).where(Dataset.uri == info["uri"]))
+        row = row or Dataset(uri=info["uri"])
+        row.base_uri_id = self.add_base_uri(info["base_uri"])
         for field in ("name", "uuid", "creator_username", "number_of_items", "size_in_bytes", "uploaded_by"):
             setattr(row, field, info[field])
         row.frozen_at = timestamp_to_datetime(info["frozen_at"])
@@ -64,11 +80,6 @@ class Shelf:
         sql_db.session.add(row)
         sql_db.session.flush()
         self._write_tags(row.id, info["tags"])
-        self._count()
-        self.search.register_dataset(info)
-        self.retrieve.register_dataset(info)
-        sql_db.session.commit()
-        return uri
 
     def delete(self, uri: str) -> None:
         self.search.delete_dataset(uri)
@@ -204,6 +215,7 @@ def new_shelf(backend: str, request: pytest.FixtureRequest) -> Callable[[Path], 
             address = databases.enter_context(new_schema(request.getfixturevalue("postgresql")))
             app.config["SQLALCHEMY_DATABASE_URI"] = address
         sql_db.init_app(app)
+        watch_engines()
         with databases, app.app_context():
             sql_db.create_all()
             if backend == "mongo":
@@ -241,6 +253,10 @@ def statements() -> Iterator[list[str]]:
 @pytest.fixture
 def beans(shelf: Any) -> Any:
     """A shelf with one dataset in which there is something to find everywhere, and one that shares nothing with it."""
+    return put_beans(shelf)
+
+
+def put_beans(shelf: Any) -> Any:
     shelf.register(
         "bean-harvest",
         BLUE,
@@ -259,6 +275,10 @@ def beans(shelf: Any) -> Any:
 @pytest.fixture
 def four(shelf: Any) -> Any:
     """Four datasets that differ in everything one can filter by."""
+    return put_four(shelf)
+
+
+def put_four(shelf: Any) -> Any:
     shelf.register("a", RED, creator_username="ada", tags=["x", "y"], uploaded_by="rita", readme="word one")
     shelf.register("b", RED, creator_username="Ada", tags=["x"], uploaded_by=None, readme="word two")
     shelf.register("c", BLUE, creator_username="bob", tags=["x", "y", "z"], uploaded_by="carl", readme="word")
@@ -267,25 +287,59 @@ def four(shelf: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def hundred(
+def filled_shelf(
     new_shelf: Callable[[Path], Iterator[Any]], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Any]:
-    """A hundred datasets, of which 80 have a word in common, in an order that is not that of their URIs."""
-    for shelf in new_shelf(tmp_path_factory.mktemp("hundred")):
-        fill(shelf)
+) -> Iterator[Callable[[Callable[[Any], Any]], Any]]:
+    """Gives a shelf that something has filled, the same one all the time: for tests that only read."""
+    with ExitStack() as stack:
+
+        def filled(fill: Callable[[Any], Any]) -> Any:
+            make = contextmanager(new_shelf)
+            shelf = stack.enter_context(make(tmp_path_factory.mktemp("filled")))
+            fill(shelf)
+            return shelf
+
+        yield cache(filled)
+
+
+def in_its_context(shelf: Shelf) -> Iterator[Shelf]:
+    """Yield a shelf beside which there are others, within its own application context."""
+    with shelf.app.app_context():
         yield shelf
+
+
+@pytest.fixture
+def beans_to_read(filled_shelf: Callable[[Callable[[Any], Any]], Any]) -> Iterator[Any]:
+    """The same as ``beans``, for tests that change nothing."""
+    yield from in_its_context(filled_shelf(put_beans))
+
+
+@pytest.fixture
+def four_to_read(filled_shelf: Callable[[Callable[[Any], Any]], Any]) -> Iterator[Any]:
+    """The same as ``four``, for tests that change nothing."""
+    yield from in_its_context(filled_shelf(put_four))
+
+
+@pytest.fixture
+def hundred(filled_shelf: Callable[[Callable[[Any], Any]], Any]) -> Iterator[Any]:
+    """A hundred datasets, of which 80 have a word in common, in an order that is not that of their URIs; to be read."""
+    yield from in_its_context(filled_shelf(fill))
 
 
 def fill(shelf: Any) -> None:
     chance = random.Random(1)
-    for n in chance.sample(range(100), 100):
-        shelf.register(
-            f"name-{n % 7}",
-            [RED, BLUE, GREEN][n % 3],
-            uuid=str(uuid.UUID(int=chance.getrandbits(128), version=4)),
-            creator_username=f"creator{n % 5}",
-            frozen_at=1_500_000_000 + n % 11,
-            created_at=1_400_000_000.000001 + n % 13,
-            readme="common " * (n % 4) + "text" if n >= 20 else "",
-            tags=[f"t{n % 2}"],
-        )
+    shelf.register_all(
+        [
+            dataset_info(
+                f"name-{n % 7}",
+                [RED, BLUE, GREEN][n % 3],
+                uuid=str(uuid.UUID(int=chance.getrandbits(128), version=4)),
+                creator_username=f"creator{n % 5}",
+                frozen_at=1_500_000_000 + n % 11,
+                created_at=1_400_000_000.000001 + n % 13,
+                readme="common " * (n % 4) + "text" if n >= 20 else "",
+                tags=[f"t{n % 2}"],
+            )
+            for n in chance.sample(range(100), 100)
+        ]
+    )

@@ -17,8 +17,8 @@ from flask_smorest.pagination import PaginationParameters
 from dservercore.db import begin_write, sql_db
 from dservercore.errors import UnavailableError
 from dservercore.plugins.sql.cut_off import cut_off
-from dservercore.plugins.time_limit import TimeLimit
-from dservercore.sort import SortParameters
+from dservercore.plugins.tokens.time_limit import TimeLimit
+from dservercore.rest.sort import SortParameters
 
 pytestmark = pytest.mark.attack
 

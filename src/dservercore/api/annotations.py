@@ -12,17 +12,17 @@ import marshmallow as ma
 from flask import Response
 from flask.views import MethodView
 
-from dservercore import guards
-from dservercore.api.answers import answers
 from dservercore.api.edits import EDITING, EDITING_BY_BODY, edit_answer
-from dservercore.api.etags import READING, condition_on, value_answer
-from dservercore.blueprint import Blueprint
-from dservercore.body_limits import for_annotations, takes_body
+from dservercore.auth import guards
 from dservercore.catalog import metadata
+from dservercore.catalog.scope import Actor, Scope
 from dservercore.errors import invalid
-from dservercore.schema_fields import JSONObject, JSONValue
-from dservercore.schemas import AnnotationSchema
-from dservercore.scope import Actor, Scope
+from dservercore.rest.blueprint import Blueprint
+from dservercore.rest.body_limits import for_annotations, takes_body
+from dservercore.rest.etags import READING, condition_on, value_answer
+from dservercore.rest.fields import JSONObject, JSONValue
+from dservercore.rest.responses import answers
+from dservercore.rest.schemas import AnnotationSchema
 
 blp = Blueprint("annotations", __name__, url_prefix="/annotations", description="Annotations")
 
@@ -31,7 +31,7 @@ class AnnotationPutSchema(ma.Schema):
     """Either `annotations`, all of them by name, or the `value` of the one that the path ends in."""
 
     annotations = JSONObject(metadata={"description": "Replaces all annotations"})
-    value = JSONValue(allow_none=False, metadata={"description": "Sets one annotation; left out, to null"})
+    value = JSONValue(allow_none=True, metadata={"description": "Sets one annotation"})
 
     @ma.validates_schema
     def _one_of_them(self, body: dict[str, Any], **_options: Any) -> None:
@@ -43,7 +43,7 @@ class AnnotationPutSchema(ma.Schema):
 class Annotations(MethodView):
     """All annotations of a dataset."""
 
-    @guards.with_scope("search")
+    @guards.with_scope("search", visitors=True)
     @answers(blp, 200, AnnotationSchema, **READING)
     def get(self, uri: str, search_scope: Scope, actor: Actor) -> Response:
         """Read a dataset's annotations."""
@@ -99,12 +99,13 @@ def _put(path: str, body: dict[str, Any], search_scope: Scope, register_scope: S
     """Replace all annotations of the dataset *path*, or set the one whose name is the end of *path*."""
     condition = condition_on("annotations")
     scopes = [search_scope, register_scope]
-    if "value" not in body and ("annotations" in body or metadata.is_registered(path, register_scope)):
-        if "annotations" not in body:
-            raise invalid("annotations", "missing from the body")
+    if not body:
+        missing = "annotations" if metadata.is_registered(path, register_scope) else "value"
+        raise invalid(missing, "missing from the body")
+    if "annotations" in body:
         needed = scopes if condition else [register_scope]
         replaced = metadata.replace_annotations(needed, path, body["annotations"], condition)
         return edit_answer(path, "annotations", replaced)
     uri, name = metadata.split_name(scopes, path)
-    edited = metadata.set_annotation(scopes, uri, name, body.get("value"), condition)
+    edited = metadata.set_annotation(scopes, uri, name, body["value"], condition)
     return edit_answer(uri, "annotations", edited)

@@ -8,14 +8,14 @@ from flask import Response
 from flask.views import MethodView
 from flask_smorest.pagination import PaginationParameters
 
-from dservercore import guards
-from dservercore.api.answers import answers
-from dservercore.api.paging import listing, page_answer, slice_of
-from dservercore.blueprint import Blueprint
+from dservercore.auth import guards
 from dservercore.catalog import audit
-from dservercore.schemas import AuditFilterSchema, AuditRecordSchema
-from dservercore.scope import Actor
-from dservercore.sort import DESCENDING, SortParameters
+from dservercore.catalog.scope import Actor
+from dservercore.rest.blueprint import Blueprint
+from dservercore.rest.paging import listing, page_answer, slice_of
+from dservercore.rest.responses import answers
+from dservercore.rest.schemas import AuditFilterSchema, AuditRecordSchema
+from dservercore.rest.sort import DESCENDING, SortParameters
 
 blp = Blueprint("audit", __name__, url_prefix="/audit", description="The record of administrative acts")
 

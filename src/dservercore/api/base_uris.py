@@ -9,15 +9,22 @@ from flask import Response
 from flask.views import MethodView
 from flask_smorest.pagination import PaginationParameters
 
-from dservercore import db, guards
-from dservercore.api.answers import NOTHING, also_answers, answers, json_answer
-from dservercore.api.paging import listing, page_answer, slice_of
-from dservercore.blueprint import Blueprint
-from dservercore.body_limits import for_users, takes_body
-from dservercore.catalog import base_uris
-from dservercore.schemas import BaseURIItemSchema, BaseURIObjectSchema, BaseURIPutSchema
-from dservercore.scope import Actor
-from dservercore.sort import SortParameters
+from dservercore import db
+from dservercore.auth import guards
+from dservercore.catalog import audience, base_uris
+from dservercore.catalog.scope import Actor
+from dservercore.rest.blueprint import Blueprint
+from dservercore.rest.body_limits import for_users, takes_body
+from dservercore.rest.paging import listing, page_answer, slice_of
+from dservercore.rest.responses import NOTHING, also_answers, answers, json_answer
+from dservercore.rest.schemas import (
+    AudienceChangeSchema,
+    AudienceSchema,
+    BaseURIItemSchema,
+    BaseURIObjectSchema,
+    BaseURIPutSchema,
+)
+from dservercore.rest.sort import SortParameters
 
 blp = Blueprint("base-uris", __name__, url_prefix="/base-uris", description="Base URIs")
 
@@ -38,9 +45,10 @@ class BaseURIs(MethodView):
     def get(
         self, pagination_parameters: PaginationParameters, sort_parameters: SortParameters, actor: Actor
     ) -> Response:
-        """List the base URIs."""
+        """List the base URIs: which are public, and when and with what result each was last indexed, if it ever was."""
         found, total = base_uris.list_base_uris(sort_parameters.order, slice_of(pagination_parameters))
-        return page_answer(([{"base_uri": b["base_uri"]} for b in found], total), pagination_parameters)
+        items = [{key: b[key] for key in ("base_uri", "public", "last_indexed") if key in b} for b in found]
+        return page_answer((items, total), pagination_parameters)
 
 
 @blp.route("/<base_uri:base_uri>")
@@ -50,27 +58,31 @@ class BaseURI(MethodView):
     @guards.admin_only
     @answers(blp, 200, BaseURIObjectSchema, errors=(401, 403, 404, 422))
     def get(self, base_uri: str, actor: Actor) -> Response:
-        """Look up who may search, and register in, a base URI."""
+        """Look up who may search, and register in, a base URI, and whether it is public."""
         return json_answer(base_uris.get_base_uri(base_uri))
 
     @guards.admin_only
     @takes_body(for_users)
-    @answers(blp, 201, BaseURIObjectSchema, errors=(400, 401, 403, 409, 413, 422))
+    @answers(blp, 201, BaseURIObjectSchema, errors=(400, 401, 403, 409, 413, 415, 422))
     @blp.arguments(BaseURIPutSchema)
-    def post(self, users: dict[str, Any], base_uri: str, actor: Actor) -> Response:
+    def post(self, given: dict[str, Any], base_uri: str, actor: Actor) -> Response:
         """Register a base URI that is not registered yet."""
-        created = base_uris.create_base_uri(base_uri, **_permissions(users), actor=actor)
+        created = base_uris.create_base_uri(base_uri, **_access(given), actor=actor)
         db.commit()
         return json_answer(created, 201)
 
     @guards.admin_only
     @takes_body(for_users)
     @also_answers(blp, 200, NOTHING)
-    @answers(blp, 201, NOTHING, errors=(400, 401, 403, 413, 422))
+    @answers(blp, 201, NOTHING, errors=(400, 401, 403, 413, 415, 422))
     @blp.arguments(BaseURIPutSchema)
-    def put(self, users: dict[str, Any], base_uri: str, actor: Actor) -> Response:
-        """Register a base URI, or replace all permissions on one: 201 if it is new, else 200."""
-        is_new = base_uris.put_base_uri(base_uri, **_permissions(users), actor=actor)
+    def put(self, given: dict[str, Any], base_uri: str, actor: Actor) -> Response:
+        """Register a base URI, or replace the permissions on one: 201 if it is new, else 200.
+
+        Of the two lists, one that is left out stays as it is, and so does `public`. What is in a public base URI can be
+        found and read by whoever can reach the server, without a token.
+        """
+        is_new = base_uris.put_base_uri(base_uri, **_access(given), actor=actor)
         db.commit()
         return json_answer("", 201 if is_new else 200)
 
@@ -84,8 +96,28 @@ class BaseURI(MethodView):
         return json_answer("")
 
 
-def _permissions(users: dict[str, Any]) -> dict[str, list[str]]:
+@blp.route("/<base_uri:base_uri>/audience")
+class Audience(MethodView):
+    """Who may search, and register in, a base URI, and why."""
+
+    @guards.admin_only
+    @answers(blp, 200, AudienceSchema, errors=(401, 403, 404, 422))
+    @blp.arguments(AudienceChangeSchema, location="query")
+    def get(self, change: dict[str, Any], base_uri: str, actor: Actor) -> Response:
+        """Look up who may search, and register in, a base URI, and why: granted directly, or to which groups.
+
+        Also what would change if something were granted or revoked, or somebody were in another group; nothing is
+        changed by that.
+        """
+        longer = f"{base_uri}/audience"
+        if base_uris.is_registered(longer):  # the path is also that of a base URI whose name ends so
+            return json_answer(base_uris.get_base_uri(longer))
+        return json_answer(audience.audience_of(base_uri, audience.Change(**change)))
+
+
+def _access(given: dict[str, Any]) -> dict[str, Any]:
     return {
-        "searchers": users["users_with_search_permissions"],
-        "registrants": users["users_with_register_permissions"],
+        "searchers": given.get("users_with_search_permissions"),
+        "registrants": given.get("users_with_register_permissions"),
+        "public": given.get("public"),
     }

@@ -5,12 +5,14 @@ from __future__ import annotations
 from flask import Response, current_app
 from flask.views import MethodView
 
-from dservercore import config, guards, plugin_host
-from dservercore.api.answers import also_answers, answers, json_answer
-from dservercore.blueprint import Blueprint
+from dservercore import plugin_host
+from dservercore.auth import guards
 from dservercore.catalog import readiness
-from dservercore.schemas import ConfigSchema, HealthSchema, ReadySchema, VersionSchema
-from dservercore.scope import Actor
+from dservercore.catalog.scope import Actor
+from dservercore.rest.blueprint import Blueprint
+from dservercore.rest.responses import also_answers, answers, json_answer
+from dservercore.rest.schemas import ConfigSchema, HealthSchema, ReadySchema, VersionSchema
+from dservercore.settings import configuration
 
 blp = Blueprint("config", __name__, url_prefix="/config", description="The server")
 
@@ -23,7 +25,7 @@ class Info(MethodView):
     @answers(blp, 200, ConfigSchema, errors=(401, 422))
     def get(self, actor: Actor) -> Response:
         """Show the configuration, without its secrets."""
-        shown = config.shown(current_app.config)
+        shown = configuration.shown(current_app.config)
         return json_answer({"config": {key.lower(): value for key, value in shown.items()}})
 
 
@@ -31,7 +33,8 @@ class Info(MethodView):
 class Versions(MethodView):
     """The versions."""
 
-    @answers(blp, 200, VersionSchema, errors=(), public=True)
+    @guards.open_to_all
+    @answers(blp, 200, VersionSchema, errors=(422,), public=True)
     def get(self) -> Response:
         """Show the versions of the server and of the plugins in use. No token needed."""
         return json_answer({"versions": plugin_host.versions()})
@@ -41,7 +44,8 @@ class Versions(MethodView):
 class Health(MethodView):
     """Whether the process is up."""
 
-    @answers(blp, 200, HealthSchema, errors=(), public=True)
+    @guards.open_to_all
+    @answers(blp, 200, HealthSchema, errors=(422,), public=True)
     def get(self) -> Response:
         """Tell that the process is up. No token needed."""
         return json_answer({"status": "healthy"})
@@ -51,8 +55,9 @@ class Health(MethodView):
 class Ready(MethodView):
     """Whether everything that the server depends on can be reached."""
 
+    @guards.open_to_all
     @also_answers(blp, 503, ReadySchema)
-    @answers(blp, 200, ReadySchema, errors=(), public=True)
+    @answers(blp, 200, ReadySchema, errors=(422,), public=True)
     def get(self) -> Response:
         """Tell whether the database and the plugins can serve: 200, or 503 with what is wrong. No token needed."""
         report = readiness.check()

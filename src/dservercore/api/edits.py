@@ -7,9 +7,9 @@ from typing import Any
 from flask import Response, current_app
 
 from dservercore import db
-from dservercore.api.answers import json_answer
-from dservercore.api.etags import EDIT_PARAMETERS, ETAG_HEADERS, etag_of, tagged
-from dservercore.catalog import storage
+from dservercore.catalog.storage import access
+from dservercore.rest.etags import EDIT_PARAMETERS, ETAG_HEADERS, etag_of, tagged
+from dservercore.rest.responses import json_answer
 
 STORAGE_UPDATED = "X-Storage-Updated"
 
@@ -27,17 +27,17 @@ EDITING: dict[str, Any] = {
     "headers": _HEADERS,
     "parameters": EDIT_PARAMETERS,
 }
-EDITING_BY_BODY: dict[str, Any] = {**EDITING, "errors": (400, 401, 403, 404, 412, 413, 422)}
+EDITING_BY_BODY: dict[str, Any] = {**EDITING, "errors": (400, 401, 403, 404, 412, 413, 415, 422)}
 
 
-def edit_answer(uri: str, field: storage.Field, value: Any) -> Response:
+def edit_answer(uri: str, field: access.Field, value: Any) -> Response:
     """Commit an edit, bring it to the dataset in its storage if that can be, and answer with the full new value.
 
     The header ``X-Storage-Updated`` says whether the dataset in storage was updated too, and ``ETag`` stands for the
     new value.
     """
     db.commit()
-    updated = current_app.config["DSERVER_UPDATE_STORAGE"] and storage.update_dataset(uri, field, value)
+    updated = current_app.config["DSERVER_UPDATE_STORAGE"] and access.update_dataset(uri, field, value)
     answer: dict[str, Any] = {field: value}
     headers = {STORAGE_UPDATED: "true" if updated else "false", **tagged(etag_of(answer))}
     return json_answer(answer, headers=headers)

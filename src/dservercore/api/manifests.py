@@ -5,13 +5,13 @@ from __future__ import annotations
 from flask import Response, request
 from flask.views import MethodView
 
-from dservercore import guards
-from dservercore.api.answers import answers
-from dservercore.api.etags import ETAG_HEADERS, READING, value_answer
-from dservercore.blueprint import Blueprint
+from dservercore.auth import guards
 from dservercore.catalog import metadata
-from dservercore.schemas import ManifestSchema
-from dservercore.scope import Actor, Scope
+from dservercore.catalog.scope import Actor, Scope
+from dservercore.rest.blueprint import Blueprint
+from dservercore.rest.etags import ETAG_HEADERS, READING, value_answer
+from dservercore.rest.responses import answers
+from dservercore.rest.schemas import ManifestSchema
 
 _VARY = {"Vary": "Accept-Encoding"}
 _READING = READING | {
@@ -32,7 +32,7 @@ blp = Blueprint("manifests", __name__, url_prefix="/manifests", description="Man
 class Manifest(MethodView):
     """The manifest of a dataset, which never changes."""
 
-    @guards.with_scope("search")
+    @guards.with_scope("search", visitors=True)
     @answers(blp, 200, ManifestSchema, **_READING)
     def get(self, uri: str, search_scope: Scope, actor: Actor) -> Response:
         """Read a dataset's manifest; compressed, as it is stored, if the request accepts the encoding `zstd`."""
@@ -44,5 +44,5 @@ class Manifest(MethodView):
 
 
 def _accepts_zstd() -> bool:
-    """Return whether the request names zstd: whoever accepts just anything may not think of it."""
+    """Return whether the request names zstd: a client that accepts ``*`` may not know it."""
     return any(name.lower() == "zstd" and quality > 0 for name, quality in request.accept_encodings)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from flask import Response
 from flask.views import MethodView
 
-from dservercore import guards
-from dservercore.api.answers import answers
 from dservercore.api.edits import EDITING_BY_BODY, edit_answer
-from dservercore.api.etags import READING, condition_on, value_answer
-from dservercore.blueprint import Blueprint
-from dservercore.body_limits import for_readme, takes_body
+from dservercore.auth import guards
 from dservercore.catalog import metadata
-from dservercore.schemas import ReadmeRequestSchema, ReadmeSchema
-from dservercore.scope import Actor, Scope
+from dservercore.catalog.scope import Actor, Scope
+from dservercore.rest.blueprint import Blueprint
+from dservercore.rest.body_limits import for_readme, takes_body
+from dservercore.rest.etags import READING, condition_on, value_answer
+from dservercore.rest.responses import answers
+from dservercore.rest.schemas import ReadmeRequestSchema, ReadmeSchema
 
 blp = Blueprint("readmes", __name__, url_prefix="/readmes", description="READMEs")
 
@@ -22,7 +22,7 @@ blp = Blueprint("readmes", __name__, url_prefix="/readmes", description="READMEs
 class Readme(MethodView):
     """The README of a dataset."""
 
-    @guards.with_scope("search")
+    @guards.with_scope("search", visitors=True)
     @answers(blp, 200, ReadmeSchema, **READING)
     def get(self, uri: str, search_scope: Scope, actor: Actor) -> Response:
         """Read a dataset's README."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 from flask import Response
 from flask.views import MethodView
 
-from dservercore import guards
-from dservercore.api.answers import answers
 from dservercore.api.edits import EDITING, EDITING_BY_BODY, edit_answer
-from dservercore.api.etags import READING, condition_on, value_answer
-from dservercore.blueprint import Blueprint
-from dservercore.body_limits import for_tags, takes_body
+from dservercore.auth import guards
 from dservercore.catalog import metadata
-from dservercore.schemas import TagSchema
-from dservercore.scope import Actor, Scope
+from dservercore.catalog.scope import Actor, Scope
+from dservercore.rest.blueprint import Blueprint
+from dservercore.rest.body_limits import for_tags, takes_body
+from dservercore.rest.etags import READING, condition_on, value_answer
+from dservercore.rest.responses import answers
+from dservercore.rest.schemas import TagPutSchema, TagSchema
 
 blp = Blueprint("tags", __name__, url_prefix="/tags", description="Tags")
 
@@ -22,7 +22,7 @@ blp = Blueprint("tags", __name__, url_prefix="/tags", description="Tags")
 class Tags(MethodView):
     """All tags of a dataset."""
 
-    @guards.with_scope("search")
+    @guards.with_scope("search", visitors=True)
     @answers(blp, 200, TagSchema, **READING)
     def get(self, uri: str, search_scope: Scope, actor: Actor) -> Response:
         """List a dataset's tags."""
@@ -31,7 +31,7 @@ class Tags(MethodView):
     @guards.with_scope("search", "register")
     @takes_body(for_tags)
     @answers(blp, 200, TagSchema, **EDITING_BY_BODY)
-    @blp.arguments(TagSchema)
+    @blp.arguments(TagPutSchema)
     def put(
         self, body: dict[str, list[str]], uri: str, search_scope: Scope, register_scope: Scope, actor: Actor
     ) -> Response:

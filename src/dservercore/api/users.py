@@ -8,14 +8,23 @@ from flask import Response
 from flask.views import MethodView
 from flask_smorest.pagination import PaginationParameters
 
-from dservercore import db, guards, permissions
-from dservercore.api.answers import NOTHING, also_answers, answers, json_answer
-from dservercore.api.paging import listing, page_answer, slice_of
-from dservercore.blueprint import Blueprint
-from dservercore.catalog import summary, users
-from dservercore.schemas import SummarySchema, UserObjectSchema, UserPatchSchema, UserPutSchema
-from dservercore.scope import Actor, Grant
-from dservercore.sort import SortParameters
+from dservercore import db
+from dservercore.auth import guards, permissions
+from dservercore.catalog import audience, summary, users
+from dservercore.catalog.scope import Actor, Grant
+from dservercore.errors import AuthorizationError
+from dservercore.rest.blueprint import Blueprint
+from dservercore.rest.paging import listing, page_answer, slice_of
+from dservercore.rest.responses import NOTHING, also_answers, answers, json_answer
+from dservercore.rest.schemas import (
+    SummarySchema,
+    UserChangeSchema,
+    UserObjectSchema,
+    UserPatchSchema,
+    UserPermissionsSchema,
+    UserPutSchema,
+)
+from dservercore.rest.sort import SortParameters
 
 blp = Blueprint("users", __name__, url_prefix="/users", description="Users and their permissions")
 
@@ -43,11 +52,11 @@ class User(MethodView):
     @answers(blp, 200, UserObjectSchema, errors=(401, 403, 404, 422))
     def get(self, username: str, actor: Actor) -> Response:
         """Look up a user: yourself, or anybody if you are an administrator."""
-        return json_answer(users.get_user(username))
+        return json_answer(permissions.as_allowed(users.get_user(username), actor))
 
     @guards.admin_only
     @also_answers(blp, 200, NOTHING)
-    @answers(blp, 201, NOTHING, errors=(400, 401, 403, 409, 413, 422))
+    @answers(blp, 201, NOTHING, errors=(400, 401, 403, 409, 413, 415, 422))
     @blp.arguments(UserPutSchema)
     def put(self, properties: dict[str, Any], username: str, actor: Actor) -> Response:
         """Register a user, or set the properties of one (administrators only): 201 if the user is new, else 200.
@@ -59,7 +68,7 @@ class User(MethodView):
         return json_answer("", 201 if is_new else 200)
 
     @guards.admin_only
-    @answers(blp, 200, UserObjectSchema, errors=(400, 401, 403, 404, 409, 413, 422))
+    @answers(blp, 200, UserObjectSchema, errors=(400, 401, 403, 404, 409, 413, 415, 422))
     @blp.arguments(UserPatchSchema)
     def patch(self, changes: dict[str, Any], username: str, actor: Actor) -> Response:
         """Change some properties of a user (administrators only)."""
@@ -74,6 +83,25 @@ class User(MethodView):
         users.delete_user(username, actor=actor)
         db.commit()
         return json_answer("")
+
+
+@blp.route("/<username>/permissions")
+class UserPermissions(MethodView):
+    """What a user may do where, and why."""
+
+    @guards.self_or_admin
+    @answers(blp, 200, UserPermissionsSchema, errors=(401, 403, 404, 422))
+    @blp.arguments(UserChangeSchema, location="query")
+    def get(self, change: dict[str, Any], username: str, actor: Actor) -> Response:
+        """Look up what a user may search and register in, and why: granted directly, or to which groups.
+
+        Administrators may ask what would change if something were granted, revoked, or the user were in other groups;
+        nothing is changed by that.
+        """
+        if change and not actor.is_admin:
+            raise AuthorizationError("Only an administrator may ask what would change")
+        found = audience.permissions_of(username, audience.Change(**change))
+        return json_answer(permissions.reasons_as_allowed(found, actor))
 
 
 @blp.route("/<username>/summary")

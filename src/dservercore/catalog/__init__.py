@@ -1,1 +1,4 @@
-"""The use cases: each function is a verb, told who acts and in which scope. Functions flush; the edge commits."""
+"""The use cases: each function is a verb, and takes the actor or the scope as an argument.
+
+Functions flush; the route or command that calls them commits.
+"""

@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import Column, Integer, MetaData, Table, column, delete, func, inspect, select, table
 from sqlalchemy.schema import CreateTable, DropTable
 
-from dservercore import db, plugin_host, plugin_writes
-from dservercore.catalog import dataset_rows, summary
-from dservercore.catalog.documents import document_of
+from dservercore import db, plugin_host
+from dservercore.catalog import dataset_rows, store_writes, summary
+from dservercore.catalog.full_documents import document_of
 from dservercore.db import sql_db
 from dservercore.errors import ConflictError, UnknownURIError
 from dservercore.models import BaseURI, Dataset, DatasetTag, User
@@ -23,7 +23,7 @@ _SAMPLE = 100  # datasets of which one must have a document
 
 _revision = table("alembic_version", column("version_num"))
 
-# Its being there is what it says.
+# That this table exists says that the database is being taken over; it has no rows.
 _unfinished = Table(db.UNFINISHED, MetaData(), Column("marker", Integer))
 
 Progress = Callable[[], object]
@@ -91,7 +91,7 @@ def begin() -> None:
 
 
 def end() -> None:
-    """Note that everything is done."""
+    """Note that the database has been taken over completely."""
     sql_db.session.execute(DropTable(_unfinished))
     db.commit()
 
@@ -99,7 +99,7 @@ def end() -> None:
 def require_documents(source: RetrieveABC) -> None:
     """Pass if a plugin describes at least one of the first datasets, before anything is changed.
 
-    :raises ConflictError: if it does not, as where the settings name an empty database
+    :raises ConflictError: if it describes none of them, as where the settings name an empty database
     :raises UnavailableError: if its store cannot be reached
     """
     uris = sql_db.session.execute(select(Dataset.uri).order_by(Dataset.id).limit(_SAMPLE)).scalars().all()
@@ -125,9 +125,9 @@ def _describes(plugin: RetrieveABC, uri: str) -> bool:
 
 
 def complete(told: Progress) -> list[str]:
-    """Read the tags of all datasets from the retrieve plugin, and count what the summaries tell.
+    """Read the tags of all datasets from the retrieve plugin, and count the summaries anew.
 
-    Return the URIs of the datasets that the retrieve plugin does not have. One transaction, left to the caller.
+    Return the URIs of the datasets that the retrieve plugin does not have. The caller commits.
 
     :param told: called after each dataset
     """
@@ -148,17 +148,18 @@ def complete(told: Progress) -> list[str]:
 
 
 def count() -> None:
-    """Count what the summaries tell, of datasets whose tags are not known yet."""
+    """Count the summaries anew, of datasets whose tags are not known yet. The caller commits."""
     db.begin_write()
     summary.recount()
 
 
 def copy_documents(source: RetrieveABC, told: Progress) -> list[str]:
-    """Register every dataset in the search and retrieve plugins in use, with its description from another one.
+    """Register every dataset in the search and retrieve plugins in use, with its description from *source*.
 
-    Those that have one already are left alone. Commits after each batch: it may be interrupted, and repeated. Return
-    the URIs of the datasets that *source* does not have.
+    Datasets that the retrieve plugin in use describes already are left alone. Commits after each batch: it may be
+    interrupted, and repeated. Return the URIs of the datasets that *source* does not have.
 
+    :param source: another retrieve plugin
     :param told: called after each dataset
     """
     missing = []
@@ -176,10 +177,10 @@ def copy_documents(source: RetrieveABC, told: Progress) -> list[str]:
             tags = list(dict.fromkeys(document["tags"]))
             registered = dataset_rows.hold_registered(uri)
             if registered:  # nobody has deleted it meanwhile
-                dataset_rows.write_tags([(registered.id, registered.counted.tags, tuple(tags))])
-                summary.count_changes([(registered.counted, registered.counted.with_tags(tags))])
+                dataset_rows.write_tags([(registered.id, registered.tags, tuple(tags))])
+                summary.count_changes([(registered, registered.with_tags(tags))])
                 sql_db.session.flush()
-                plugin_writes.register({**document, "tags": tags})
+                store_writes.register({**document, "tags": tags})
         told()
         if number % _BATCH == 0:
             db.commit()

@@ -15,10 +15,10 @@ import orjson
 from sqlalchemy import Select, delete, func, insert, select
 
 from dservercore import db
-from dservercore.date_utils import datetime_to_timestamp, utcnow
+from dservercore.catalog.scope import Actor, acting
+from dservercore.dataset.times import datetime_to_timestamp, utcnow
 from dservercore.db import sql_db
 from dservercore.models import AuditRecord
-from dservercore.scope import Actor, acting
 
 _audit = AuditRecord.__table__
 _INSERT = insert(_audit)
@@ -39,7 +39,7 @@ def record(
     :param action: such as ``user.create``: what it is done to, and what is done
     :param subject: the user name, base URI or dataset URI that it is done to
     :param details: what JSON can express; a value that changes as ``[old, new]``
-    :param base_uri: which it has to do with
+    :param base_uri: the base URI that the act has to do with; None: none
     """
     actor = actor or acting()
     values: dict[str, Any] = {
@@ -51,6 +51,7 @@ def record(
         "details": orjson.dumps(details or {}).decode(),
         "origin": actor.origin.place,
         "request_id": actor.origin.request_id,
+        "credential": actor.credential and actor.credential.name,
     }
     for name, length in _LENGTHS.items():
         values[name] = values[name] and _cut(values[name], length)
@@ -85,7 +86,9 @@ def list_records(
     """Return one page of the records in the order of time, and how many there are.
 
     A record: ``id``, ``at`` (float, seconds since the epoch, UTC), ``actor``, ``action``, ``subject``, ``base_uri``,
-    ``details`` (an object), ``origin`` and ``request_id``.
+    ``details`` (an object), ``origin``, ``request_id`` and ``credential``.
+
+    :param page: positions of the records to return; None: all
     """
     order = (_audit.c.at.desc(), _audit.c.id.desc()) if newest_first else (_audit.c.at, _audit.c.id)
     statement = _matching(select(_audit), wanted).order_by(*order)

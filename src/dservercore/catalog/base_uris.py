@@ -5,27 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Select, Table, delete, func, select
+from sqlalchemy import Select, Table, delete, func, select, update
 from sqlalchemy.orm import selectinload
 
-from dservercore import db, plugin_writes
-from dservercore.catalog import audit, dataset_rows, datasets
+from dservercore import db
+from dservercore.catalog import audit, dataset_rows, deletion, store_writes
+from dservercore.catalog.scope import Actor
+from dservercore.catalog.storage import index_runs
+from dservercore.dataset.uris import check_base_uri, parent
 from dservercore.db import sql_db
+from dservercore.db.registered_names import spelling
 from dservercore.errors import ConflictError, UnknownBaseURIError, invalid
 from dservercore.models import (
     GRANT_TABLES,
+    GROUP_GRANT_TABLES,
     BaseURI,
     Dataset,
+    Group,
     User,
-    register_permissions,
-    search_permissions,
 )
-from dservercore.scope import Actor
-from dservercore.uris import check_base_uri, parent
 
-# So many names go into one statement; every database takes more parameters than that.
-_NAMES_AT_ONCE = 500
-MAX_NAMED = 20  # unknown users that an error names
+MAX_NAMED = 20  # users who are not registered, named in an error
 
 _WITH_USERS = (selectinload(BaseURI.search_users), selectinload(BaseURI.register_users))
 
@@ -38,7 +38,11 @@ def list_base_uris(
 ) -> tuple[list[dict[str, Any]], int]:
     """Return one page of the base URI objects with their users, and how many base URIs there are.
 
+    A base URI that has been indexed has ``last_indexed``, an object that says when, and with what result; one that is
+    public has ``public``, which is true.
+
     :param order: ``{"base_uri": 1 | -1}``; None: in the order of their registration
+    :param page: positions of the base URIs to return; None: all
     """
     direction = (order or {}).get("base_uri")
     key = BaseURI.id if direction is None else BaseURI.base_uri.desc() if direction < 0 else BaseURI.base_uri
@@ -46,13 +50,23 @@ def list_base_uris(
     if page:
         statement = statement.offset(page.start).limit(page.stop - page.start)
     found = sql_db.session.execute(statement).scalars()
-    return [base_uri.as_dict() for base_uri in found], sql_db.session.execute(
+    return [_in_list(base_uri) for base_uri in found], sql_db.session.execute(
         select(func.count(BaseURI.id))
     ).scalar_one()
 
 
+def _in_list(base_uri: BaseURI) -> dict[str, Any]:
+    last_run = index_runs.result_of(base_uri.last_indexed)
+    return _as_object(base_uri) | ({"last_indexed": last_run} if last_run else {})
+
+
+def _as_object(base_uri: BaseURI) -> dict[str, Any]:
+    # Clients of the original compare the whole of an object: one that is not public has no further key.
+    return base_uri.as_dict() | ({"public": True} if base_uri.public else {})
+
+
 def get_base_uri(base_uri: str) -> dict[str, Any]:
-    """Return the base URI object with the users who have permissions on it.
+    """Return the base URI object with the users who have permissions on it; with ``public``, True, if it is.
 
     :raises UnknownBaseURIError: if it is not registered
     """
@@ -60,7 +74,17 @@ def get_base_uri(base_uri: str) -> dict[str, Any]:
     found = sql_db.session.execute(statement.execution_options(populate_existing=True)).scalar_one_or_none()
     if found is None:
         raise UnknownBaseURIError(f"Base URI {base_uri!r} is not registered")
-    return found.as_dict()
+    return _as_object(found)
+
+
+def is_registered(base_uri: str) -> bool:
+    """Return whether there is a base URI of that name."""
+    return sql_db.session.execute(_id_of(base_uri)).scalar() is not None
+
+
+def is_public(key: int) -> bool:
+    """Return whether whoever comes may search the base URI of a primary key."""
+    return bool(sql_db.session.execute(select(BaseURI.public).where(BaseURI.id == key)).scalar())
 
 
 def get_id(base_uri: str) -> int:
@@ -91,9 +115,9 @@ def _required(base_uri: str, statement: Select[Any]) -> int:
 
 
 def require_base_of(uri: str) -> None:
-    """Pass if the base URI of *uri* is registered, whether or not the dataset is.
+    """Pass if a dataset is registered as *uri*, or the base URI is in which it would be.
 
-    :raises UnknownBaseURIError: if not
+    :raises UnknownBaseURIError: if neither is registered
     """
     if dataset_rows.find_registered(uri) is None:
         get_id(parent(uri))
@@ -106,38 +130,58 @@ def add_base_uri(base_uri: str, *, actor: Actor | None = None) -> None:
     """Register a base URI, on which nobody has permissions yet.
 
     :raises ConflictError: if it is registered already
-    :raises ValidationError: 422 if it is none
+    :raises ValidationError: 422 if it is no base URI (a scheme and a place)
     """
     if not _insert(base_uri, actor):
         raise ConflictError(f"Base URI {base_uri!r} is registered already")
 
 
 def create_base_uri(
-    base_uri: str, searchers: Iterable[str], registrants: Iterable[str], *, actor: Actor | None = None
+    base_uri: str,
+    searchers: Iterable[str] | None,
+    registrants: Iterable[str] | None,
+    public: bool | None = None,
+    *,
+    actor: Actor | None = None,
 ) -> dict[str, Any]:
-    """Register a base URI with the users who have search, and register, permission. Return its object.
+    """Register a base URI, and grant permissions on it. Return the base URI object.
 
+    :param searchers: names of the users who get search permission; None: nobody
+    :param registrants: names of the users who get register permission; None: nobody
+    :param public: whether whoever comes may search it; None: no
     :raises ConflictError: if it is registered already
-    :raises ValidationError: 422 naming a user who is not registered
+    :raises ValidationError: 422 if it is no base URI, or naming a user who is not registered
     """
     base_uri = check_base_uri(base_uri)
     add_base_uri(base_uri, actor=actor)
     replace_permissions(base_uri, searchers, registrants, actor=actor)
+    if public is not None:
+        set_public(base_uri, public, actor=actor)
     return get_base_uri(base_uri)
 
 
 def put_base_uri(
-    base_uri: str, searchers: Iterable[str], registrants: Iterable[str], *, actor: Actor | None = None
+    base_uri: str,
+    searchers: Iterable[str] | None,
+    registrants: Iterable[str] | None,
+    public: bool | None = None,
+    *,
+    actor: Actor | None = None,
 ) -> bool:
     """Register a base URI if it is new, and replace the permissions on it. Return whether it is new.
 
-    :raises ValidationError: 422 naming a user who is not registered
+    :param searchers: names of the users who are to have search permission; None: those who have it now
+    :param registrants: names of the users who are to have register permission; None: those who have it now
+    :param public: whether whoever comes may search it; None: if it is so now
+    :raises ValidationError: 422 if it is no base URI, or naming a user who is not registered
     """
     base_uri = check_base_uri(base_uri)
     while True:
         is_new = _insert(base_uri, actor)
         try:
             replace_permissions(base_uri, searchers, registrants, actor=actor)
+            if public is not None:
+                set_public(base_uri, public, actor=actor)
         except UnknownBaseURIError:  # deleted just now
             continue
         return is_new
@@ -153,27 +197,52 @@ def _insert(base_uri: str, actor: Actor | None) -> bool:
 
 
 def replace_permissions(
-    base_uri: str, searchers: Iterable[str], registrants: Iterable[str], *, actor: Actor | None = None
+    base_uri: str,
+    searchers: Iterable[str] | None,
+    registrants: Iterable[str] | None,
+    *,
+    actor: Actor | None = None,
 ) -> None:
-    """Make exactly these users the ones with search, and register, permission on a base URI.
+    """Replace the permissions on a base URI.
 
+    :param searchers: names of the users who are to have search permission; None: those who have it now
+    :param registrants: names of the users who are to have register permission; None: those who have it now
     :raises UnknownBaseURIError: if it is not registered
     :raises ValidationError: 422 naming a user who is not registered
     """
     db.begin_write()
-    # One after the other, and the base URI before the users, and both before the grants: nobody waits in a circle.
+    # Every writer locks the base URI first, then the users, then the grants: so no two wait for each other.
     key = _required(base_uri, _id_of(base_uri).with_for_update(key_share=True))
-    search, register = list(searchers), list(registrants)
-    _hold_users({*search, *register})
+    wanted = {
+        kind: list(map(spelling, names))
+        for kind, names in (("search", searchers), ("register", registrants))
+        if names is not None
+    }
+    _hold_users({name for names in wanted.values() for name in names})
     changes = {
-        "search": _replace(search_permissions, key, _user_ids(search, "users_with_search_permissions")),
-        "register": _replace(
-            register_permissions, key, _user_ids(register, "users_with_register_permissions")
-        ),
+        kind: _replace(GRANT_TABLES[kind], key, _user_ids(names, f"users_with_{kind}_permissions"))
+        for kind, names in wanted.items()
     }
     changed = {kind: change for kind, change in changes.items() if any(change.values())}
     if changed:
         audit.record(actor, "base_uri.permissions", base_uri, changed, base_uri)
+
+
+def set_public(base_uri: str, public: bool, *, actor: Actor | None = None) -> bool:
+    """Let whoever comes search a base URI, without a token, or let it be no longer so. Return whether that is new.
+
+    :raises UnknownBaseURIError: if it is not registered
+    """
+    db.begin_write()
+    statement = select(BaseURI.id, BaseURI.public).where(BaseURI.base_uri == base_uri)
+    found = sql_db.session.execute(statement.with_for_update(key_share=True)).first()
+    if found is None:
+        raise UnknownBaseURIError(f"Base URI {base_uri!r} is not registered")
+    if found.public == public:
+        return False
+    sql_db.session.execute(update(BaseURI).where(BaseURI.id == found.id).values(public=public))
+    audit.record(actor, "base_uri.update", base_uri, {"public": [found.public, public]}, base_uri)
+    return True
 
 
 def _hold_users(usernames: set[str]) -> None:
@@ -181,18 +250,20 @@ def _hold_users(usernames: set[str]) -> None:
     if not db.locks_rows():
         return
     wanted = sorted(usernames)
-    for start in range(0, len(wanted), _NAMES_AT_ONCE):
-        some = User.username.in_(wanted[start : start + _NAMES_AT_ONCE])
-        held = select(User.id).where(some).order_by(User.username).with_for_update(read=True, key_share=True)
+    for some in db.batched(wanted):
+        these = User.username.in_(some)
+        held = select(User.id).where(these).order_by(User.username).with_for_update(read=True, key_share=True)
         sql_db.session.execute(held).all()
 
 
 def _user_ids(usernames: Iterable[str], field: str) -> dict[str, int]:
-    """Return ``{user name: primary key}``."""
+    """Return ``{user name: primary key}``.
+
+    :raises ValidationError: 422 naming *field* and users who are not registered
+    """
     wanted = sorted(set(usernames))
     known: dict[str, int] = {}
-    for start in range(0, len(wanted), _NAMES_AT_ONCE):
-        some = wanted[start : start + _NAMES_AT_ONCE]
+    for some in db.batched(wanted):
         found = sql_db.session.execute(select(User.username, User.id).where(User.username.in_(some)))
         known |= {row.username: row.id for row in found}
     unknown = [name for name in wanted if name not in known]
@@ -204,7 +275,7 @@ def _user_ids(usernames: Iterable[str], field: str) -> dict[str, int]:
 
 
 def _replace(table: Table, base_uri_id: int, users: Mapping[str, int]) -> dict[str, list[str]]:
-    """Grant *users* a permission, and nobody else. Return the names of those ``granted`` and ``revoked``."""
+    """Grant *users* a permission, and nobody else. Return user names, by ``granted`` and ``revoked``."""
     had = _granted(table, base_uri_id)
     revoked, granted = sorted(had.keys() - users.keys()), sorted(users.keys() - had.keys())
     if revoked:
@@ -230,15 +301,22 @@ def _granted(table: Table, base_uri_id: int) -> dict[str, int]:
     return {row.username: row.id for row in sql_db.session.execute(statement)}
 
 
+def _granted_groups(table: Table, base_uri_id: int) -> list[str]:
+    """Return the names of the groups that have a permission, in order."""
+    statement = select(Group.name).join(table, table.c.group_id == Group.id)
+    wanted = statement.where(table.c.base_uri_id == base_uri_id).order_by(Group.name)
+    return list(sql_db.session.execute(wanted).scalars())
+
+
 def delete_base_uri(base_uri: str, with_datasets: bool = False, *, actor: Actor | None = None) -> bool:
     """Remove a base URI and the permissions on it. Return whether it was registered.
 
     :param with_datasets: remove its datasets too, from every store
     :raises ConflictError: if it holds datasets and *with_datasets* is not set
-    :raises UnavailableError: if it is, and a plugin cannot reach its store
+    :raises UnavailableError: if *with_datasets* is set, and a plugin cannot reach its store
     """
     if with_datasets:
-        plugin_writes.begin()
+        store_writes.begin()
     else:
         db.begin_write()
     key = sql_db.session.execute(_id_of(base_uri).with_for_update()).scalar()
@@ -249,9 +327,15 @@ def delete_base_uri(base_uri: str, with_datasets: bool = False, *, actor: Actor 
     ).scalar_one()
     if held and not with_datasets:
         raise ConflictError(f"Base URI {base_uri!r} still holds {held} dataset{'' if held == 1 else 's'}")
-    lost: dict[str, Any] = {"datasets": datasets.delete_all_in(key)}
+    lost: dict[str, Any] = {"datasets": deletion.delete_all_in(key)}
+    if is_public(key):
+        lost["public"] = True
     for kind, table in GRANT_TABLES.items():
         lost[kind] = sorted(_granted(table, key))
+        sql_db.session.execute(delete(table).where(table.c.base_uri_id == key))
+    for kind, table in GROUP_GRANT_TABLES.items():
+        if groups := _granted_groups(table, key):
+            lost[f"{kind}_groups"] = groups
         sql_db.session.execute(delete(table).where(table.c.base_uri_id == key))
     audit.record(actor, "base_uri.delete", base_uri, lost, base_uri)
     sql_db.session.execute(delete(BaseURI).where(BaseURI.id == key))

@@ -1,4 +1,4 @@
-"""How much a client may give at once: the settings, and what is said of more."""
+"""Limits on what a client may send at once: the settings that set them, and the errors for what exceeds them."""
 
 from __future__ import annotations
 
@@ -9,21 +9,25 @@ from typing import Any
 import orjson
 from flask import current_app
 
-from dservercore.body_limits import MAX_ANNOTATION_ELEMENTS
-from dservercore.dataset_info import MAX_RELPATH_LENGTH
+from dservercore.dataset.analysis import normalized_length
+from dservercore.dataset.document import MAX_RELPATH_LENGTH
+from dservercore.dataset.values import (
+    MAX_ANNOTATION_ELEMENTS,
+    MAX_JSON_DEPTH,
+    deeper_than,
+    number_of_elements,
+)
 from dservercore.errors import invalid
-from dservercore.schema_fields import MAX_JSON_DEPTH, deeper_than, number_of_elements
-from dservercore.text_query import normalized_length
 
 _NAMES_AT_ONCE = 10_000
 
 
 def check_description(described: Mapping[str, Any]) -> None:
-    """Pass if a README, tags and annotations are small enough; what is not among *described* does not count.
+    """Pass if a README, tags and annotations are small enough; those that are not in *described* are not looked at.
 
-    Who takes something away, of a dataset that is too large by now, need not ask.
+    Not to be called for an edit that takes something away: it must be possible on a dataset that is too large by now.
 
-    :param described: of a dataset's document, after it has been checked for what the stores can hold
+    :param described: ``readme``, ``tags`` and ``annotations``, or some of them, checked for what the stores can hold
     :raises ValidationError: 422 naming the field and the setting
     """
     if "readme" in described:
@@ -48,7 +52,7 @@ def _check_annotations(annotations: Mapping[str, Any]) -> None:
                 )
     text = orjson.dumps(annotations, default=dict, option=orjson.OPT_NON_STR_KEYS)
     _check(len(text), "annotations", "DSERVER_MAX_ANNOTATIONS_LENGTH", "bytes of JSON")
-    # As many as a body may have; here for those, too, that come from storage, or one at a time.
+    # The limit of a request's body; here also for annotations that come from storage, or one at a time.
     elements = sum(map(text.count, (b"[", b"{", b",")))
     if elements > MAX_ANNOTATION_ELEMENTS and number_of_elements(annotations) > MAX_ANNOTATION_ELEMENTS:
         raise invalid(
@@ -58,10 +62,12 @@ def _check_annotations(annotations: Mapping[str, Any]) -> None:
 
 
 def check_file_names(manifest: Mapping[str, Any]) -> None:
-    """Pass if the names of files are not made of characters each of which stands for many, up to eighteen.
+    """Pass if the names of files do not become much longer when they are normalised (NFKC), as the index needs them.
+
+    One character can become eighteen.
 
     :param manifest: after it has been checked for what the stores can hold
-    :raises ValidationError: 422
+    :raises ValidationError: 422 if the names become more than twice as long
     """
     length, normalized = 0, 0
     names = (item.get("relpath", "") for item in manifest.get("items", {}).values())
@@ -84,7 +90,7 @@ def check_query(query: Mapping[str, Any]) -> None:
 
 
 def _check_growth(text: str, field: str, setting: str) -> None:
-    # It is the normalised text that is analysed: one character can stand for eighteen.
+    # What is analysed is the normalised text, in which one character can become eighteen.
     most = current_app.config[setting]
     if not text.isascii() and normalized_length(text, most) > most:
         raise invalid(

@@ -12,17 +12,19 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from dservercore import db, plugin_host
 from dservercore.db import newest_revision, rollback, sql_db
-from dservercore.models import Dataset
+from dservercore.errors import ConfigurationError
+from dservercore.models import BaseURI, Dataset, User
 from dservercore.plugin_api import PluginABC
 
 AWAY = "the database cannot be reached"
 OLD = "the database is not up to date: run `flask db upgrade`"
+INCOMPLETE = "the database lacks a table that it should have: `flask restore` brings back a backup"
 
 logger = logging.getLogger(__name__)
 
 
 def check() -> dict[str, str]:
-    """Return ``ok``, or what is wrong without addresses or secrets, for ``sql``, ``search`` and ``retrieve``.
+    """Return, by ``sql``, ``search`` and ``retrieve``, ``ok`` or what is wrong, without addresses or secrets.
 
     Stores are asked at the same time, because one that is away is waited for; plugins that keep theirs in the SQL
     database are not asked if that is away.
@@ -34,7 +36,7 @@ def check() -> dict[str, str]:
         asked = {
             name: pool.submit(_plugin_of, app, plugin)
             for name, plugin in plugins.items()
-            if not getattr(plugin, "shares_sql_session", False)
+            if not plugin.shares_sql_session
         }
         sql = _sql()
         here = {
@@ -56,11 +58,19 @@ def _sql() -> str:
     if revision not in (None, newest_revision()):
         return OLD
     try:
-        sql_db.session.execute(select(Dataset.id).limit(1))
+        if revision is not None and db.branches_behind():
+            return OLD
+        for table in (User, BaseURI, Dataset):
+            sql_db.session.execute(select(table.id).limit(1))
+    except ConfigurationError as error:
+        logger.warning("Not ready: %s", error.message)
+        return OLD
     except SQLAlchemyError as error:
         logger.warning("Not ready: %s", db.reason(error) if isinstance(error, DBAPIError) else error)
         rollback()
-        return AWAY if isinstance(error, DBAPIError) and error.connection_invalidated else OLD
+        if isinstance(error, DBAPIError) and error.connection_invalidated:
+            return AWAY
+        return OLD if revision is None else INCOMPLETE
     return "ok"
 
 
@@ -70,10 +80,8 @@ def _plugin_of(app: Flask, plugin: PluginABC) -> str:
 
 
 def _plugin(plugin: PluginABC) -> str:
-    # A plugin written before there was such a question has nothing to say to it.
-    ask = getattr(plugin, "ready", None)
     try:
-        return (ask() if ask else None) or "ok"
+        return plugin.ready() or "ok"
     except Exception:
         logger.warning("Not ready: %s", type(plugin).__name__, exc_info=True)
         return "the plugin failed"

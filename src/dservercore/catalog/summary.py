@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import bindparam, delete, func, select
 
 from dservercore import db
+from dservercore.catalog.datasets import Registered
+from dservercore.catalog.scope import Scope
+from dservercore.dataset.analysis import completion_key
 from dservercore.db import sql_db
+from dservercore.db.fast_reads import Prepared, Remembered
 from dservercore.models import Dataset, DatasetTag, SummaryCount
-from dservercore.reading import Prepared, Remembered
-from dservercore.scope import Scope
 
 _TOTAL = "base_uri"
 _PART = 2**32
@@ -24,57 +25,55 @@ _PLURALS = {
     "uploader": "uploaders",
 }
 
+#: The kinds of values that are completed while somebody types them.
+COMPLETED = ("creator", "tag")
+
 _counts, _dataset = SummaryCount.__table__, Dataset.__table__
 
-COUNTED_COLUMNS = tuple(
-    _dataset.c[name] for name in ("id", "base_uri_id", "creator_username", "size_in_bytes", "uploaded_by")
+#: The columns of what is registered (see ``datasets.Registered``), but for the tags.
+REGISTERED_COLUMNS = tuple(
+    _dataset.c[name]
+    for name in (
+        "id",
+        "base_uri_id",
+        "uri",
+        "uuid",
+        "creator_username",
+        "size_in_bytes",
+        "uploaded_by",
+        "frozen_at",
+        "created_at",
+        "uploaded_at",
+    )
 )
 
 
-@dataclass(frozen=True)
-class Counted:
-    """What a dataset counts under. None for size or uploader counts nothing."""
-
-    base_uri_id: int
-    creator_username: str
-    size_in_bytes: int | None
-    uploaded_by: str | None
-    tags: tuple[str, ...]
-
-    @classmethod
-    def of(cls, row: Any, tags: Iterable[str]) -> Counted:
-        """Return what the dataset of a row with ``COUNTED_COLUMNS`` counts under."""
-        return cls(row.base_uri_id, row.creator_username, row.size_in_bytes, row.uploaded_by, tuple(tags))
-
-    def with_tags(self, tags: Iterable[str]) -> Counted:
-        """Return what the dataset counts under with other tags."""
-        return replace(self, tags=tuple(tags))
-
-    def rows(self) -> Iterable[tuple[str, str, int]]:
-        """Yield (kind, value, base URI) of each row of ``summary_count`` that includes the dataset."""
-        yield _TOTAL, str(self.base_uri_id), self.base_uri_id
-        yield "creator", self.creator_username, self.base_uri_id
-        if self.uploaded_by is not None:
-            yield "uploader", self.uploaded_by, self.base_uri_id
-        for tag in self.tags:
-            yield "tag", tag, self.base_uri_id
+def _keys_of(registered: Registered) -> Iterator[tuple[str, str, int]]:
+    """Yield (kind, value, base URI) of each row of ``summary_count`` that includes a dataset."""
+    key = registered.base_uri_id
+    yield _TOTAL, str(key), key
+    yield "creator", registered.creator_username, key
+    if registered.uploaded_by is not None:
+        yield "uploader", registered.uploaded_by, key
+    for tag in registered.tags:
+        yield "tag", tag, key
 
 
 # Writing
 
 
-def count_changes(changes: Iterable[tuple[Counted | None, Counted | None]]) -> None:
-    """Bring the counts up to date with changes of datasets, each from what it counted under to what it counts under.
+def count_changes(changes: Iterable[tuple[Registered | None, Registered | None]]) -> None:
+    """Bring the counts up to date with changes of datasets, each from what it was to what it is.
 
-    :param changes: None stands for a dataset that is not there
+    :param changes: pairs of what a dataset was and what it is; None: it is not registered
     """
     datasets: defaultdict[tuple[str, str, int], int] = defaultdict(int)
     sizes: defaultdict[tuple[str, str, int], int] = defaultdict(int)
     for before, after in changes:
-        for counted, sign in ((before, -1), (after, 1)):
-            for key in counted.rows() if counted else ():
+        for registered, sign in ((before, -1), (after, 1)):
+            for key in _keys_of(registered) if registered else ():
                 datasets[key] += sign
-                sizes[key] += sign * (counted.size_in_bytes or 0)  # type: ignore[union-attr]
+                sizes[key] += sign * (registered.size_in_bytes or 0)  # type: ignore[union-attr]
     # In one order everywhere, so that two writers never wait for each other's rows.
     changed = sorted(key for key in datasets if datasets[key] or sizes[key])
     if changed:
@@ -94,6 +93,7 @@ def _row(key: tuple[str, str, int], datasets: int, size: int) -> dict[str, Any]:
         "datasets": datasets,
         "size_high": sign * high,
         "size_low": sign * low,
+        "folded": completion_key(value) if kind in COMPLETED else "",
     }
 
 
@@ -126,7 +126,7 @@ def recount() -> None:
 
 
 def is_miscounted() -> bool:
-    """Return whether what is counted is not what there is; a write in progress may make a difference."""
+    """Return whether the stored counts differ from the datasets, as they may for a moment while somebody writes."""
     stored = sql_db.session.execute(select(_counts)).mappings()
     return set(map(_counted, stored)) != set(map(_counted, _counted_anew()))
 
@@ -137,17 +137,31 @@ def _counted(row: Mapping[Any, Any]) -> tuple[Any, ...]:
     return row["kind"], row["value"], row["base_uri_id"], row["datasets"], size
 
 
+_COUNTED_AT_ONCE = 5000
+_NEXT = (
+    select(*REGISTERED_COLUMNS)
+    .where(_dataset.c.id > bindparam("last"))
+    .order_by(_dataset.c.id)
+    .limit(_COUNTED_AT_ONCE)
+)
+_TAGS_OF_NEXT = select(DatasetTag.dataset_id, DatasetTag.tag).where(
+    DatasetTag.dataset_id.between(bindparam("first"), bindparam("last"))
+)
+
+
 def _counted_anew() -> list[dict[str, Any]]:
-    tags: defaultdict[int, list[str]] = defaultdict(list)
-    for dataset_id, tag in sql_db.session.execute(select(DatasetTag.dataset_id, DatasetTag.tag)):
-        tags[dataset_id].append(tag)
     datasets: Counter[tuple[str, str, int]] = Counter()
     sizes: Counter[tuple[str, str, int]] = Counter()
-    for row in sql_db.session.execute(select(*COUNTED_COLUMNS)):
-        counted = Counted.of(row, tags[row.id])
-        for key in counted.rows():
-            datasets[key] += 1
-            sizes[key] += counted.size_in_bytes or 0
+    last = 0
+    while rows := sql_db.session.execute(_NEXT, {"last": last}).all():
+        first, last = rows[0].id, rows[-1].id
+        tags: defaultdict[int, list[str]] = defaultdict(list)
+        for dataset_id, tag in sql_db.session.execute(_TAGS_OF_NEXT, {"first": first, "last": last}):
+            tags[dataset_id].append(tag)
+        for row in rows:
+            for key in _keys_of(Registered.of(row, tags[row.id])):
+                datasets[key] += 1
+                sizes[key] += row.size_in_bytes or 0
     return [_row(key, datasets[key], sizes[key]) for key in datasets]
 
 

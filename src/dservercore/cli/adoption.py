@@ -12,14 +12,14 @@ from flask import current_app
 from flask.cli import with_appcontext
 from sqlalchemy.exc import DBAPIError
 
-from dservercore import connections, db, plugin_host
+from dservercore import db, plugin_host
 from dservercore.catalog import adoption, audit
+from dservercore.catalog.scope import OPERATOR
 from dservercore.cli.console import Command, Failure, Interruption, count_of, require_server, say
 from dservercore.cli.migrations import run_migrations
 from dservercore.cli.progress import Progress, Waiting
-from dservercore.db import sql_db
+from dservercore.db import servers, sql_db
 from dservercore.plugin_api import RetrieveABC
-from dservercore.scope import OPERATOR
 
 NAMED = 10  # datasets that a message names
 POLL_SECONDS = 0.5
@@ -64,7 +64,7 @@ def adopt_command(yes: bool, source: str | None) -> None:
             adoption.require_documents(others or plugin_host.make_retrieve_plugin(current_app))
         number = adoption.number_of_datasets()
         db.close_connections()  # nobody waits for us while we wait for an answer
-        connections.limit_locks(sql_db.engine)  # nor do we wait for an original server that goes on
+        servers.limit_locks(sql_db.engine)  # nor do we wait for an original server that goes on
         _confirm(_described(plan, number, source), yes)
         missing = _take_over(plan is not None, number, others)
         _record(plan, number, missing, source)
@@ -74,9 +74,11 @@ def adopt_command(yes: bool, source: str | None) -> None:
 
 
 def _take_over(is_theirs: bool, number: int, others: RetrieveABC | None) -> list[str]:
-    """Do what was confirmed; return the datasets without a description.
+    """Take over the tables, the tags and the documents; return the datasets without a description.
 
     :param is_theirs: whether the tables are those of the original, at least in part
+    :param number: how many datasets there are
+    :param others: the plugin whose documents are copied; None: they stay where they are
     """
     if is_theirs:
         adoption.begin()
@@ -97,7 +99,7 @@ def _take_over(is_theirs: bool, number: int, others: RetrieveABC | None) -> list
 
 
 def _record(plan: adoption.Plan | None, number: int, missing: list[str], source: str | None) -> None:
-    """Leave a record of what was done."""
+    """Put a record of the adoption into the audit."""
     details = {"datasets": number, "without description": len(missing), "documents from": source}
     if plan is not None:
         details |= {"users": plan.users, "base URIs": plan.base_uris}
@@ -107,7 +109,7 @@ def _record(plan: adoption.Plan | None, number: int, missing: list[str], source:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Say what to do where it ends before it is through."""
+    """End the command with what to do, if the ``with`` block is interrupted or the database is in use."""
     try:
         yield
     except KeyboardInterrupt:
@@ -119,7 +121,7 @@ def _interruptible() -> Iterator[None]:
 
 
 def _wait_for_search() -> None:
-    """Wait until everything can be found."""
+    """Wait until every dataset can be found, or until the search plugin makes no progress."""
     search = plugin_host.plugins().search
     with Waiting("Search") as waiting:
         while (left := search.ready()) is not None:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
 import click
 
-from dservercore.date_utils import parse_moment, utcnow
-from dservercore.uris import uri_of_location
-
-_DURATION = re.compile(r"([0-9]+) ?([smhdw])")
-_AGO = re.compile(r"([0-9]+) ?([smhdwy])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+from dservercore.dataset.times import parse_duration, parse_moment, utcnow
+from dservercore.dataset.uris import uri_of_location
 
 
 class Location(click.ParamType):
@@ -29,6 +25,19 @@ class Location(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
+class PermissionChange(click.ParamType):
+    """A kind of permission and the place that it is for: ``search:s3://my-bucket``, or ``search:my-directory``."""
+
+    name = "permission"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the kind, a colon, and the URI of the place; what is nothing of the sort, as it is."""
+        kind, separator, location = value.partition(":")
+        if kind not in ("search", "register") or not location:
+            return str(value)  # whoever thinks it through says what is wrong with it
+        return f"{kind}{separator}{LOCATION.convert(location, param, ctx)}"
+
+
 class Duration(click.ParamType):
     """A time span such as ``90s``, ``15m``, ``12h``, ``30d`` or ``2w``."""
 
@@ -36,21 +45,18 @@ class Duration(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
         """Return the time span."""
-        found = _DURATION.fullmatch(value)
-        if not found or not int(found.group(1)):
-            self.fail(
-                f"{value!r} is not a number and a unit (s, m, h, d or w), such as 12h or 30d.", param, ctx
-            )
         try:
-            span = timedelta(**{_UNITS[found.group(2)]: int(found.group(1))})
+            span = parse_duration(value)
             datetime.now() + span + timedelta(days=1)
+        except ValueError as error:
+            self.fail(f"{value!r}: {error}.", param, ctx)
         except OverflowError:
             self.fail(f"{value} ends after the year 9999.", param, ctx)
         return span
 
 
 class Moment(click.ParamType):
-    """A time in the past: a time span ago, such as ``7d`` or ``2y``, or what ``date_utils.parse_moment`` takes."""
+    """A time in the past: a time span ago, such as ``7d`` or ``2y``, seconds since the epoch, or ISO 8601."""
 
     name = "time"
 
@@ -58,12 +64,9 @@ class Moment(click.ParamType):
         """Return the naive UTC datetime."""
         if isinstance(value, datetime):
             return value
-        found = _AGO.fullmatch(value)
         try:
-            if found:
-                number, unit = int(found.group(1)), found.group(2)
-                span = timedelta(days=365.2425) if unit == "y" else timedelta(**{_UNITS[unit]: 1})
-                return utcnow() - number * span
+            with suppress(ValueError):
+                return utcnow() - parse_duration(value, units="smhdwy")
             return parse_moment(value)
         except (ValueError, OverflowError):
             self.fail(
@@ -74,5 +77,6 @@ class Moment(click.ParamType):
 
 
 LOCATION = Location()
+PERMISSION_CHANGE = PermissionChange()
 DURATION = Duration()
 MOMENT = Moment()

@@ -12,9 +12,9 @@ from flask.cli import with_appcontext
 
 from dservercore import db
 from dservercore.catalog import audit
+from dservercore.catalog.scope import OPERATOR
 from dservercore.cli.arguments import MOMENT
 from dservercore.cli.console import Group, errors_in_one_line, say, say_json
-from dservercore.scope import OPERATOR
 
 HEADER = ("TIME (UTC)", "WHO", "ACTION", "ON", "FROM", "DETAILS")
 

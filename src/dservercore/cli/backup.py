@@ -13,11 +13,12 @@ import click
 from flask.cli import with_appcontext
 
 from dservercore import db, plugin_host
-from dservercore.catalog.backup import making, restoring
+from dservercore.catalog.backup import making, restoring, tables
 from dservercore.catalog.backup.archive import Counts, Manifest
 from dservercore.catalog.backup.restoring import Prepared
 from dservercore.cli.console import Command, CommandWithoutDatabase, Failure, count_of, require_server, say
 from dservercore.cli.keys import KEY_SETTINGS
+from dservercore.cli.migrations import run_migrations
 from dservercore.cli.progress import Steps, size_in_words
 
 STDOUT = Path("-")
@@ -29,11 +30,12 @@ STDOUT = Path("-")
 @click.option("--force", is_flag=True, help="Replace FILE if it is there.")
 @with_appcontext
 def backup_command(file: Path, with_keys: bool, force: bool) -> None:
-    """Back up the database to FILE, while the server runs.
+    """Back up the server to FILE, while it runs.
 
     FILE is a tar archive; - is standard output. It gets its name when it is complete, and only you can read it.
-    Everything that was acknowledged before the command began is in it. PostgreSQL is dumped by its own program
-    pg_dump, which must be installed. A copy of the database takes space beside FILE meanwhile.
+    Everything that was acknowledged before the command began is in it, with READMEs, manifests and annotations
+    wherever they are kept, in a form that `flask restore` puts into any kind of database. As much space as FILE takes
+    is needed beside it meanwhile.
 
     \b
       flask backup --with-keys /srv/backup/dserver.tar
@@ -49,7 +51,7 @@ def backup_command(file: Path, with_keys: bool, force: bool) -> None:
     held = f"{_contents(manifest)}{' and the keys' if with_keys else ''}"
     size = "" if file == STDOUT else f" ({size_in_words(file.stat().st_size)})"
     say(f"Backed up {held} to {'standard output' if file == STDOUT else file}{size}", err=True)
-    _say_what_is_elsewhere(manifest)
+    _say_what_is_missing(manifest)
 
 
 @click.command(name="restore", cls=CommandWithoutDatabase)
@@ -61,13 +63,13 @@ def backup_command(file: Path, with_keys: bool, force: bool) -> None:
 def restore_command(file: Path, force: bool, yes: bool, without_keys: bool) -> None:
     """Restore a backup from FILE, made by `flask backup`.
 
-    The database must be empty, and of the kind that the backup is of: SQLite or PostgreSQL. Keys go to the data
-    directory. Everything is checked first; if anything is wrong, nothing changes. Stop the server before.
+    The database must be empty, and may be of another kind than the one that the backup was made of. Tables are made,
+    and the search index; keys go to the data directory. Everything is checked first; if anything is wrong, nothing
+    changes. Stop the server before.
 
     \b
       export DSERVER_DATA_DIR=/srv/dserver
       flask restore /srv/backup/dserver.tar
-      flask db upgrade
     """
     require_server()
     with (
@@ -76,7 +78,7 @@ def restore_command(file: Path, force: bool, yes: bool, without_keys: bool) -> N
         restoring.prepared(file, not without_keys, force, told) as backup,
     ):
         _confirm(backup, yes)
-        holds = restoring.put_in_place(backup)
+        holds = restoring.put_in_place(backup, run_migrations, told)
     say(f"Restored {_contents(holds)}, as they were at {backup.manifest.made_at}", err=True)
     _say_what_is_next(backup)
 
@@ -111,18 +113,21 @@ def _confirm(backup: Prepared, yes: bool) -> None:
     click.confirm(f"Replace {what} that are in the database now?", abort=True, err=True)
 
 
-def _elsewhere(manifest: Manifest) -> list[str]:
-    plugins = (manifest.search, manifest.retrieve)
-    return list(dict.fromkeys(plugin["name"] for plugin in plugins if not plugin["in_database"]))
+def _say_what_is_missing(manifest: Manifest) -> None:
+    if manifest.undescribed:
+        number = count_of(manifest.undescribed, "dataset")
+        say(
+            f"Without README, manifest and annotations, which {manifest.retrieve['name']} does not have: {number}"
+            " (see `flask dataset check`)",
+            err=True,
+        )
+    foreign = tables.foreign()
+    if foreign:
+        say(f"Not in this backup, because nothing that is installed knows them: {_named(foreign)}", err=True)
 
 
-def _say_what_is_elsewhere(manifest: Manifest) -> None:
-    names = _elsewhere(manifest)
-    if not names:
-        return
-    how = "MongoDB with mongodump" if any("mongo" in name for name in names) else "their store"
-    say(f"Not in this backup: what is kept by {' and '.join(names)}.", err=True)
-    say(f"Back up {how} now, too. After a restore of both, run `flask dataset check --repair`.", err=True)
+def _named(names: list[str]) -> str:
+    return f"the table{'' if len(names) == 1 else 's'} {', '.join(names)}"
 
 
 def _say_what_is_next(backup: Prepared) -> None:
@@ -133,6 +138,23 @@ def _say_what_is_next(backup: Prepared) -> None:
         say(f"The keys {names} are in {making.data_directory()}", err=True)
     if backup.keys and configured:
         say(f"They are not used as long as {configured} is set", err=True)
+    left_out = restoring.left_out(manifest)
+    if left_out:
+        say(
+            f"Left out, because nothing that is installed here knows them: {_named(left_out)};"
+            " install the extension that they belong to, and restore again",
+            err=True,
+        )
+    if backup.replaces is not None and not plugin_host.plugins().share_sql_session:
+        say("`flask dataset check --repair` removes what search and retrieve held before", err=True)
+    if manifest.holds_database:
+        _say_what_is_elsewhere(manifest)
+    if db.current_revision() != db.newest_revision():
+        say("The tables are those of an earlier version: run `flask db upgrade`", err=True)
+
+
+def _say_what_is_elsewhere(manifest: Manifest) -> None:
+    """Say what a backup of format 1 does not have: what was kept outside of the database."""
     plugins = plugin_host.plugins()
     for kind, then, now in (
         ("search", manifest.search, plugins.search),
@@ -144,8 +166,9 @@ def _say_what_is_next(backup: Prepared) -> None:
                 f" set DSERVER_{kind.upper()}_PLUGIN, or index the base URIs again",
                 err=True,
             )
-    if _elsewhere(manifest):
-        stores = " and ".join(_elsewhere(manifest))
+    elsewhere = [
+        plugin["name"] for plugin in (manifest.search, manifest.retrieve) if not plugin["in_database"]
+    ]
+    if elsewhere:
+        stores = " and ".join(dict.fromkeys(elsewhere))
         say(f"Restore what is kept by {stores}, too; then run `flask dataset check --repair`", err=True)
-    if manifest.revision != db.newest_revision():
-        say("The tables are those of an earlier version: run `flask db upgrade`", err=True)

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from contextlib import closing
-from types import TracebackType
 
 import click
-from tqdm import tqdm
 
 from dservercore import db
-from dservercore.catalog import base_uris, indexing, summary
+from dservercore.auth.permissions import operator_scope
+from dservercore.catalog import base_uris, summary
+from dservercore.catalog.scope import OPERATOR
+from dservercore.catalog.storage import access, indexing
+from dservercore.catalog.storage.pruning import TooManyGoneError
 from dservercore.cli.arguments import LOCATION
-from dservercore.cli.console import Failure, Group, Interruption, say, say_json
-from dservercore.errors import ConflictError, UnknownBaseURIError
-from dservercore.permissions import operator_scope
-from dservercore.scope import OPERATOR
+from dservercore.cli.console import Failure, Group, Interruption, count_of, say, say_json
+from dservercore.cli.index_report import Report, may_prune
+from dservercore.errors import ConflictError, DserverError, UnknownBaseURIError
 
 base_uri_cli = Group("base_uri", help="Manage base URIs, and register the datasets in them.")
 
 
 @base_uri_cli.command(name="add")
 @click.argument("base_uri", type=LOCATION)
-def add_base_uri(base_uri: str) -> None:
+@click.option("--public", is_flag=True, help="Let everybody find and read what is in it, without a token.")
+def add_base_uri(base_uri: str, public: bool) -> None:
     """Add BASE_URI, a place that holds datasets.
 
     Such a place is a bucket, a share or a directory. The path of a directory on this machine becomes a file:// URI.
-    Next, register the datasets that are there, and let users find them:
+    One that cannot be indexed from here is added, too, and a line on stderr says why: its datasets can be registered
+    over HTTP. Next, register the datasets that are there, and let users find them:
 
     \b
       flask base_uri add s3://my-bucket
@@ -38,12 +40,63 @@ def add_base_uri(base_uri: str) -> None:
         base_uris.add_base_uri(base_uri, actor=OPERATOR)
     except ConflictError:
         raise Failure(f"Base URI '{base_uri}' already registered") from None
+    if public:
+        base_uris.set_public(base_uri, True, actor=OPERATOR)
     db.commit()
+    reason = access.why_not_indexable(base_uri)
+    if reason:
+        say(
+            f"Added, but '{base_uri}' cannot be indexed from here: {reason}. "
+            "Its datasets can still be registered over HTTP",
+            err=True,
+        )
+
+
+@base_uri_cli.command(name="update")
+@click.argument("base_uri", type=LOCATION)
+@click.option(
+    "--public/--no-public",
+    default=None,
+    help="Let everybody find and read what is in it, without a token, or no longer.",
+)
+def update_base_uri(base_uri: str, public: bool | None) -> None:
+    """Open BASE_URI to everybody, or close it again.
+
+    What is in a public base URI can be found and read by whoever can reach the server, without a token: names, READMEs,
+    annotations, tags and lists of files. Nobody can change it for that. It counts at once, also when it is taken back.
+    A line on stderr says how many datasets it is about.
+
+    \b
+      flask base_uri update s3://open-data --public
+      flask base_uri update s3://open-data --no-public
+    """
+    if public is None:
+        raise click.UsageError("Give --public or --no-public.")
+    try:
+        is_changed = base_uris.set_public(base_uri, public, actor=OPERATOR)
+    except UnknownBaseURIError:
+        raise Failure(
+            f"Base URI '{base_uri}' not registered: add it first, with flask base_uri add"
+        ) from None
+    db.commit()
+    held = count_of(_datasets_in(base_uri), "dataset")
+    as_before = "" if is_changed else ", as before"
+    if public:
+        say(
+            f"Whoever can reach the server may find and read the {held} in '{base_uri}', without a token{as_before}",
+            err=True,
+        )
+    else:
+        say(f"Only users with search permission may find the {held} in '{base_uri}'{as_before}", err=True)
 
 
 @base_uri_cli.command(name="list")
 def list_base_uris() -> None:
-    """List the base URIs, and who has permissions on them, as JSON."""
+    """List the base URIs, their users and their last indexing, as JSON.
+
+    "public": true is there where everybody may find and read what is in it; last_indexed where `flask base_uri index`
+    has run. Times are seconds since 1970-01-01 UTC.
+    """
     say_json(base_uris.list_base_uris()[0])
 
 
@@ -54,22 +107,25 @@ def list_base_uris() -> None:
 def delete_base_uri(base_uri: str, with_datasets: bool, yes: bool) -> None:
     """Delete BASE_URI and the permissions on it.
 
-    The datasets themselves stay where they are stored. It is no error if BASE_URI is not registered.
+    The datasets themselves stay where they are stored. It is no error if BASE_URI is not registered; a
+    line on stderr says so.
     """
-    held = sum(summary.datasets_per_base_uri(operator_scope("register").narrowed_to([base_uri])).values())
+    held = _datasets_in(base_uri)
     if held and not with_datasets:
         raise Failure(
-            f"Base URI '{base_uri}' still holds {_datasets(held)}: "
+            f"Base URI '{base_uri}' still holds {count_of(held, 'dataset')}: "
             "--with-datasets deletes their registrations too"
         )
     if held and not yes and sys.stdin.isatty():
-        click.confirm(f"Delete the registrations of {_datasets(held)}?", abort=True, err=True)
-    base_uris.delete_base_uri(base_uri, with_datasets, actor=OPERATOR)
+        click.confirm(f"Delete the registrations of {count_of(held, 'dataset')}?", abort=True, err=True)
+    is_deleted = base_uris.delete_base_uri(base_uri, with_datasets, actor=OPERATOR)
     db.commit()
+    if not is_deleted:
+        say(f"Base URI '{base_uri}' was not registered: nothing deleted", err=True)
 
 
-def _datasets(number: int) -> str:
-    return f"{number} dataset{'' if number == 1 else 's'}"
+def _datasets_in(base_uri: str) -> int:
+    return sum(summary.datasets_per_base_uri(operator_scope("register").narrowed_to([base_uri])).values())
 
 
 @base_uri_cli.command(name="index")
@@ -87,23 +143,37 @@ def _datasets(number: int) -> str:
 @click.option(
     "--prune",
     is_flag=True,
-    help="Remove registrations whose dataset is gone from storage. Make sure that the storage is mounted.",
+    help="Remove registrations whose dataset is gone from storage, if they are not too many.",
 )
-def index_base_uri(base_uri: str, jobs: int, full: bool, prune: bool) -> None:
+@click.option("--prune-all", is_flag=True, help="Remove them however many they are.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, an object a line.")
+def index_base_uri(base_uri: str, jobs: int, full: bool, prune: bool, prune_all: bool, as_json: bool) -> None:
     """Register the datasets that are stored in BASE_URI.
 
-    Datasets that are registered and have not changed are skipped where the storage tells that they have not
-    (directories and S3 do). One that cannot be registered is reported, and the others go on. Datasets that are not
-    frozen yet are left out.
+    Datasets that are registered as they are stored are left alone, and not even read where the storage tells that they
+    have not changed (directories and S3 do). One that cannot be registered is reported on stderr, and the others go
+    on. Datasets that are not frozen yet are left out, and so are files among tags and annotations that dtool has not
+    written.
 
-    It can be interrupted: what was reported is registered. The exit code is 1 if any dataset failed.
+    --prune removes at most half of the registrations of BASE_URI (DSERVER_PRUNE_LIMIT): a share that is not mounted
+    looks like an empty one. Of more than that, it asks on a terminal, and elsewhere removes none; --prune-all removes
+    all.
+
+    It can be interrupted: what was reported is registered. The exit code is 1 if any dataset failed, or too many are
+    gone.
 
     \b
       flask base_uri index s3://my-bucket --jobs 16
     """
-    report = _Report()
+    report = Report(as_json)
     done = indexing.index_base_uri(
-        operator_scope("register"), base_uri, jobs=jobs, full=full, prune=prune, started=report.start
+        operator_scope("register"),
+        base_uri,
+        jobs=jobs,
+        full=full,
+        prune=prune or prune_all,
+        may_prune=may_prune(prune_all),
+        started=report.start,
     )
     with report, closing(done):
         try:
@@ -111,57 +181,16 @@ def index_base_uri(base_uri: str, jobs: int, full: bool, prune: bool) -> None:
                 report.add(indexed)
         except UnknownBaseURIError:
             raise Failure(f"Base URI '{base_uri}' not registered") from None
+        except TooManyGoneError as error:
+            report.end(base_uri, error.message)
+            raise Failure(str(report), error.message) from None
         except KeyboardInterrupt:
+            report.end(base_uri, "interrupted")
             raise Interruption(f"Interrupted: {report}; run it again for the rest") from None
+        except DserverError as error:
+            report.end(base_uri, error.message)
+            raise
+    report.end(base_uri)
     say(str(report), err=True)
     if report.outcomes["failed"]:
         sys.exit(1)
-
-
-class _Report:
-    """Tells on stdout what became of each dataset, above a progress bar on stderr if that is a terminal."""
-
-    def __init__(self) -> None:
-        self.outcomes: Counter[indexing.Outcome] = Counter()
-        self._bar: tqdm | None = None
-
-    def __enter__(self) -> _Report:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def start(self, number_of_datasets: int) -> None:
-        """Show the bar, for so many datasets."""
-        self._bar = tqdm(
-            total=number_of_datasets, unit=" datasets", file=sys.stderr, disable=None, leave=False
-        )
-
-    def add(self, indexed: indexing.Indexed) -> None:
-        """Tell what became of one dataset."""
-        self.outcomes[indexed.outcome] += 1
-        with tqdm.external_write_mode(sys.stdout):
-            for line in _lines(indexed):
-                say(line)
-        if self._bar is not None and indexed.outcome != "pruned":
-            self._bar.update()
-
-    def __str__(self) -> str:
-        parts = [f"{self.outcomes[outcome]} {outcome}" for outcome in ("registered", "unchanged", "failed")]
-        for outcome, word in (("not frozen", "not frozen yet"), ("pruned", "removed")):
-            if self.outcomes[outcome]:  # type: ignore[index]
-                parts.append(f"{self.outcomes[outcome]} {word}")  # type: ignore[index]
-        return ", ".join(parts)
-
-
-def _lines(indexed: indexing.Indexed) -> list[str]:
-    if indexed.outcome == "registered":
-        return [f"Registered: {indexed.uri}"]
-    if indexed.outcome == "failed":
-        return [f"Failed to register: {indexed.name} {indexed.uri}", f"  {indexed.reason}"]
-    if indexed.outcome == "pruned":
-        return [f"Removed: {indexed.uri}"]
-    return []

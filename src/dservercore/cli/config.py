@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from flask import current_app
 
-from dservercore import config, plugin_host
+from dservercore import plugin_host
 from dservercore.cli.console import GroupWithoutDatabase, say_json
+from dservercore.settings import configuration
 
 config_cli = GroupWithoutDatabase(
     "config", help="Show the configuration, and the versions of server and plugins."
@@ -18,7 +19,7 @@ def config_show() -> None:
 
     Secrets are shown as "***". Settings are environment variables: export them before you start the server.
     """
-    say_json(config.shown(current_app.config))
+    say_json(configuration.shown(current_app.config))
 
 
 @config_cli.command(name="versions")

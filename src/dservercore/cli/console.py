@@ -44,12 +44,17 @@ class Command(click.Command):
     """A command that ends in one line where the catalog or the database refuses.
 
     :cvar needs_database: whether there must be a database already
+    :cvar needs_routes: whether it uses what requests are answered with, such as tokens; without, it starts much sooner
     """
 
     needs_database = True
+    needs_routes = False
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Refuse arguments that no database and no JSON can hold."""
+        """Return the arguments that are left, as click does.
+
+        :raises click.UsageError: for an argument that is not text in UTF-8, which no database and no JSON can hold
+        """
         for argument in args:
             try:
                 argument.encode()
@@ -65,13 +70,19 @@ class Command(click.Command):
 
 
 class CommandWithoutDatabase(Command):
-    """Such a command, for an installation that may have no database yet."""
+    """A :class:`Command` for an installation that may have no database yet."""
 
     needs_database = False
 
 
+class CommandWithRoutes(Command):
+    """A :class:`Command` that uses what requests are answered with."""
+
+    needs_routes = True
+
+
 class Group(AppGroup):
-    """A group of such commands, which run with an application context."""
+    """A group of :class:`Command`, which run with an application context."""
 
     command_class: type[Command] = Command
 
@@ -87,14 +98,14 @@ class Group(AppGroup):
 
 
 class GroupWithoutDatabase(Group):
-    """Such a group, for an installation that may have no database yet."""
+    """A :class:`Group` of commands for an installation that may have no database yet."""
 
     command_class = CommandWithoutDatabase
 
 
 @contextmanager
 def usage_errors_printable() -> Iterator[None]:
-    """Escape what click repeats of the arguments, and prints itself."""
+    """In the errors of click, which repeat arguments, escape what is not to be printed."""
     try:
         yield
     except click.ClickException as error:
@@ -105,7 +116,7 @@ def usage_errors_printable() -> Iterator[None]:
 
 @contextmanager
 def errors_in_one_line() -> Iterator[None]:
-    """Turn what the catalog and the database raise into a :class:`Failure`."""
+    """Turn errors of the catalog and the database into a :class:`Failure`."""
     try:
         yield
     except DserverError as error:
@@ -120,17 +131,23 @@ def _why_the_database_failed(error: DBAPIError) -> str:
         db.require_upgraded()
     except ConfigurationError as cause:
         return cause.message
-    return f"The database failed: {db.reason(error)}"
+    return db.what_is_missing(error) or f"The database failed: {db.reason(error)}"
 
 
 def require_server() -> None:
-    """Pass if the application is this server, and not another one that has our commands, too."""
+    """Pass if the application is this server, and not another one that has our commands, too.
+
+    :raises Failure: if it is another one
+    """
     if plugin_host.DISTRIBUTION not in current_app.extensions:
         raise Failure("This application is not dservercore: export FLASK_APP=dservercore")
 
 
 def count_of(number: int, what: str) -> str:
-    """Return a number of things in words."""
+    """Return a number of things in words, such as ``1 dataset`` or ``3 datasets``.
+
+    :param what: the thing in the singular
+    """
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
@@ -146,6 +163,11 @@ def _encoding(stream: Any) -> str:
 def say_json(value: Any) -> None:
     """Print a JSON value, indented by 2."""
     click.echo(_to_json(value))
+
+
+def say_json_line(value: Any) -> None:
+    """Print a JSON value in one line."""
+    click.echo(printable_json(json.dumps(value, ensure_ascii=False), _encoding(sys.stdout)))
 
 
 def say_json_list(items: Iterable[Any]) -> None:

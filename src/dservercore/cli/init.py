@@ -10,14 +10,17 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from dservercore import config, db
+from dservercore import db
 from dservercore.catalog import users
+from dservercore.catalog.scope import OPERATOR
 from dservercore.cli.console import CommandWithoutDatabase, require_server, say
 from dservercore.cli.keys import make_key_pair
+from dservercore.cli.login_link import new_link
 from dservercore.cli.migrations import upgrade_database
 from dservercore.db import sql_db
+from dservercore.db.usernames import checked_username
 from dservercore.errors import UnknownUserError
-from dservercore.scope import OPERATOR
+from dservercore.settings import configuration
 
 
 @click.command(name="init", cls=CommandWithoutDatabase)
@@ -31,16 +34,18 @@ def init_command(admin: str | None) -> None:
 
     \b
       flask init --admin alice
-      flask run
+      flask serve
     """
     require_server()
     if admin is not None:
-        users.checked_username(admin)
+        checked_username(admin)
     say(f"Keys:      {_keys()}")
     say(f"Database:  {_database()}")
     if admin is not None:
         say(f"Admin:     {_administrator(admin)}")
     _say_what_is_next(admin)
+    if admin is not None and current_app.config["DSERVER_WEB"]:
+        _say_how_to_sign_in(admin)
 
 
 def _keys() -> str:
@@ -48,8 +53,8 @@ def _keys() -> str:
         return f"{current_app.config.get('JWT_PRIVATE_KEY_FILE') or 'configured'} (kept)"
     if current_app.config.get("JWT_PUBLIC_KEY"):
         return "a public key is configured, which verifies tokens made elsewhere (kept)"
-    directory = Path(current_app.config.get("DSERVER_DATA_DIR") or config.data_directory())
-    private, public = make_key_pair(directory)
+    directory = Path(current_app.config.get("DSERVER_DATA_DIR") or configuration.data_directory())
+    private, public = make_key_pair(directory, "DSERVER_DATA_DIR: cannot")
     current_app.config.update(JWT_PRIVATE_KEY=private.read_text(), JWT_PUBLIC_KEY=public.read_text())
     return f"{private} and {public.name} (new)"
 
@@ -74,6 +79,14 @@ def _administrator(username: str) -> str:
     return f"{username} ({state})"
 
 
+def _say_how_to_sign_in(admin: str) -> None:
+    link = new_link(admin)
+    db.commit()
+    say("or, once and within ten minutes, in a browser:")
+    say(f"  {link}")
+    say(f"For another such address: flask user login-link {shlex.quote(admin)}")
+
+
 def _say_what_is_next(admin: str | None) -> None:
     name = admin if admin is not None else "USERNAME"
     say("")
@@ -82,7 +95,7 @@ def _say_what_is_next(admin: str | None) -> None:
         say("  export FLASK_APP=dservercore")
     if admin is None and not users.list_users(page=slice(0, 1))[1]:
         say("  flask user add --is_admin USERNAME")
-    say("  flask run")
+    say("  flask serve")
     say("and in another terminal:")
     if current_app.config.get("JWT_PRIVATE_KEY"):
         say(f"  TOKEN=$(flask user token {shlex.quote(name)})")

@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 from flask import current_app
 
-from dservercore import config, keys
 from dservercore.cli.console import Failure, GroupWithoutDatabase, say
+from dservercore.settings import configuration, keys, named_files
 
 KEY_SETTINGS = ("JWT_PUBLIC_KEY", "JWT_PRIVATE_KEY_FILE", "JWT_PUBLIC_KEY_FILE")
 
@@ -34,18 +34,22 @@ def generate_keys(directory: Path | None) -> None:
     \b
       flask keys generate --directory /etc/dserver
     """
-    place = directory or config.data_directory()
+    place = directory or configuration.data_directory()
     private, public = make_key_pair(place)
     say(f"Made {private} (keep it secret) and {public}")
     configured = next((name for name in KEY_SETTINGS if os.environ.get(name)), None)
-    if place.absolute() != config.data_directory():
+    if place.absolute() != configuration.data_directory():
         say(f"To use them:  export JWT_PRIVATE_KEY_FILE={shlex.quote(str(private.absolute()))}")
     elif configured:
         say(f"They are not used as long as {configured} is set.")
 
 
-def make_key_pair(directory: Path) -> tuple[Path, Path]:
-    """Write a key pair into *directory*; return the paths of the private and the public key."""
+def make_key_pair(directory: Path, cannot: str = "Cannot") -> tuple[Path, Path]:
+    """Write a key pair into *directory*; return the paths of the private and the public key.
+
+    :param cannot: how the message begins if they cannot be written
+    :raises Failure: if there are keys already, or they cannot be written
+    """
     try:
         return keys.generate_key_pair(directory)
     except FileExistsError as error:
@@ -54,7 +58,8 @@ def make_key_pair(directory: Path) -> tuple[Path, Path]:
             f"{path} exists and is not replaced: tokens that were made with it would stop working"
         ) from None
     except OSError as error:
-        raise Failure(f"Cannot write keys: {error.strerror}: {error.filename}") from None
+        why = named_files.reason(error, Path(error.filename or directory))
+        raise Failure(f"{cannot} write keys: {why}: {error.filename}") from None
 
 
 @keys_cli.command(name="public")

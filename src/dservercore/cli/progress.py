@@ -18,7 +18,8 @@ class Progress:
 
     :param what: what is done
     :param total: how much there is to do; None: not known
-    :param in_bytes: whether it is bytes that are counted
+    :param unit: what is counted, in the plural
+    :param in_bytes: whether bytes are counted, and *unit* is not used
     """
 
     def __init__(self, what: str, total: int | None, unit: str, in_bytes: bool = False):
@@ -43,11 +44,11 @@ class Progress:
         self.close()
 
     def __call__(self, number: int = 1) -> None:
-        """Say that so much more is done."""
+        """Show that *number* more are done."""
         self.reach(self._done + number)
 
     def reach(self, done: int) -> None:
-        """Say that so much is done altogether."""
+        """Show that *done* are done altogether."""
         self._bar.update(done - self._done)
         self._done = done
         if self._bar.disable and time.monotonic() > self._due:
@@ -81,7 +82,10 @@ class Steps:
             self._progress.close()
 
     def __call__(self, step: str, done: int, total: int | None) -> None:
-        """Say that so much of a step is done altogether."""
+        """Show that *done* bytes of a step are done altogether.
+
+        :param total: bytes of the step; None: not known
+        """
         if self._progress is None or self._step != (step, total):
             if self._progress:
                 self._progress.close()
@@ -90,7 +94,7 @@ class Steps:
 
 
 class Waiting:
-    """Waiting for something that says itself what is left."""
+    """Waiting for something that says in words what is left."""
 
     VAIN_SECONDS = 60.0  # without any change
 
@@ -108,7 +112,7 @@ class Waiting:
         self._bar.close()
 
     def is_in_vain(self, left: str) -> bool:
-        """Show what is left; return whether that has not changed for long."""
+        """Show what is left; return whether that has not changed for ``VAIN_SECONDS``."""
         now = time.monotonic()
         if left != self._left:
             self._left, self._changed = left, now
@@ -121,6 +125,8 @@ class Waiting:
 
 def size_in_words(size: int) -> str:
     """Return a number of bytes as people say it: ``12.3 MB``."""
+    if size == 1:
+        return "1 byte"
     amount = float(size)
     for unit in ("bytes", "kB", "MB", "GB"):
         if amount < 1000:

@@ -57,7 +57,7 @@ def names(query, username="alice", *parameters):
         ({"free_text": "PODS runner"}, ["beans", "peas"]),
         ({"free_text": "pods peas"}, ["peas"]),
         ({"free_text": "carrots"}, []),
-        ({"free_text": ""}, []),
+        ({"free_text": ""}, ["beans", "peas"]),
         ({"tags": ["greens", "sweet"]}, ["peas"]),
         # What the server does by itself:
         ({"creator_usernames": ["otto"]}, ["peas"]),

@@ -1,4 +1,4 @@
-"""The file that holds a backup: a tar archive of the database and the keys, with a manifest before them.
+"""The file that holds a backup: a tar archive of tables, descriptions and keys, with a manifest before them.
 
 ``tar xf`` takes it apart on any machine. The manifest has the size and the checksum of everything that follows it.
 """
@@ -9,27 +9,31 @@ import hashlib
 import io
 import json
 import os
+import re
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
-from dservercore import keys
 from dservercore.errors import DserverError
+from dservercore.settings import keys
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
+DESCRIPTIONS = "descriptions.ndjson.zst"
+# Format 1 had the database itself, which only a database of the same kind can take.
 DATABASE = {"sqlite": "database.sqlite", "postgresql": "database.pgdump"}
 KEYS = "keys/"
 KEY_FILES = [KEYS + name for name in (keys.PRIVATE_KEY_NAME, keys.PUBLIC_KEY_NAME, keys.SECRET_KEY_NAME)]
 
+_TABLE_FILE = re.compile(r"tables/([a-z_][a-z0-9_]{0,62})\.ndjson\.zst")
 _BLOCK = 2**20
 _LARGEST_MANIFEST = 2**20
 
-# What headers of a tar archive can bring its library to raise beside its own errors.
+# What a crafted header of a tar archive can make tarfile raise, beside its own errors.
 _MADE_TO_DO_HARM = (ValueError, OverflowError, RecursionError, MemoryError)
 
 #: ``told(step, done, total)``, in bytes; total None: not known.
@@ -42,7 +46,10 @@ class BackupError(DserverError):
 
 @dataclass(frozen=True)
 class Counts:
-    """What a database holds, at one moment."""
+    """What a database holds, at one moment.
+
+    :param revision: the migration that it is at; None: none has run
+    """
 
     revision: str | None
     users: int
@@ -54,14 +61,17 @@ class Counts:
 class Manifest:
     """What is in a backup.
 
-    :param format: of the archive
+    :param format: number of the archive's format: 1 or 2
     :param server: version of the package that made it
     :param made_at: ISO 8601, UTC; what was acknowledged before is in the backup
-    :param database: ``sqlite`` or ``postgresql``
-    :param revision: of the tables
-    :param search: key of the search plugin in ``/config/versions``; whether its store is in the database
-    :param retrieve: the same of the retrieve plugin
+    :param database: the kind that it was made of, such as ``sqlite``
+    :param revision: the migration that the tables are at
+    :param search: ``name``, the key of the search plugin in ``/config/versions``, and ``in_database``, whether its
+        store is in the database
+    :param retrieve: ``name`` and ``in_database`` of the retrieve plugin
     :param files: ``{name: {"size": bytes, "sha256": hexadecimal}}``
+    :param rows: ``{name of a file: number of its lines}``
+    :param undescribed: number of datasets that the retrieve plugin did not have
     """
 
     format: int
@@ -75,6 +85,18 @@ class Manifest:
     search: dict[str, Any]
     retrieve: dict[str, Any]
     files: dict[str, dict[str, Any]]
+    rows: dict[str, int] = field(default_factory=dict)
+    undescribed: int = 0
+
+    @property
+    def holds_database(self) -> bool:
+        """Whether it has the database itself, as format 1 had."""
+        return self.format == 1
+
+    @property
+    def tables(self) -> list[str]:
+        """The names of the tables in it."""
+        return [found[1] for name in self.files if (found := _TABLE_FILE.fullmatch(name))]
 
     @property
     def keys(self) -> list[str]:
@@ -82,8 +104,13 @@ class Manifest:
         return [name for name in KEY_FILES if name in self.files]
 
 
+def table_file(table: str) -> str:
+    """Return the name of the file with the rows of a table."""
+    return f"tables/{table}.ndjson.zst"
+
+
 def described(files: Mapping[str, Path], told: Progress) -> dict[str, dict[str, Any]]:
-    """Return size and checksum of each file."""
+    """Return the size and checksum of each file: ``{name: {"size": bytes, "sha256": hexadecimal}}``."""
     found = {}
     for name, path in files.items():
         digest, size, total = hashlib.sha256(), 0, path.stat().st_size
@@ -97,7 +124,7 @@ def described(files: Mapping[str, Path], told: Progress) -> dict[str, dict[str, 
 
 
 def write(stream: IO[bytes], manifest: Manifest, files: Mapping[str, Path], told: Progress) -> None:
-    """Write the archive; *stream* need not be seekable."""
+    """Write the archive: the manifest, then the files, by their names in it. *stream* need not be seekable."""
     with tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT) as tar:
         text = json.dumps(asdict(manifest), indent=2).encode()
         tar.addfile(_member(MANIFEST, len(text)), io.BytesIO(text))
@@ -140,35 +167,59 @@ class Archive:
         return _members_of(self.path, self._tar, self.manifest)
 
     def extract(self, name: str, to: Path, told: Progress) -> Path:
-        """Write what is called *name* to a new file, which only its owner can read; return that.
+        """Write the file *name* of the backup to a new file, which only its owner can read. Return *to*.
 
-        :raises BackupError: if it is not what was backed up
+        :raises BackupError: if its size or checksum is not that of the manifest
         """
-        wanted = self.manifest.files[name]
-        digest, size = hashlib.sha256(), 0
+        with os.fdopen(os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
+            for block in self._blocks(name, told):
+                target.write(block)
+            target.flush()
+            os.fsync(target.fileno())
+        return to
+
+    def require_sound(self, name: str, told: Progress) -> None:
+        """Pass if the file *name* of the backup has the size and checksum of the manifest.
+
+        :raises BackupError: if it has not
+        """
+        for _ in self._blocks(name, told):
+            pass
+
+    def member(self, name: str) -> IO[bytes]:
+        """Return a stream of the file *name* of the backup.
+
+        :raises BackupError: if it is not there, or is not as large as it should be
+        """
         source = self._tar.extractfile(self._members[name]) if name in self._members else None
         if source is None:
             raise BackupError(f"{self.path} is not complete: {name} is missing")
-        if self._members[name].size != wanted["size"]:
+        if self._members[name].size != self.manifest.files[name]["size"]:
             raise BackupError(f"{self.path} is damaged: {name} is not as large as the backup says")
-        with os.fdopen(os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
-            while block := source.read(_BLOCK):
-                digest.update(block)
-                size += len(block)
-                target.write(block)
-                told("Reading", size, wanted["size"])
-            target.flush()
-            os.fsync(target.fileno())
+        return source
+
+    def _blocks(self, name: str, told: Progress) -> Iterator[bytes]:
+        """Yield the file *name* of the backup in blocks.
+
+        :raises BackupError: at the latest at its end, if size or checksum is not that of the manifest
+        """
+        wanted = self.manifest.files[name]
+        digest, size = hashlib.sha256(), 0
+        source = self.member(name)
+        while block := source.read(_BLOCK):
+            digest.update(block)
+            size += len(block)
+            yield block
+            told("Checking", size, wanted["size"])
         if (size, digest.hexdigest()) != (wanted["size"], wanted["sha256"]):
             raise BackupError(f"{self.path} is damaged: the checksum of {name} is wrong")
-        return to
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Archive]:
-    """Give the backup in a file.
+    """Open the backup in a file, for the block.
 
-    :raises BackupError: if it is none, is cut off, or was made by a later version
+    :raises BackupError: if the file is no backup, is cut off, or was made by a later version
     """
     if not path.is_file():  # a pipe would be waited for
         raise BackupError(f"{path} is not a regular file")
@@ -230,7 +281,10 @@ def _manifest_of(path: Path, tar: tarfile.TarFile) -> Manifest:
             raise BackupError(
                 f"{path} was made by dservercore {content['server']}, a later version: install that to restore it"
             )
-        manifest = Manifest(**{field.name: content[field.name] for field in fields(Manifest)})
+        names = [known.name for known in fields(Manifest)]
+        if content["format"] == 1:
+            content |= {"rows": {}, "undescribed": 0}
+        manifest = Manifest(**{name: content[name] for name in names})
         _require_meaningful(path, manifest)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _foreign(path) from error
@@ -241,19 +295,24 @@ def _require_meaningful(path: Path, manifest: Manifest) -> None:
     texts = (
         manifest.server,
         manifest.made_at,
+        manifest.database,
         manifest.revision,
         manifest.search["name"],
         manifest.retrieve["name"],
     )
-    numbers = [manifest.users, manifest.base_uris, manifest.datasets]
+    numbers = [manifest.format, manifest.users, manifest.base_uris, manifest.datasets, manifest.undescribed]
     numbers += [file["size"] for file in manifest.files.values()]
+    numbers += manifest.rows.values()
     checksums = [file["sha256"] for file in manifest.files.values()]
-    known = {DATABASE[manifest.database], *KEY_FILES}
+    if manifest.holds_database:
+        contents = {DATABASE[manifest.database]}
+    else:
+        contents = {DESCRIPTIONS, *map(table_file, manifest.tables)}
     if not (
         all(isinstance(text, str) for text in (*texts, *checksums))
         and all(type(number) is int and number >= 0 for number in numbers)
         and all(isinstance(plugin["in_database"], bool) for plugin in (manifest.search, manifest.retrieve))
-        and DATABASE[manifest.database] in manifest.files
-        and set(manifest.files) <= known
+        and contents <= set(manifest.files) <= {*contents, *KEY_FILES}
+        and (manifest.holds_database or set(manifest.rows) == contents)
     ):
         raise _foreign(path)

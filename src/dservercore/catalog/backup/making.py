@@ -12,19 +12,20 @@ from typing import IO, Any
 
 from flask import current_app
 
-from dservercore import config, db, keys, plugin_host
-from dservercore.catalog.backup import archive, postgresql, sqlite
+from dservercore import db, plugin_host
+from dservercore.catalog.backup import archive, dump
 from dservercore.catalog.backup.archive import BackupError, Manifest, Progress
-from dservercore.db import sql_db
+from dservercore.settings import configuration, keys, private_files
 
 
 def back_up(target: Path, with_keys: bool, force: bool, told: Progress) -> Manifest:
-    """Write everything that the SQL database holds at this moment to a file; return what is in it.
+    """Write everything that the server holds at this moment to a file; return what is in it.
 
     The file is complete and on disk when it gets its name, and only its owner can read it.
 
     :param with_keys: add the keys
     :param force: replace a file that is there
+    :param told: called with the progress
     :raises BackupError: if that is not possible; *target* is as it was then
     """
     _require_free(target, force)
@@ -37,12 +38,19 @@ def back_up(target: Path, with_keys: bool, force: bool, told: Progress) -> Manif
             os.fsync(stream.fileno())
         _require_free(target, force)  # it may have taken long
         os.replace(complete, target)
-        sqlite.sync_directory(target.absolute().parent)
+        private_files.sync_directory(target.absolute().parent)
     return manifest
 
 
 def stream_backup(stream: IO[bytes], with_keys: bool, told: Progress) -> Manifest:
-    """Write the same to a stream, by way of the directory for temporary files."""
+    """Write everything that the server holds at this moment to a stream; return what is in it.
+
+    It is collected in the directory for temporary files first.
+
+    :param with_keys: add the keys
+    :param told: called with the progress
+    :raises BackupError: if that is not possible; nothing has been written then
+    """
     with tempfile.TemporaryDirectory(prefix="dserver-backup-") as folder:
         manifest, files = _collected(Path(folder), with_keys, told)
         archive.write(stream, manifest, files, told)
@@ -61,7 +69,7 @@ def _require_free(target: Path, force: bool) -> None:
 
 @contextmanager
 def _beside(target: Path) -> Iterator[Path]:
-    """Give a directory on the same disk, where nobody takes what is not complete for a backup."""
+    """Make a directory beside *target* for the block, on the same disk: what is in there is not taken for a backup."""
     parent = target.absolute().parent
     if not parent.is_dir():
         raise BackupError(f"There is no directory {parent}")
@@ -71,31 +79,26 @@ def _beside(target: Path) -> Iterator[Path]:
 
 def _collected(folder: Path, with_keys: bool, told: Progress) -> tuple[Manifest, dict[str, Path]]:
     """Copy what belongs into the backup to a folder; return its description, and the files by name."""
-    kind = sql_db.engine.dialect.name
-    if kind not in archive.DATABASE:
-        raise BackupError(
-            f"The database is of the kind {kind}: SQLite and PostgreSQL have a backup here;"
-            " mariadb-dump makes one of MariaDB"
-        )
     if db.known_revision() is None:
         raise BackupError("The database has no tables yet: there is nothing to back up")
     made_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    name, copy = archive.DATABASE[kind], folder / "database"
-    held = sqlite.snapshot(copy, told) if kind == "sqlite" else postgresql.snapshot(copy, told)
-    files = {name: copy, **(_keys(folder) if with_keys else {})}
+    written = dump.write(folder, told)
+    files = {**written.files, **(_keys(folder) if with_keys else {})}
     plugins = plugin_host.plugins()
     manifest = Manifest(
         format=archive.FORMAT,
         server=plugin_host.versions()[plugin_host.DISTRIBUTION] or "",
         made_at=made_at,
-        database=kind,
-        revision=held.revision or "",
-        users=held.users,
-        base_uris=held.base_uris,
-        datasets=held.datasets,
+        database=db.kind(),
+        revision=written.counts.revision or "",
+        users=written.counts.users,
+        base_uris=written.counts.base_uris,
+        datasets=written.counts.datasets,
         search=_plugin(plugins.search),
         retrieve=_plugin(plugins.retrieve),
         files=archive.described(files, told),
+        rows=written.rows,
+        undescribed=written.undescribed,
     )
     return manifest, files
 
@@ -128,4 +131,4 @@ def _keys(folder: Path) -> dict[str, Path]:
 
 def data_directory() -> Path:
     """Return the directory of the keys."""
-    return Path(current_app.config.get("DSERVER_DATA_DIR") or config.data_directory())
+    return Path(current_app.config.get("DSERVER_DATA_DIR") or configuration.data_directory())

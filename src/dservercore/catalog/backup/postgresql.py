@@ -1,4 +1,4 @@
-"""The database of a server on PostgreSQL: dumped and restored by PostgreSQL's own programs."""
+"""Backups of format 1, of a server on PostgreSQL: restored by PostgreSQL's own programs."""
 
 from __future__ import annotations
 
@@ -10,16 +10,13 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
-from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, func, inspect, select, text
+from sqlalchemy import Connection, inspect, text
 
-from dservercore import registered_names
-from dservercore.catalog.backup.archive import BackupError, Counts, Progress
-from dservercore.db import UNFINISHED, close_connections, sql_db
-from dservercore.models import SEARCH_INDEX, BaseURI, Dataset, User
+from dservercore.catalog.backup.archive import BackupError
+from dservercore.db import UNFINISHED, close_connections, registered_names, sql_db
+from dservercore.models import SEARCH_INDEX
 
 _LOCK_SECONDS = 10
-_REPORT_SECONDS = 0.5
 
 # A setting that the programs of version 17 write into every script, and that older servers do not know.
 _NEW_SETTING, _NEW_SETTING_SINCE = b"SET transaction_timeout = 0;", 17
@@ -27,44 +24,6 @@ _HEADER_LINES = 60
 
 # What a dump shall not ask of the role that restores it.
 _PORTABLE = ["--no-owner", "--no-privileges", "--no-comments"]
-
-
-def snapshot(to: Path, told: Progress) -> Counts:
-    """Dump the database as it is at this moment to a new file. Nobody has to wait.
-
-    :raises BackupError: if PostgreSQL's programs are missing or too old, or fail
-    """
-    with sql_db.engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
-        _require_version("pg_dump", _server_version(connection))
-        # The counts and the dump are of the same moment.
-        moment = connection.execute(text("SELECT pg_export_snapshot()")).scalar_one()
-        counts = _counts(connection)
-        to.touch(mode=0o600)
-        command = [
-            "pg_dump",
-            "--format=custom",
-            f"--snapshot={moment}",
-            f"--file={to}",
-            *_connection_options(),
-        ]
-        with tempfile.TemporaryFile() as errors, _started(command, errors=errors) as process:
-            while True:
-                try:
-                    process.wait(_REPORT_SECONDS)
-                    break
-                except subprocess.TimeoutExpired:
-                    told("Database", to.stat().st_size, None)
-            _require_success(process, errors, "pg_dump")
-    return counts
-
-
-def there() -> Counts | None:
-    """Return what the database holds; None if the server's tables are not in it."""
-    with sql_db.engine.connect() as connection:
-        tables = set(inspect(connection).get_table_names())
-        if not {model.__tablename__ for model in (User, BaseURI, Dataset)} <= tables:
-            return None
-        return _counts(connection)
 
 
 def put(dump: Path) -> None:
@@ -108,7 +67,7 @@ def put(dump: Path) -> None:
 def _beginning(tables: set[str]) -> bytes:
     """Return how the transaction begins; it ends by a word of its own, and never because its text was cut off."""
     lines = ["BEGIN;", f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s';"]
-    # Tables of a later version may hang on those that the dump has.
+    # Tables of a later version may refer to tables that the dump has.
     lines += [f'DROP TABLE IF EXISTS "{table}" CASCADE;' for table in sorted(tables)]
     return "\n".join([*lines, ""]).encode()
 
@@ -125,15 +84,6 @@ def _pass_on(source: IO[bytes], target: IO[bytes], version: int) -> None:
         if version >= _NEW_SETTING_SINCE or line.strip() != _NEW_SETTING:
             target.write(line)
     shutil.copyfileobj(source, target, 2**20)
-
-
-def _counts(connection: Connection) -> Counts:
-    revision = MigrationContext.configure(connection).get_current_revision()
-    numbers = [
-        connection.execute(select(func.count()).select_from(model.__table__)).scalar_one()
-        for model in (User, BaseURI, Dataset)
-    ]
-    return Counts(revision, *numbers)
 
 
 # -- PostgreSQL's programs -------------------------------------------------------------------------------------------

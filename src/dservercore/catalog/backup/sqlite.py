@@ -1,4 +1,7 @@
-"""The database of a server on SQLite: copied while it is written to, put in its place as one file."""
+"""The database of a server on SQLite: where its file is, and putting another one in its place.
+
+Backups of format 1 have such a file, which is looked through before it becomes the database.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +14,18 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from sqlalchemy import text
+from dservercore.catalog.backup.archive import BackupError, Counts
+from dservercore.db import close_connections, registered_names, sql_db
+from dservercore.settings import private_files
 
-from dservercore import registered_names
-from dservercore.catalog.backup.archive import BackupError, Counts, Progress
-from dservercore.db import close_connections, sql_db
-
-_PAGES = 1024  # that are copied between two reports
 _BUSY_SECONDS = 5.0
 
 # How long a database that is to be restored is read for its check, at most: of a slow disk, with something to spare.
 _CHECK_SECONDS, _CHECK_BYTES_PER_SECOND = 60.0, 2**22
 _STEPS = 10_000  # of SQLite, between two looks at the clock
 
-# Every database of a revision has the tables of the earlier ones, too. Those of the search index are not there where
-# SQLite was built without it.
+# A database of one revision has the tables of the earlier ones, too. Those of the search index are not there
+# where SQLite was built without it. Later revisions have no such backups.
 TABLES = {
     "0001": (
         "user",
@@ -42,45 +42,8 @@ TABLES = {
     "0003": ("audit",),
     "0006": ("registered_name",),
 }
-# What may be in one, whatever it calls itself: SQLite goes by these words.
+# How statements in its schema may begin: SQLite goes by these words, whatever type is noted with them.
 _HARMLESS = re.compile(r"CREATE (TABLE|(UNIQUE )?INDEX|VIRTUAL TABLE \S+ USING fts5\()", re.IGNORECASE)
-
-
-def database_file() -> Path:
-    """Return the file of the database in use.
-
-    :raises BackupError: if it has none
-    """
-    with sql_db.engine.connect() as connection:
-        file = connection.execute(text("SELECT file FROM pragma_database_list WHERE name = 'main'")).scalar()
-    if not file:
-        raise BackupError("SQLALCHEMY_DATABASE_URI: a database in memory has no backup")
-    return Path(file)
-
-
-def snapshot(to: Path, told: Progress) -> Counts:
-    """Copy the database as it is at this moment to a new file, and check the copy. Nobody has to wait.
-
-    :raises BackupError: if it is damaged
-    """
-    to.touch(mode=0o600)
-    with closing(_connect(database_file())) as source, closing(_connect(to)) as copy:
-        copy.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")
-        # What others write after the first read is not seen within the transaction; without it, each of their writes
-        # would let the copy begin again.
-        source.execute("BEGIN")
-        source.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        page = source.execute("PRAGMA page_size").fetchone()[0]
-        source.backup(
-            copy,
-            pages=_PAGES,
-            progress=lambda _status, left, total: told("Database", (total - left) * page, total * page),
-        )
-        source.execute("ROLLBACK")
-    with closing(_connect(to)) as copy:
-        copy.execute("PRAGMA journal_mode = DELETE")  # all of it is in this one file
-        _require_sound(copy, "The database")
-        return _counts(copy)
 
 
 def require_ours(copy: Path, source: Path, revision: str) -> Counts:
@@ -143,7 +106,7 @@ def _require_sound(connection: sqlite3.Connection, name: str) -> None:
 def place() -> Path:
     """Return where the file of the database belongs, whether or not it is there.
 
-    :raises BackupError: if it is nowhere
+    :raises BackupError: if the database is not in a file
     """
     database = sql_db.engine.url.database
     if not database or database == ":memory:" or database.startswith("file:"):
@@ -154,7 +117,7 @@ def place() -> Path:
 
 
 def there(path: Path) -> Counts | None:
-    """Return what the file at a place holds; None if it is not there, or has no tables.
+    """Return how much the database in a file holds; None if the file is not there, or has no tables.
 
     :raises BackupError: if it cannot be read, or a part of another database lies there
     """
@@ -179,15 +142,17 @@ def there(path: Path) -> Counts | None:
 def put(copy: Path, path: Path) -> None:
     """Let a complete file, in the same directory, become the database, and note in it that it was restored.
 
-    :raises BackupError: if the one that it replaces is in use
+    :raises BackupError: if the database that it replaces is in use
     """
     close_connections()
     with _held(path):
         _note_restoration(copy)
         if path.exists():
             _keep_owner(path, copy)
+        else:
+            private_files.give_file_to_owner_of(path.parent, copy)
         os.replace(copy, path)
-        sync_directory(path.parent)
+        private_files.sync_directory(path.parent)
 
 
 def _note_restoration(copy: Path) -> None:
@@ -198,6 +163,23 @@ def _note_restoration(copy: Path) -> None:
         for statement in registered_names.restoration():
             connection.execute(statement)
         connection.execute("COMMIT")
+
+
+def require_unused(path: Path) -> None:
+    """Pass if nobody else has a database open.
+
+    :raises BackupError: if somebody has
+    """
+    close_connections()
+    with _held(path):
+        pass
+
+
+def remove(path: Path) -> None:
+    """Remove a database that was made for a restore that failed, and the files beside it."""
+    close_connections()
+    for suffix in ("", "-wal", "-shm", "-journal", ".lock"):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
 
 
 @contextmanager
@@ -221,15 +203,6 @@ def _keep_owner(old: Path, new: Path) -> None:
     os.chmod(new, status.st_mode & 0o777)
     if os.geteuid() == 0:
         os.chown(new, status.st_uid, status.st_gid)
-
-
-def sync_directory(directory: Path) -> None:
-    """Make durable what has been renamed in a directory."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -1,13 +1,12 @@
-"""What the search and the retrieve plugin have in common: settings, the connection, edits."""
+"""What the search and the retrieve plugin on MongoDB have in common: settings and the connection."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from dservercore.plugins.mongo.connection import Connection, Document, have_one_collection
-from dservercore.plugins.mongo.edits import Editing
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -16,13 +15,15 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
 
-class MongoPlugin(Editing):
+class MongoPlugin:
     """A plugin with a collection of its own, or one that it shares with the other plugin.
 
+    :param prefix: how the names of its settings begin: ``SEARCH_MONGO`` or ``RETRIEVE_MONGO``
+    :param prepare: is called with the collection before its first use in a process
     :ivar connection: connects when it is first used
     :ivar shares_collection: whether search and retrieve plugin are both ours, and have the same collection: then there
         is one document for both, which the search plugin writes
-    :ivar longest_seconds: how long an operation may take that is expected to take longer than others
+    :ivar longest_seconds: how long the longest operation, a search, may take; 0: none takes longer than others
     """
 
     longest_seconds = 0.0
@@ -32,15 +33,15 @@ class MongoPlugin(Editing):
         self.shares_collection = False
 
     def get_config(self) -> dict[str, str]:
-        """Return the settings ``<prefix>_URI``, ``<prefix>_DB`` and ``<prefix>_COLLECTION``."""
+        """Return ``<prefix>_URI``, ``_DB`` and ``_COLLECTION`` as the environment has them, or their defaults."""
         return self.connection.settings_from(os.environ)
 
     def get_config_secrets_to_obfuscate(self) -> list[str]:
-        """Return the names of the three settings."""
+        """Return the names of the settings that must not be shown: all three."""
         return self.connection.secrets
 
     def init_app(self, app: Flask, *args: Any, **kwargs: Any) -> None:
-        """Take the settings; nothing is connected to yet.
+        """Take the settings from the configuration of *app*, without connecting to the server.
 
         :raises ConfigurationError: if a setting is missing or wrong
         """
@@ -48,27 +49,13 @@ class MongoPlugin(Editing):
         self.shares_collection = have_one_collection(app)
 
     def require_available(self) -> None:
-        """Pass if the server answers.
+        """Pass if the MongoDB server answers.
 
-        :raises UnavailableError: if not
+        :raises UnavailableError: if it does not
         """
         self.connection.ping()
 
-    def list_stored(self) -> Iterator[tuple[str, str]]:
-        """Yield URI and UUID of each dataset that is stored.
-
-        :raises UnavailableError: if the server cannot be reached
-        """
-        with self.connection.open() as collection:
-            for document in collection.find({}, {"_id": False, "uri": True, "uuid": True}):
-                yield str(document.get("uri")), str(document.get("uuid"))
-
-    def is_stored(self, uri: str) -> bool:
-        """Return whether a dataset is stored. Errors as above."""
-        with self.connection.open() as collection:
-            return collection.find_one({"uri": uri}, {"_id": True}) is not None
-
-    # What tools and tests look at
+    # For tools and tests
 
     @property
     def client(self) -> MongoClient[Document]:

@@ -27,7 +27,7 @@ from pymongo.errors import (
 )
 from pymongo.uri_parser import parse_uri
 
-from dservercore.errors import ConfigurationError, UnavailableError, ValidationError
+from dservercore.errors import ConfigurationError, OutOfTimeError, UnavailableError, ValidationError
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -38,8 +38,8 @@ Document = dict[str, Any]
 
 DEFAULTS = {"URI": "mongodb://localhost:27017/", "DB": "dtool_info", "COLLECTION": "datasets"}
 
-# What holds unless the address says otherwise. Nobody is kept waiting for a server that is away or hangs, and what was
-# acknowledged has reached the disk, of most members where there are several.
+# Options of the driver, unless the address says otherwise. Nobody is kept waiting for a server that is away
+# or hangs, and a write that was acknowledged has reached the disk: of most members, in a replica set.
 CLIENT_OPTIONS: dict[str, Any] = {
     "serverSelectionTimeoutMS": 3_000,
     "connectTimeoutMS": 3_000,
@@ -52,7 +52,7 @@ CLIENT_OPTIONS: dict[str, Any] = {
 
 PING_SECONDS = 3.0
 
-#: What is waited for the answer to a search beyond the time that the server is given for it.
+#: Seconds that the driver waits for the answer to a search, beyond those that the server is given for it.
 ON_TOP_OF_A_SEARCH_SECONDS = 2.0
 
 # Error codes of the server, https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml
@@ -86,7 +86,7 @@ class Connection:
         self._prepares = True
 
     def settings_from(self, environ: Mapping[str, str]) -> dict[str, str]:
-        """Return the settings of the plugin, with defaults."""
+        """Return the plugin's three settings by name, as *environ* has them, or else their defaults."""
         return {
             f"{self.prefix}_{name}": environ.get(f"{self.prefix}_{name}") or DEFAULTS[name]
             for name in DEFAULTS
@@ -100,9 +100,9 @@ class Connection:
     def configure(self, config: Mapping[str, Any], longest_seconds: float = 0.0) -> None:
         """Take the settings from the configuration of an application, without connecting to anything.
 
-        :param longest_seconds: how long an operation may take that is expected to take longer than others
-        :raises MissingSettingError: if one is missing
-        :raises ConfigurationError: if the address is none
+        :param longest_seconds: how long the longest operation, a search, may take; 0: none takes longer than others
+        :raises MissingSettingError: if a setting is missing
+        :raises ConfigurationError: if the address is not one of a MongoDB server, or a name cannot be one there
         """
         for setting in self.secrets:
             if not config.get(setting):
@@ -113,7 +113,7 @@ class Connection:
                 f"{self.prefix}_URI: not the address of a MongoDB server (mongodb://host:port/)"
             )
         try:
-            if address.startswith("mongodb://"):  # of the other kind it takes a name server to say more
+            if address.startswith("mongodb://"):  # of mongodb+srv:// a name server alone knows more
                 parse_uri(address)
         except (PyMongoError, ValueError):  # whose text may show the password
             raise ConfigurationError(
@@ -131,7 +131,7 @@ class Connection:
             self._check()
 
     def _check(self) -> None:
-        # An option that is none, a certificate that is not there.
+        # Finds what the driver refuses: an unknown option of the address, a certificate that is not there.
         try:
             client = self._connect()
         except (PyMongoError, ValueError, OSError) as error:
@@ -141,7 +141,7 @@ class Connection:
             raise ConfigurationError(f"{self.prefix}_URI: {reason}") from error
         try:
             name = client[self._settings["DB"]][self._settings["COLLECTION"]].full_name
-            # What the server refuses and the driver does not; a few letters are left for the collections beside it.
+            # The server refuses these, the driver does not. Some letters are left for collections beside it.
             if len(self._settings["DB"].encode()) > 63 or len(name.encode()) > 200 or "$" in name:
                 raise InvalidName
         except (InvalidName, TypeError):
@@ -155,7 +155,7 @@ class Connection:
 
     @property
     def client(self) -> MongoClient[Document]:
-        """The client of this process; one that was made before the process forked must not be used after it."""
+        """The client of this process; a client that was made before the process forked must not be used in it."""
         if self._client is None or self._process != os.getpid():
             with self._lock:
                 if self._client is None or self._process != os.getpid():
@@ -179,7 +179,7 @@ class Connection:
         return self.db[self._settings["COLLECTION"]]
 
     def leave_as_it_is(self) -> None:
-        """Prepare nothing: the collection is only read from."""
+        """Have the collection not prepared before its first use, because it is only read from."""
         self._prepares = False
 
     def close(self) -> None:
@@ -191,15 +191,15 @@ class Connection:
 
     @contextmanager
     def open(self) -> Iterator[Collection[Document]]:
-        """Give the collection, prepared, for some operations whose errors become those of the domain.
+        """Yield the collection, prepared. Errors of the driver in the ``with`` block become domain errors.
 
         :raises UnavailableError: if the server is away, hangs or refuses
-        :raises ValidationError: if it cannot hold what is to be written
+        :raises ValidationError: if MongoDB cannot hold what is written in the block
         """
         with self._domain_errors():
             collection = self.collection
             if self._prepares and not self._is_prepared:
-                with self._lock:  # nobody else has anything to do before it is prepared either
+                with self._lock:  # other threads wait: they cannot use it before it is prepared
                     if not self._is_prepared:
                         self._prepare(collection)
                         self._is_prepared = True
@@ -208,7 +208,7 @@ class Connection:
     def ping(self) -> None:
         """Pass if the server answers.
 
-        :raises UnavailableError: if not
+        :raises UnavailableError: if it does not
         """
         with self._domain_errors(), pymongo.timeout(PING_SECONDS):
             self.db.command("ping")
@@ -251,7 +251,7 @@ class Connection:
                 )
         elif isinstance(error, ServerSelectionTimeoutError) or not error.timeout:
             return UnavailableError(f"The {kind} store (MongoDB) cannot be reached; try again in a moment")
-        return UnavailableError(f"The {kind} store (MongoDB) took too long; try again in a moment")
+        return OutOfTimeError(f"The {kind} store (MongoDB) took too long; try again in a moment")
 
 
 def have_one_collection(app: Flask) -> bool:

@@ -8,32 +8,25 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from dservercore.date_utils import (
+from pymongo.collection import Collection
+
+from dservercore.dataset.fields import DATASET_KEYS, TIMES
+from dservercore.dataset.serialization import json_text, storable_text
+from dservercore.dataset.times import (
     datetime_to_timestamp,
     extract_created_at_as_datetime,
     extract_frozen_at_as_datetime,
 )
-from dservercore.packing import json_text, storable_text
 
-OBJECT_FIELDS = (
-    "base_uri",
-    "uri",
-    "uuid",
-    "name",
-    "creator_username",
-    "number_of_items",
-    "size_in_bytes",
-    "uploaded_by",
-)
-TIMES = ("created_at", "frozen_at", "uploaded_at")
+OBJECT_FIELDS = tuple(key for key in DATASET_KEYS if key not in TIMES)
 
 
 def fields_of(dataset_info: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the top of the document of a dataset: all its fields but the manifest.
+    """Return the top-level fields of a dataset's document: all that is registered but the manifest, times as datetimes.
 
     :raises ValidationError: if one of them cannot be stored
     """
@@ -48,9 +41,10 @@ def fields_of(dataset_info: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def exact_fields(dataset_info: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what others may have stored in a form that is not ours, in the one that is searched and sorted by.
+    """Return the UUID and the times of a dataset in the form that is searched and sorted by.
 
-    Times are seconds since the epoch, UTC, with the microseconds that BSON dates lack. The UUID is text.
+    Times are seconds since the epoch, UTC, with the microseconds that BSON dates lack; ``uploaded_at`` may be None. The
+    UUID is text, which the original's plugins store in binary.
     """
     uploaded_at = dataset_info.get("uploaded_at")
     return {
@@ -63,17 +57,17 @@ def exact_fields(dataset_info: Mapping[str, Any]) -> dict[str, Any]:
 
 # -- Annotations -----------------------------------------------------------------------------------------------------
 
-# Stands for what BSON would not keep as it is: {_JSON: "..."}. No annotation of dtool can be called so.
-_JSON = "(json)"
+#: {ENCODED: <JSON>} is stored for a value that BSON would change. No annotation of dtool can be called so.
+ENCODED = "(json)"
 
 
 def encoded_annotations(annotations: Mapping[str, Any]) -> dict[str, Any]:
-    """Return annotations in a form that MongoDB takes, whatever the names inside of them.
+    """Return annotations in a form that MongoDB takes, whatever the names in them. See :func:`decoded_annotations`.
 
     :raises ValidationError: if a value is not JSON
     """
-    if not all(isinstance(name, str) and name != _JSON and _is_name(name) for name in annotations):
-        return {_JSON: json_text("annotations", annotations)}
+    if not all(isinstance(name, str) and name != ENCODED and _is_name(name) for name in annotations):
+        return {ENCODED: json_text("annotations", annotations)}
     return {name: encoded(value) for name, value in annotations.items()}
 
 
@@ -82,7 +76,7 @@ def encoded(value: Any) -> Any:
 
     :raises ValidationError: if it is not JSON
     """
-    return value if _survives(value) else {_JSON: json_text("annotations", value)}
+    return value if _survives(value) else {ENCODED: json_text("annotations", value)}
 
 
 def _survives(value: Any) -> bool:
@@ -109,7 +103,11 @@ def _survives(value: Any) -> bool:
 def _is_plain_key(key: Any) -> bool:
     # {"$ref": ..., "$id": ...} comes back as another type, and older servers refuse $ and dots altogether.
     return (
-        isinstance(key, str) and not key.startswith("$") and key != _JSON and "." not in key and _is_name(key)
+        isinstance(key, str)
+        and not key.startswith("$")
+        and key != ENCODED
+        and "." not in key
+        and _is_name(key)
     )
 
 
@@ -127,18 +125,29 @@ def is_text(text: str) -> bool:
 
 
 def decoded_annotations(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what :func:`encoded_annotations` was given."""
+    """Return the annotations that :func:`encoded_annotations` has made *stored* of."""
     if _is_json(stored):
-        annotations: dict[str, Any] = json.loads(stored[_JSON])
+        annotations: dict[str, Any] = json.loads(stored[ENCODED])
         return annotations
-    return {name: json.loads(value[_JSON]) if _is_json(value) else value for name, value in stored.items()}
+    return {name: json.loads(value[ENCODED]) if _is_json(value) else value for name, value in stored.items()}
 
 
 def _is_json(stored: Any) -> bool:
-    return isinstance(stored, Mapping) and stored.keys() == {_JSON}
+    return isinstance(stored, Mapping) and stored.keys() == {ENCODED}
 
 
 # -- Reading ---------------------------------------------------------------------------------------------------------
+
+
+def stored_in(collection: Collection[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Yield URI and UUID of each dataset that has a document in a collection."""
+    for document in collection.find({}, {"_id": False, "uri": True, "uuid": True}):
+        yield str(document.get("uri")), str(document.get("uuid"))
+
+
+def is_stored_in(collection: Collection[dict[str, Any]], uri: str) -> bool:
+    """Return whether a dataset has a document in a collection."""
+    return collection.find_one({"uri": uri}, {"_id": True}) is not None
 
 
 def dataset_object(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -152,9 +161,9 @@ def dataset_object(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def describes(document: Mapping[str, Any], dataset_info: Mapping[str, Any]) -> bool:
-    """Return whether a stored document is that of a dataset, as far as what it is filtered and sorted by.
+    """Return whether a stored document has what a dataset is filtered and sorted by.
 
-    To the millisecond, which is what documents of the original have.
+    Times are compared to the millisecond, as documents of the original have no more.
     """
     stored = dataset_object(document)
     return (
@@ -172,7 +181,12 @@ def _seconds(time: Any) -> Any:
 
 
 def dataset_info_of(document: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what there is to find of a document that somebody else wrote, with something in place of what it lacks."""
+    """Return a dataset's document, as it would be registered, of a stored one that another program may have written.
+
+    What that lacks is empty; ``frozen_at`` and ``created_at`` are seconds since the epoch, UTC, 0 where there are none.
+
+    :param manifest: of the dataset, as the stored document need not have it
+    """
     frozen_at = _seconds(document.get("frozen_at")) or 0.0
     return {
         **document,

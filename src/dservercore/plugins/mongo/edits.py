@@ -6,10 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from dservercore.packing import storable_text
+from dservercore.dataset.serialization import storable_text
 from dservercore.plugins.mongo.documents import encoded, encoded_annotations
 
-# What others have stored may be no list, and no object.
+# Another program may have stored something else than a list of tags and an object of annotations.
 _TAGS = {"$cond": [{"$isArray": "$tags"}, "$tags", []]}
 _ANNOTATIONS = {"$cond": [{"$eq": [{"$type": "$annotations"}, "object"]}, "$annotations", {"$literal": {}}]}
 
@@ -17,42 +17,74 @@ Update = dict[str, Any] | list[dict[str, Any]]
 
 
 class Editing(ABC):
-    """The methods by which the server edits what a plugin stores. All raise ``UnknownURIError`` and
-    ``ValidationError``, as those of the plugin interface do."""
+    """The methods by which the server edits what a plugin stores.
+
+    All raise an ``UnavailableError`` if the server cannot be reached.
+    """
 
     @abstractmethod
     def _edit(self, uri: str, update: Update) -> None:
-        """Apply an update to the document of a dataset."""
+        """Apply an update to the document of a dataset.
+
+        :raises UnknownURIError: if the dataset is not stored
+        :raises ValidationError: if MongoDB cannot hold the document with the update
+        """
 
     def set_readme(self, uri: str, readme: str) -> None:
-        """Replace the README."""
+        """Replace the README.
+
+        :raises UnknownURIError: if the dataset is not stored
+        :raises ValidationError: if MongoDB cannot hold it
+        """
         self._edit(uri, {"$set": {"readme": storable_text("readme", readme)}})
 
     def set_tags(self, uri: str, tags: Iterable[str]) -> None:
-        """Replace the tags."""
+        """Replace the tags.
+
+        :raises UnknownURIError: if the dataset is not stored
+        :raises ValidationError: if MongoDB cannot hold them
+        """
         self._edit(uri, {"$set": {"tags": list(tags)}})
 
     def add_tag(self, uri: str, tag: str) -> None:
-        """Add a tag, if it is not there."""
+        """Add a tag, if it is not there.
+
+        :raises UnknownURIError: if the dataset is not stored
+        :raises ValidationError: if MongoDB cannot hold it
+        """
         self._edit(uri, [{"$set": {"tags": {"$cond": [{"$in": [_literal(tag), _TAGS]}, _TAGS, _with(tag)]}}}])
 
     def remove_tag(self, uri: str, tag: str) -> None:
-        """Remove a tag, if it is there."""
+        """Remove a tag, if it is there.
+
+        :raises UnknownURIError: if the dataset is not stored
+        """
         left = {"$filter": {"input": _TAGS, "cond": {"$ne": ["$$this", _literal(tag)]}}}
         self._edit(uri, [{"$set": {"tags": left}}])
 
     def set_annotations(self, uri: str, annotations: Mapping[str, Any]) -> None:
-        """Replace all annotations."""
+        """Replace all annotations.
+
+        :raises UnknownURIError: if the dataset is not stored
+        :raises ValidationError: if MongoDB cannot hold them
+        """
         self._edit(uri, {"$set": {"annotations": encoded_annotations(annotations)}})
 
     def set_annotation(self, uri: str, name: str, value: Any) -> None:
-        """Set one annotation."""
+        """Set one annotation.
+
+        :raises UnknownURIError: if the dataset is not stored
+        :raises ValidationError: if MongoDB cannot hold it
+        """
         change = {"field": _literal(name), "input": _ANNOTATIONS, "value": _literal(encoded(value))}
         # Not {"$set": {"annotations.<name>": ...}}: a name may have dots in it.
         self._edit(uri, [{"$set": {"annotations": {"$setField": change}}}])
 
     def delete_annotation(self, uri: str, name: str) -> None:
-        """Remove one annotation, if it is there."""
+        """Remove one annotation, if it is there.
+
+        :raises UnknownURIError: if the dataset is not stored
+        """
         change = {"field": _literal(name), "input": _ANNOTATIONS}
         self._edit(uri, [{"$set": {"annotations": {"$unsetField": change}}}])
 
@@ -66,7 +98,7 @@ def _with(tag: str) -> dict[str, Any]:
 
 
 def also_setting(update: Update, fields: Mapping[str, Any]) -> Update:
-    """Return *update*, which sets some more fields."""
+    """Return an update that does what *update* does, and sets *fields* as well."""
     if isinstance(update, list):
         return [*update, {"$set": dict(fields)}]
     return {**update, "$set": {**update.get("$set", {}), **fields}}

@@ -2,15 +2,14 @@
 
 MongoDB's own text index splits, stems and joins words by other rules than the query language has, and there can be
 only one in a collection. So the tokens that every search plugin stores are stored here too: ``tokens``, each once, with
-a multikey index; ``weights``, how much each counts for relevance, in the same order; ``columns``, the text in which
-phrases are looked for; ``length``, the number of all tokens.
+a multikey index; ``weights``, how much the first of them count for relevance, in the same order, and ``other``, how
+much any other does; ``columns``, the text in which phrases are looked for.
 
 What has more text than a document has room for is stored in parts beside it (:func:`parts_of`).
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,18 +17,14 @@ from bson import ObjectId
 from pymongo import InsertOne
 from pymongo.collection import Collection
 
-from dservercore.plugins.index_document import text_columns
+from dservercore.dataset.analysis import BREAK
+from dservercore.dataset.text_query import MAX_QUERY_TOKENS
 from dservercore.plugins.mongo.documents import exact_fields
-from dservercore.text_query import BREAK, MAX_QUERY_TOKENS
-
-#: Another version of what is stored. Documents with another one are indexed anew.
-VERSION = 1
-
-#: How much a word counts for relevance, by where it stands.
-WEIGHTS = {"name": 12.0, "tags": 9.0, "lead": 7.0, "readme": 1.0, "annotations": 1.0, "rest": 0.5}
+from dservercore.plugins.tokens.index_document import VERSION, annotation_numbers, name_facet, text_columns
+from dservercore.plugins.tokens.weights import WEIGHTS, weighed_words
 
 #: The columns that phrases are looked for in; ``lead`` is the beginning of ``readme``.
-PHRASES = ("name", "tags", "readme", "annotations", "rest")
+PHRASES = ("name", "tags", "readme", "annotations", "about", "files")
 
 #: Characters of a column that the dataset's own document has room for, and characters of a part.
 COLUMN_CHARACTERS = 300_000
@@ -47,9 +42,9 @@ def parts_of(collection: Collection[dict[str, Any]]) -> Collection[dict[str, Any
 
 
 def index_of(collection: Collection[dict[str, Any]], dataset_info: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part ``_search`` of a dataset's document, and store what is too long for it.
+    """Return the field ``_search`` of a dataset's document, and store what is too long for it in parts beside it.
 
-    Until the document is replaced, the parts that the old one has stay; :func:`forget_others` removes them then.
+    The parts of the document that is to be replaced stay; :func:`forget_others` removes them afterwards.
     """
     own, rest = _split(text_columns(dataset_info))
     generation = ObjectId() if rest else None
@@ -57,16 +52,27 @@ def index_of(collection: Collection[dict[str, Any]], dataset_info: Mapping[str, 
     return {
         **exact_fields(dataset_info),
         **_searchable(own),
+        "named": name_facet(dataset_info["name"]),
+        "numbers": numbers_of(dataset_info["annotations"]),
         "parts": generation,
         "version": VERSION,
         "revision": ObjectId(),
     }
 
 
+def numbers_of(annotations: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the numbers in annotations, by which datasets are found with bounds."""
+    return [{"name": name, "value": value} for name, value in annotation_numbers(annotations)]
+
+
 def changes_of(
     collection: Collection[dict[str, Any]], uri: str, current: Mapping[str, Any], changed: Columns
 ) -> dict[str, Any]:
-    """Return what changes in the part ``_search`` of a document with some of its columns."""
+    """Return what is to be set in the field ``_search`` of a document, and store what is too long for it in parts.
+
+    :param current: the field as it is now
+    :param changed: the new text of the columns that change
+    """
     own, rest = _split(changed)
     generation = current.get("parts")
     if generation:
@@ -78,6 +84,32 @@ def changes_of(
     return {**_searchable({**kept, **own}), "parts": generation}
 
 
+def index_without_manifest(
+    collection: Collection[dict[str, Any]], dataset_info: Mapping[str, Any], current: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the field ``_search`` of a document without a manifest, with the file names that it has had before.
+
+    ``has_old_files`` is true in it, if another version has analysed these.
+
+    :param current: the field as it is now, with ``columns``
+    """
+    uri, columns = dataset_info["uri"], dict(current["columns"])
+    is_old = "files" not in columns
+    if is_old:  # version 1 had them together with what the dataset is about
+        columns["files"] = columns.pop("rest", "")
+        parts_of(collection).update_many({"uri": uri, "column": "rest"}, {"$set": {"column": "files"}})
+    known = {name: text for name, text in text_columns(dataset_info).items() if name != "files"}
+    return {
+        **exact_fields(dataset_info),
+        **changes_of(collection, uri, {**current, "columns": columns}, known),
+        "named": name_facet(dataset_info["name"]),
+        "numbers": numbers_of(dataset_info["annotations"]),
+        "version": VERSION,
+        "revision": ObjectId(),
+        "has_old_files": is_old or current.get("has_old_files", False),
+    }
+
+
 def holds(
     collection: Collection[dict[str, Any]], document: Mapping[str, Any], dataset_info: Mapping[str, Any]
 ) -> bool:
@@ -85,7 +117,9 @@ def holds(
     current = document.get("_search", {})
     own, rest = _split(text_columns(dataset_info))
     wanted = _searchable(own)
-    if any(current.get(name) != wanted[name] for name in ("tokens", "weights", "columns")):
+    if any(current.get(name) != wanted[name] for name in ("tokens", "weights", "columns")) or (
+        current.get("numbers") != numbers_of(dataset_info["annotations"])
+    ):
         return False
     parts = {(column, f" {part} ") for column, text in rest.items() for part in _parts(text)}
     uri, generation = document["uri"], current.get("parts")
@@ -94,13 +128,13 @@ def holds(
 
 
 def left_over(collection: Collection[dict[str, Any]]) -> list[ObjectId]:
-    """Return the generations of parts that no document has."""
+    """Return the generations of parts (the parts of one document share one) that no document refers to."""
     stored = set(parts_of(collection).distinct("generation"))
     return sorted(stored - set(collection.distinct("_search.parts")))
 
 
 def _split(columns: Columns) -> tuple[Columns, Columns]:
-    """Return the columns as far as the dataset's own document has room for them, and the rest of those with more."""
+    """Return as much of each column as the dataset's own document has room for, and the rest of those with more."""
     own = {name: text[: _end_of_own_part(text)] for name, text in columns.items()}
     rest = {
         name: text[_before(text, len(own[name])) :]
@@ -111,18 +145,15 @@ def _split(columns: Columns) -> tuple[Columns, Columns]:
 
 
 def _searchable(own: Columns) -> dict[str, Any]:
-    weights: dict[str, float] = defaultdict(float)
-    length = 0
-    for name, text in own.items():
-        words = text.split()
-        length += len(words)
-        for word in words:
-            weights[word] += WEIGHTS[name]
-    weights.pop(BREAK, None)
+    ratios = weighed_words({name: own.get(name, "") for name in WEIGHTS})
+    other = ratios.pop("")
+    rest = dict.fromkeys(word for name in PHRASES for word in own.get(name, "").split())
+    rest.pop(BREAK, None)
+    tokens = [*ratios, *(word for word in rest if word not in ratios)]
     return {
-        "tokens": list(weights),
-        "weights": list(weights.values()),
-        "length": length,
+        "tokens": tokens,
+        "weights": list(ratios.values()),
+        "other": other,
         "columns": {name: f" {text} " for name, text in own.items()},
     }
 
@@ -168,7 +199,10 @@ def _before(text: str, position: int) -> int:
 
 
 def forget_new(collection: Collection[dict[str, Any]], fields: Mapping[str, Any]) -> None:
-    """Remove the parts that were stored for a document which then was not."""
+    """Remove the parts that were stored for a document which itself was not stored.
+
+    :param fields: the field ``_search`` that the document would have had
+    """
     if fields["parts"] is not None:
         parts_of(collection).delete_many({"generation": fields["parts"]})
 
@@ -179,7 +213,7 @@ def forget(collection: Collection[dict[str, Any]], uri: str) -> None:
 
 
 def forget_others(collection: Collection[dict[str, Any]], stored: Sequence[Mapping[str, Any]]) -> None:
-    """Remove the parts that documents had before.
+    """Remove the parts that earlier documents of the same datasets had.
 
     :param stored: the documents, as they are now
     """

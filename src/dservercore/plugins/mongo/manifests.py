@@ -13,8 +13,8 @@ import orjson
 from bson import Binary
 from pymongo.collection import Collection
 
+from dservercore.dataset.serialization import manifest_json, pack, parse_manifest, unpack
 from dservercore.errors import UnknownURIError
-from dservercore.packing import manifest_json, pack, parse_manifest, unpack
 
 INLINE_BYTES = 256 * 2**10
 PIECE_BYTES = 8 * 2**20
@@ -29,9 +29,9 @@ def pieces_of(collection: Collection[dict[str, Any]]) -> Collection[dict[str, An
 
 
 def store(collection: Collection[dict[str, Any]], uri: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Store what is too large for the dataset's document; return the part ``_retrieve`` of that document.
+    """Return the field ``_retrieve`` of a dataset's document; store a manifest that is too large for it in pieces.
 
-    Until the document is replaced, what the old one names stays; :func:`forget_others` removes it then.
+    The pieces of the document that is to be replaced stay; :func:`forget_others` removes them afterwards.
 
     :raises ValidationError: if the manifest cannot be written as JSON
     """
@@ -54,7 +54,7 @@ def forget(collection: Collection[dict[str, Any]], uri: str) -> None:
 
 
 def forget_others(collection: Collection[dict[str, Any]], stored: Iterable[Mapping[str, Any]]) -> None:
-    """Remove the pieces of manifests that documents had before.
+    """Remove the pieces of the manifests that earlier documents of the same datasets had.
 
     :param stored: the documents, as they are now
     """
@@ -70,17 +70,18 @@ def forget_others(collection: Collection[dict[str, Any]], stored: Iterable[Mappi
 def load(
     collection: Collection[dict[str, Any]], uri: str, selector: Mapping[str, Any] | None = None
 ) -> bytes:
-    """Return the manifest of a dataset as JSON in UTF-8, packed.
+    """Return the manifest of a dataset: JSON in UTF-8, in one zstandard frame.
 
-    :param selector: which document has it; None: the one of that URI
+    :param selector: finds the document that has it; None: the one with that URI
     :raises UnknownURIError: if the dataset is not stored
+    :raises LookupError: if pieces of the manifest are missing, and stay so
     """
     for _ in range(_ATTEMPTS):
         document = collection.find_one(selector or {"uri": uri}, {"_retrieve": True, "manifest": True})
         if document is None:
             raise UnknownURIError(f"No dataset is registered as {uri}")
         if "_retrieve" not in document and "manifest" not in document:
-            break  # only the search plugin has written it
+            break  # the search plugin alone has written it, and there is no manifest
         packed = of_document(collection, uri, document)
         if packed is not None:
             return packed
@@ -92,7 +93,7 @@ def load(
 def of_document(
     collection: Collection[dict[str, Any]], uri: str, document: Mapping[str, Any]
 ) -> bytes | None:
-    """Return the manifest that a document names, packed; None if some of its pieces are gone."""
+    """Return the manifest of a document: JSON in one zstandard frame; None if some of its pieces are gone."""
     kept = document.get("_retrieve")
     if kept is None:  # written by the original's plugin
         return pack(orjson.dumps(document.get("manifest") or {}, default=str))
@@ -104,7 +105,7 @@ def of_document(
 
 
 def parsed(collection: Collection[dict[str, Any]], document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the manifest of a document at hand, as far as it is there."""
+    """Return the manifest of a document; ``{}`` if pieces of it are gone, or it is not one."""
     packed = of_document(collection, document["uri"], document)
     manifest = parse_manifest(unpack(packed)) if packed else {}
     return manifest if isinstance(manifest.get("items", {}), dict) else {}

@@ -15,19 +15,21 @@ from pymongo import ASCENDING, IndexModel
 from pymongo.collection import Collection
 from pymongo.errors import OperationFailure, PyMongoError
 
-from dservercore.plugins.mongo import index, manifests
+from dservercore.plugins.mongo import index, manifests, vocabulary
 from dservercore.plugins.mongo.connection import is_too_large
 from dservercore.plugins.mongo.documents import dataset_info_of
+from dservercore.plugins.tokens.index_document import AnalysedDataset
+from dservercore.plugins.tokens.vocabulary import words_to_learn
 
 logger = logging.getLogger(__name__)
 
-#: For so long the first request waits for documents of the original to be indexed; the rest is done beside the others.
+#: Seconds that the first request waits for documents of the original to be indexed; a thread does the rest.
 ADOPTION_SECONDS = 3.0
 
 #: Of a collection with more documents than this, only the unique index is waited for.
 LARGE = 20_000
 
-#: So long a request waits for indexes, and a thread of its own.
+#: Seconds that making indexes may take: while a request waits, and in a thread that nobody waits for.
 INDEXING_SECONDS, INDEXING_SECONDS_BESIDE = 20, 6 * 3600
 
 _DUPLICATE_KEY, _NO_SUCH_NAMESPACE, _NO_SUCH_INDEX = 11000, 26, 27
@@ -54,6 +56,7 @@ SEARCH_INDEXES = [
     _by("_search.tokens", "base_uri"),
     _by("_search.created_at"),
     _by("_search.frozen_at"),
+    _by("_search.numbers.name", "_search.numbers.value"),
     IndexModel("_search.version", name="dserver_version"),
     IndexModel("_search.parts", name="dserver_parts", sparse=True),
 ]
@@ -71,9 +74,13 @@ PIECES_INDEXES = [
 
 
 def for_search(collection: Collection[dict[str, Any]]) -> None:
-    """Make sure that datasets can be found in a collection: all of them, by what this version stores."""
+    """Make the indexes of a collection to search in, and index its documents, whichever program has written them.
+
+    What takes long is left to a thread.
+    """
     _drop_text_index(collection)
     _create(index.parts_of(collection), PARTS_INDEXES)
+    _create(vocabulary.words_of(collection), vocabulary.INDEXES)
     if collection.estimated_document_count() > LARGE and not _has(collection, SEARCH_INDEXES):
         _create(collection, [_BY_URI])
         logger.warning("The indexes of %s are being made", collection.full_name)
@@ -88,7 +95,7 @@ def for_search(collection: Collection[dict[str, Any]]) -> None:
 
 
 def for_retrieval(collection: Collection[dict[str, Any]]) -> None:
-    """Make sure that what describes a dataset can be read from a collection."""
+    """Make the indexes of a collection that READMEs, annotations, tags and manifests are read from."""
     _create(collection, RETRIEVE_INDEXES)
     _create(manifests.pieces_of(collection), PIECES_INDEXES)
 
@@ -174,7 +181,7 @@ def resolve_duplicates(collection: Collection[dict[str, Any]]) -> None:
 
 
 def age(document: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Return what orders the documents of one URI by when they were registered, the last one last."""
+    """Return a key that sorts documents with the same URI by when they were registered, the oldest first."""
     # As text, because documents of old servers lack some of them, and dates compare as they are written.
     times = [document.get("uploaded_at"), document.get("frozen_at")]
     return (*["" if time is None else str(time) for time in times], str(document["_id"]))  # type: ignore[return-value]
@@ -183,15 +190,25 @@ def age(document: Mapping[str, Any]) -> tuple[str, str, str]:
 # -- Documents of others ---------------------------------------------------------------------------------------------
 
 _OTHERS = {"_search.version": {"$ne": index.VERSION}}
+_OUTDATED = {"$or": [_OTHERS, {"_search.has_old_files": True}]}
 
 
 def remaining(collection: Collection[dict[str, Any]]) -> int:
-    """Return how many datasets cannot be found by their words yet."""
+    """Return how many datasets cannot be found by their words yet, as this version has not indexed them."""
     return collection.count_documents(_OTHERS)
 
 
+def outdated(collection: Collection[dict[str, Any]]) -> Iterator[str]:
+    """Yield the URIs of the datasets that this version has not indexed, or not with their file names."""
+    for document in collection.find(_OUTDATED, {"_id": False, "uri": True}):
+        yield str(document.get("uri"))
+
+
 def _adopt(collection: Collection[dict[str, Any]], deadline: float) -> bool:
-    """Index what this version has not indexed, until *deadline*. Return whether all of it is done."""
+    """Index the documents that this version has not indexed. Return whether none is left.
+
+    :param deadline: when to stop, on the clock of ``time.monotonic``
+    """
     adopted = 0
     for document in _unindexed(collection):
         if time.monotonic() > deadline:
@@ -204,7 +221,7 @@ def _adopt(collection: Collection[dict[str, Any]], deadline: float) -> bool:
 
 
 def adopt_all(collection: Collection[dict[str, Any]]) -> None:
-    """Index what this version has not indexed, however long that takes."""
+    """Index the documents that this version has not indexed, however long that takes."""
     _adopt(collection, float("inf"))
 
 
@@ -219,14 +236,13 @@ def _unindexed(collection: Collection[dict[str, Any]]) -> Iterator[dict[str, Any
 def adopt(collection: Collection[dict[str, Any]], document: Mapping[str, Any]) -> bool:
     """Index a document that another program, or another version, has written.
 
-    Return whether it still was as it is here.
+    Return whether that was done; it was not if somebody has changed the document since it was read.
     """
     try:
-        info = dataset_info_of(document, manifests.parsed(collection, document))
-        fields = index.index_of(collection, info)
+        fields = _fields(collection, document)
     except PyMongoError:
         raise
-    except Exception as error:  # whatever somebody has put there
+    except Exception as error:  # whatever another program has put into the document
         logger.warning(
             "Cannot index the words of %s: %s: %s", document.get("uri"), type(error).__name__, error
         )
@@ -243,7 +259,18 @@ def adopt(collection: Collection[dict[str, Any]], document: Mapping[str, Any]) -
         with suppress(OperationFailure):  # there may not even be room for this
             collection.update_one(unchanged, {"$set": {"_search": {"version": index.VERSION}}})
         return True
+    if done.matched_count and document.get("_search", {}).get("parts"):
+        index.forget_others(collection, [{"uri": document["uri"], "_search": {"parts": None, **fields}}])
     return bool(done.matched_count)
+
+
+def _fields(collection: Collection[dict[str, Any]], document: Mapping[str, Any]) -> dict[str, Any]:
+    info = AnalysedDataset(dataset_info_of(document, manifests.parsed(collection, document)))
+    vocabulary.learn(collection, {info["base_uri"]: words_to_learn(info.columns)})
+    current = document.get("_search", {})
+    if "columns" in current and not document.keys() & {"_retrieve", "manifest"}:
+        return index.index_without_manifest(collection, info, current)
+    return index.index_of(collection, info)
 
 
 _adopting: dict[str, threading.Thread] = {}
@@ -251,7 +278,7 @@ _lock = threading.Lock()
 
 
 def adopt_beside(collection: Collection[dict[str, Any]]) -> None:
-    """Index what is not indexed yet in a thread of its own, unless one is at it already."""
+    """Index the documents that are not indexed yet in a thread, unless a thread of this process is at it already."""
     with _lock:
         running = _adopting.get(collection.full_name)
         if running is None or not running.is_alive():

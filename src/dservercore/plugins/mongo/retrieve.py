@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from dservercore.dataset.serialization import parse_manifest, unpack
 from dservercore.errors import UnavailableError, UnknownURIError
-from dservercore.packing import parse_manifest, unpack
 from dservercore.plugin_api import RetrieveABC
 from dservercore.plugins.mongo import documents, manifests, prepare
 from dservercore.plugins.mongo.base import MongoPlugin
 from dservercore.plugins.mongo.connection import Document
-from dservercore.plugins.mongo.edits import Update
+from dservercore.plugins.mongo.edits import Editing, Update
 from dservercore.plugins.mongo.source import Source
 from dservercore.plugins.mongo.writing import write_all
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from pymongo.collection import Collection
 
 
-class MongoRetrieve(MongoPlugin, RetrieveABC):
+class MongoRetrieve(MongoPlugin, Editing, RetrieveABC):
     """Keeps a document for each dataset in the collection that ``RETRIEVE_MONGO_COLLECTION`` names.
 
-    Connects when it is first used. If the search plugin is the bundled one and has the same collection, that one
-    registers for both.
+    Connects when it is first used. If the search plugin is the bundled one and has the same collection, the search
+    plugin stores the documents of both.
     """
 
     version_key = "dserver_retrieve_plugin_mongo"
@@ -35,7 +35,7 @@ class MongoRetrieve(MongoPlugin, RetrieveABC):
     # -- Readiness
 
     def ready(self) -> str | None:
-        """Return None if the server answers, else what is wrong."""
+        """Return None if the MongoDB server answers, else a sentence that says what is wrong."""
         try:
             self.connection.ping()
         except UnavailableError as error:
@@ -48,12 +48,16 @@ class MongoRetrieve(MongoPlugin, RetrieveABC):
         """Store the document of a dataset, or replace it.
 
         :raises ValidationError: if MongoDB cannot hold it
-        :raises UnavailableError: if it cannot be reached
+        :raises UnavailableError: if the server cannot be reached
         """
         self.register_datasets([dataset_info])
 
     def register_datasets(self, dataset_infos: Sequence[dict[str, Any]]) -> None:
-        """Do so for different datasets."""
+        """Store the documents of several datasets, of which no two have the same URI, or replace them.
+
+        :raises ValidationError: if MongoDB cannot hold one of them
+        :raises UnavailableError: if the server cannot be reached
+        """
         if self.shares_collection:
             return
         with self.connection.open() as collection:
@@ -68,7 +72,7 @@ class MongoRetrieve(MongoPlugin, RetrieveABC):
             manifests.forget_others(collection, stored)
 
     def delete_dataset(self, uri: str) -> None:
-        """Forget a dataset; no error if it is not there.
+        """Remove the document and the manifest of a dataset; no error if it is not stored.
 
         :raises UnavailableError: if the server cannot be reached
         """
@@ -77,10 +81,28 @@ class MongoRetrieve(MongoPlugin, RetrieveABC):
             manifests.forget(collection, uri)
 
     def _edit(self, uri: str, update: Update) -> None:
-        # No harm is done where the search plugin has done it already.
+        # Where both plugins share the document, the search plugin has edited it already: twice does no harm.
         with self.connection.open() as collection:
             if not collection.update_one({"uri": uri}, update).matched_count:
                 raise UnknownURIError(f"No dataset is registered as {uri}")
+
+    # -- Checking
+
+    def list_stored(self) -> Iterator[tuple[str, str]]:
+        """Yield URI and UUID of each dataset that is stored.
+
+        :raises UnavailableError: if the server cannot be reached
+        """
+        with self.connection.open() as collection:
+            yield from documents.stored_in(collection)
+
+    def is_stored(self, uri: str) -> bool:
+        """Return whether a dataset is stored.
+
+        :raises UnavailableError: if the server cannot be reached
+        """
+        with self.connection.open() as collection:
+            return documents.is_stored_in(collection, uri)
 
     # -- Reading
 
@@ -101,23 +123,43 @@ class MongoRetrieve(MongoPlugin, RetrieveABC):
         return documents.readme_of(self._read(uri, "readme"))
 
     def get_annotations(self, uri: str) -> dict[str, Any]:
-        """Return the annotations by name. Errors as for README."""
+        """Return the annotations by name.
+
+        :raises UnknownURIError: if the dataset is not stored
+        :raises UnavailableError: if the server cannot be reached
+        """
         return documents.annotations_of(self._read(uri, "annotations"))
 
     def get_tags(self, uri: str) -> list[str]:
-        """Return the tags, in the order in which they were given. Errors as for README."""
+        """Return the tags, in the order in which they were registered.
+
+        :raises UnknownURIError: if the dataset is not stored
+        :raises UnavailableError: if the server cannot be reached
+        """
         return documents.tags_of(self._read(uri, "tags"))
 
     def get_manifest(self, uri: str) -> dict[str, Any]:
-        """Return the manifest: ``items``, ``hash_function`` and ``dtoolcore_version``. Errors as for README."""
+        """Return the manifest: ``items``, ``hash_function`` and ``dtoolcore_version``.
+
+        :raises UnknownURIError: if the dataset is not stored
+        :raises UnavailableError: if the server cannot be reached
+        """
         return parse_manifest(self.get_manifest_json(uri))
 
     def get_manifest_json(self, uri: str) -> bytes:
-        """Return the manifest as JSON text in UTF-8, to be handed out without being rebuilt. Errors as for README."""
+        """Return the manifest as JSON text in UTF-8, to be handed out without being rebuilt.
+
+        :raises UnknownURIError: if the dataset is not stored
+        :raises UnavailableError: if the server cannot be reached
+        """
         return unpack(self.get_packed_manifest(uri))
 
     def get_packed_manifest(self, uri: str) -> bytes:
-        """Return the same as one zstandard frame, as it is stored. Errors as for README."""
+        """Return the manifest as JSON in one zstandard frame, as it is stored.
+
+        :raises UnknownURIError: if the dataset is not stored
+        :raises UnavailableError: if the server cannot be reached
+        """
         with self.connection.open() as collection:
             return manifests.load(collection, uri, self._selector(collection, uri))
 

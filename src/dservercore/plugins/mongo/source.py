@@ -1,4 +1,4 @@
-"""A collection that is only read from, to move what is in it elsewhere: as another program has left it."""
+"""Reading a collection as another program has left it, to move what is in it elsewhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Documents = Collection[dict[str, Any]]
 
 
 class Source:
-    """Finds the document of a dataset, without an index on URIs, and where there are several of one URI.
+    """Finds the document of a dataset, without an index on URIs, even where several documents have the same URI.
 
     The collection is gone through once, and the identifiers of the documents are remembered: about 300 bytes each.
     """
@@ -22,9 +22,9 @@ class Source:
         self._ids: dict[str, Any] | None = None
 
     def selector(self, collection: Documents, uri: str) -> dict[str, Any]:
-        """Return what selects the document of a dataset: the one that was registered last.
+        """Return the filter that finds the document of a dataset, of several the one that was registered last.
 
-        :raises UnknownURIError: if there is none
+        :raises UnknownURIError: if the collection has none
         """
         if self._ids is None:
             self._ids = _newest(collection)

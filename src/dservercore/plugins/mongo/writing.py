@@ -13,22 +13,30 @@ Documents = Collection[dict[str, Any]]
 
 
 def write(collection: Documents, fields: dict[str, Any]) -> None:
-    """Store the fields of a dataset's document; others, which another plugin has put there, stay."""
+    """Set fields of a dataset's document, and make it if there is none; fields that another plugin has set stay.
+
+    :param fields: by name, with the ``uri`` of the dataset
+    :raises PyMongoError: if the server cannot be reached or refuses
+    """
     by_uri, update = {"uri": fields["uri"]}, _update(fields)
     try:
         collection.update_one(by_uri, update, upsert=True)
-    except DuplicateKeyError:  # two were the first at the same time: now there is one to change
+    except DuplicateKeyError:  # another request was the first meanwhile: now there is a document to change
         collection.update_one(by_uri, update, upsert=True)
 
 
 def write_all(collection: Documents, all_fields: Sequence[dict[str, Any]]) -> None:
-    """Do so for the documents of different datasets, in one go."""
+    """Set fields of the documents of several datasets in one go; a document that is not there is made.
+
+    Fields that another plugin has set stay.
+
+    :param all_fields: those of each document, with its ``uri``; no two have the same
+    :raises PyMongoError: if the server cannot be reached or refuses
+    """
     updates = [UpdateOne({"uri": fields["uri"]}, _update(fields), upsert=True) for fields in all_fields]
     try:
         collection.bulk_write(updates, ordered=False)
-    except (
-        BulkWriteError
-    ):  # one by one, to have the error of the one that is refused, if it is not a lost race
+    except BulkWriteError:  # one by one: a lost race is won now, and a refused document raises its own error
         for fields in all_fields:
             write(collection, fields)
 

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 from sqlalchemy.exc import OperationalError
 
-from dservercore.plugins.time_limit import TimeLimit
-from dservercore.reading import one_moment
+from dservercore.db.fast_reads import one_moment
+from dservercore.plugins.tokens.time_limit import TimeLimit
 
 # SQLite asks whether to go on after so many steps of its machine, which take about a millisecond. Asking costs less
 # than a thousandth of that.
@@ -18,11 +18,11 @@ _STEPS = 20_000
 
 @contextmanager
 def cut_off(limit: TimeLimit) -> Iterator[None]:
-    """Let what is read in this block be read for as long as *limit* allows.
+    """Give the statements in the ``with`` block no more time than *limit* has left.
 
-    What is ended is the statement alone: the connection, and a transaction that it has begun, go on.
+    A statement that takes longer is ended; the connection, and a transaction that it has begun, go on.
 
-    :raises UnavailableError: if there is no time left
+    :raises UnavailableError: if a statement was ended
     """
     with one_moment() as connection:
         assert isinstance(connection, sqlite3.Connection)

@@ -3,74 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from array import array
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import pairwise
+from functools import cache, partial
 from typing import Any
 
+import orjson
+
+from dservercore.dataset.query_tree import Node, Term
+from dservercore.db.fast_reads import remember, remembered, rows_of
 from dservercore.models import SEARCH_INDEX
-from dservercore.plugins.index_document import BASE_URI, EVERY, FORM, NONE
-from dservercore.plugins.sql import ranking
+from dservercore.plugins.sql import fts5_query, ranking
 from dservercore.plugins.sql.columns import FIELDS, dataset_object, sorted_by
-from dservercore.plugins.sql.cut_off import cut_off
-from dservercore.plugins.sql.fts5_relevance import Equals, by_relevance
+from dservercore.plugins.sql.fts5_query import Match
+from dservercore.plugins.sql.fts5_relevance import Equals, ahead_of_all, by_parts, by_relevance
 from dservercore.plugins.sql.ranking import Words
-from dservercore.plugins.time_limit import TimeLimit
-from dservercore.reading import remember, remembered, rows_of
-from dservercore.text_query import Query, Term, stem
-
-
-def within(limit: TimeLimit) -> AbstractContextManager[None]:
-    """Limit the time of the searches that are made inside."""
-    return cut_off(limit)
-
-
-@dataclass(frozen=True)
-class Match:
-    """What to look for, in parts of a MATCH expression; SQLite adds the base URIs that the asker may search."""
-
-    wanted: str  # what a dataset must have, whatever its base URI
-    unwanted: str  # " OR "-joined; empty: nothing
-    base_uris: tuple[str, ...]
-    terms: tuple[Term, ...]  # what can be more or less relevant
-    has_filters: bool
-
-    def values(self) -> dict[str, str]:
-        """Return the values of the parameters of ``_EXPRESSION``."""
-        return {
-            "wanted": self.wanted,
-            "wanted_and": f"{self.wanted} AND " if self.terms or self.has_filters else "",
-            "not_unwanted": f" NOT ({self.unwanted})" if self.unwanted else "",
-            "or_unwanted": f" OR {self.unwanted}" if self.unwanted else "",
-        }
-
-
-def match(query: Query, facets: Sequence[Sequence[str]], base_uris: Iterable[str]) -> Match:
-    """Return what to look for: datasets in *base_uris* that answer *query* and have a facet of each group.
-
-    :param query: empty: whatever the words
-    :param facets: groups of facet tokens, alternatives within a group
-    """
-    groups = [[_term(term) for term in any_of.terms] for any_of in query.all_of]
-    groups += [[f'"{token}"' for token in group] for group in facets]
-    return Match(
-        wanted=" AND ".join(f"({' OR '.join(group)})" for group in groups or [[f'"{EVERY}"']]),
-        unwanted=" OR ".join(_term(term) for term in query.none_of),
-        base_uris=tuple(base_uris),
-        terms=query.terms,
-        has_filters=bool(facets),
-    )
-
-
-def _term(term: Term) -> str:
-    words = " ".join(term.tokens)
-    if term.prefix is None:
-        return f'"{words}"'
-    if not words:
-        return f'("{term.prefix}" * OR "{FORM}{term.prefix}" *)'
-    return f'("{words} {term.prefix}" * OR "{words} {stem(term.prefix)}")'
+from dservercore.plugins.tokens.index import Request
+from dservercore.plugins.tokens.index_document import BASE_URI, FORM, NONE
 
 
 def _words(term: Term) -> Words:
@@ -78,7 +28,7 @@ def _words(term: Term) -> Words:
     tokens = tuple(dict.fromkeys(term.tokens))
     queries = [f'"{token}"' for token in tokens]
     if term.prefix is not None:
-        other = f'"{stem(term.prefix)}"' if tokens else f'"{FORM}{term.prefix}" *'
+        other = f'"{term.whole}"' if tokens else f'"{FORM}{term.prefix}" *'
         queries.append(f'("{term.prefix}" * OR {other})')
     return Words(tokens, tuple(queries))
 
@@ -87,19 +37,41 @@ def _words(term: Term) -> Words:
 # the scope is everything. What there is to name is read at the same moment as the datasets, so that a base URI made in
 # the meantime is not let in; as long as nobody commits anything, a connection remembers it, which takes a tenth off
 # the search for a rare word. Two rows at most come from the inner query: the base URIs outside, and those inside.
+# Sorting by base URI, and by URI in each of them, is sorting by URI unless those inside are mixed: a dataset comes
+# before one of an earlier base URI. So it is with ``s3://a`` and ``s3://a-b``, as ``s3://a-b/x`` comes before
+# ``s3://a/x``, and where a database that the original server made has a dataset in a base URI that is not its parent.
 _SCOPE = f"""
 SELECT coalesce(max(inside), 0) AS has_inside, coalesce(max(NOT inside), 0) AS has_outside,
        coalesce(sum(number * NOT inside) < sum(number * inside), 0) AS is_most,
        max(CASE WHEN inside THEN facets END) AS inside, max(CASE WHEN NOT inside THEN facets END) AS outside,
        coalesce(1.0 * sum(number * NOT inside) / sum(number), 0) AS part_outside,
-       (SELECT coalesce(max(id), 0) FROM dataset) AS datasets
+       (SELECT coalesce(max(id), 0) FROM dataset) AS datasets, coalesce(max(inside AND is_mixed), 0) AS is_mixed
 FROM (
-  SELECT inside, count(*) AS number, group_concat('"{BASE_URI}' || id || '"', ' OR ') AS facets
-  FROM (SELECT id, base_uri IN (SELECT value FROM json_each(:base_uris)) AS inside FROM base_uri)
+  SELECT inside, count(*) AS number, group_concat('"{BASE_URI}' || id || '"', ' OR ') AS facets,
+         max(first < last_before) AS is_mixed
+  FROM (
+    SELECT id, inside, first, max(last) OVER (
+      PARTITION BY inside ORDER BY base_uri ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS last_before
+    FROM (
+      SELECT id, base_uri, base_uri IN (SELECT value FROM json_each(:base_uris)) AS inside,
+             (SELECT min(uri) FROM dataset WHERE base_uri_id = base_uri.id) AS first,
+             (SELECT max(uri) FROM dataset WHERE base_uri_id = base_uri.id) AS last
+      FROM base_uri
+    )
+  )
   GROUP BY inside
 )
 """
-_SCOPE_COLUMNS = ("has_inside", "has_outside", "is_most", "inside", "outside", "part_outside", "datasets")
+_SCOPE_COLUMNS = (
+    "has_inside",
+    "has_outside",
+    "is_most",
+    "inside",
+    "outside",
+    "part_outside",
+    "datasets",
+    "is_mixed",
+)
 _REMEMBERED_SCOPE = f"SELECT {', '.join(f':{name} AS {name}' for name in _SCOPE_COLUMNS)}"
 
 _EXPRESSION = f"""CASE
@@ -128,38 +100,127 @@ _COUNT_IN_NEW_SCOPE = _COUNT.format(scope=_SCOPE)
 _COUNT_IN_REMEMBERED_SCOPE = _COUNT.format(scope=_REMEMBERED_SCOPE)
 _MATCHES = f"{SEARCH_INDEX} MATCH :expression"
 
+# What fulfils a condition on the datasets' rows besides is noted at once, however many there are.
+_IDS_UNDER_CONDITION = f"""
+SELECT json_group_array(d.id), count(*) FROM {SEARCH_INDEX} CROSS JOIN dataset d ON d.id = {SEARCH_INDEX}.rowid
+WHERE {_MATCHES} AND ({{condition}})
+"""
+
 
 @dataclass(frozen=True)
 class Count:
-    """How many match, and what helps to find a page of them fast."""
+    """How many datasets match, and what helps to find a page of them fast."""
 
     matching: int
-    few: str | None  # JSON array of the ids of all that match, if they are few
+    few: str | None  # JSON array of the ids of all that match, if they are few, or there is a condition
     expression: str  # what they match
     scope: Mapping[str, Any]  # see _SCOPE
 
     @property
     def part_outside(self) -> float:
-        """Which part of the base URIs is outside of the scope."""
+        """Which part of the base URIs is outside of the scope, from 0 to 1."""
         return float(self.scope["part_outside"])
 
     @property
+    def is_mixed(self) -> bool:
+        """Whether sorting by base URI, and by URI in each of them, is not sorting by URI."""
+        return bool(self.scope["is_mixed"])
+
+    @property
     def datasets(self) -> int:
-        """About how many there are altogether."""
+        """About how many datasets there are altogether."""
         return int(self.scope["datasets"])
 
 
-def find(
-    match: Match, order: Mapping[str, int], offset: int, limit: int | None
-) -> tuple[int, list[dict[str, Any]]]:
-    """Return how many datasets match, and the dataset objects of one page. Equals are sorted by URI.
-
-    :param order: ``{field of a dataset object or "relevance": 1 or -1}``
-    :param limit: None: all from *offset* on
-    """
+def find(match: Match, request: Request) -> tuple[int, list[dict[str, Any]]]:
+    """Return how many datasets match, and the dataset objects of the page that *request* asks for."""
     counted = _count(match)
-    found = _page(match, counted, order, offset, limit) if offset < counted.matching else []
+    if request.is_grouped:
+        return _grouped(match, counted, request)
+    found = _page(match, counted, request) if request.offset < counted.matching else []
     return counted.matching, found
+
+
+def number_of(match: Match) -> int:
+    """Return how many datasets match."""
+    return _count(match).matching
+
+
+_GROUPS_OF_FEW = """
+SELECT group_concat(f.facet_groups) FROM json_each(:few) CROSS JOIN search_facet f ON f.dataset_id = json_each.value
+"""
+_GROUPS_OF_MATCHES = f"""
+SELECT group_concat(f.facet_groups) FROM {SEARCH_INDEX} CROSS JOIN search_facet f ON f.dataset_id = {SEARCH_INDEX}.rowid
+WHERE {_MATCHES}
+"""
+
+
+def facet_groups(match: Match) -> str:
+    """Return the facet groups of all datasets that match, with commas in between."""
+    count = _count(match)
+    if match.condition or count.few is not None:
+        ((groups,),) = rows_of(_GROUPS_OF_FEW, {"few": count.few or "[]"})
+    else:
+        ((groups,),) = rows_of(_GROUPS_OF_MATCHES, {"expression": count.expression})
+    return groups or ""
+
+
+def find_ids(match: Match, request: Request) -> array[int]:
+    """Return the primary keys of all datasets that match, in the order that *request* asks for."""
+    counted = _count(match)
+    if not counted.matching:
+        return array("q")
+    groups = partial(_groups, match, counted, request)
+    ids, values, _ = _ids_of_page(match, counted, request.order, 0, None, groups)
+    statement = f"SELECT json_group_array(id) FROM ({ids} LIMIT :limit OFFSET :offset)"
+    ((found,),) = rows_of(statement, values)
+    return array("q", orjson.loads(found))
+
+
+_NUMBERS = f"""
+SELECT (SELECT coalesce(sum(datasets), 0) FROM summary_count WHERE kind = 'base_uri' AND base_uri_id IN
+    (SELECT id FROM base_uri WHERE base_uri IN (SELECT value FROM json_each(:base_uris)))),
+  (SELECT json_group_array((SELECT count(*) FROM {SEARCH_INDEX} WHERE {SEARCH_INDEX} MATCH value))
+    FROM json_each(:words))
+"""
+
+
+def numbers(nodes: Sequence[Node], base_uris: Sequence[str]) -> tuple[int, list[int]]:
+    """Return how many datasets there are in the base URIs, and how many of them fulfil each node.
+
+    :param nodes: those that FTS5 can tell alone
+    """
+    scope = _scope_of(tuple(base_uris))
+    words = [_in_scope(scope, f"({fts5_query.expression_of(node)})") for node in nodes]
+    values = {"base_uris": json.dumps(list(base_uris)), "words": json.dumps(words)}
+    ((number, having),) = rows_of(_NUMBERS, values)
+    return int(number), json.loads(having)
+
+
+_EXIST = f"""
+SELECT EXISTS (SELECT 1 FROM {SEARCH_INDEX} WHERE {SEARCH_INDEX} MATCH value) FROM json_each(:matches)
+"""
+
+
+def exist(matches: Sequence[Match]) -> list[bool]:
+    """Return, for each match, whether there is any dataset of it; all of them are in the same base URIs."""
+    if any(match.condition for match in matches):
+        return [_count(match).matching > 0 for match in matches]
+    expressions = []
+    for match in matches:
+        wanted = f"(({match.wanted}) NOT ({match.unwanted}))" if match.unwanted else f"({match.wanted})"
+        scope = _scope_of(match.base_uris)
+        expressions.append(_in_scope(scope, wanted) if scope["has_inside"] else f'"{NONE}"')
+    return [bool(there) for (there,) in rows_of(_EXIST, {"matches": json.dumps(expressions)})]
+
+
+def _scope_of(base_uris: tuple[str, ...]) -> Mapping[str, Any]:
+    scope: Mapping[str, Any] | None = remembered(base_uris)
+    if not scope:
+        ((*found,),) = rows_of(_SCOPE, {"base_uris": json.dumps(base_uris)})
+        scope = dict(zip(_SCOPE_COLUMNS, found, strict=True))
+        remember(base_uris, scope)
+    return scope
 
 
 def _count(match: Match) -> Count:
@@ -173,6 +234,9 @@ def _count(match: Match) -> Count:
         scope = dict(zip(_SCOPE_COLUMNS, found, strict=True))
         remember(match.base_uris, scope)
     few = few if matching <= _FEW else None
+    if match.condition and matching:
+        statement = _IDS_UNDER_CONDITION.format(condition=match.condition)
+        ((few, matching),) = rows_of(statement, {"expression": expression, **match.parameters})
     return Count(matching, few, expression, scope)
 
 
@@ -188,21 +252,68 @@ SELECT (SELECT json_group_array(rowid) FROM {SEARCH_INDEX} WHERE {_MATCHES}),
 """
 
 
-def _groups(match: Match, count: Count) -> list[Equals]:
-    """Return what matches in groups of the equally relevant, the most relevant first."""
+def _groups(match: Match, count: Count, request: Request) -> list[Equals]:
+    """Return the datasets that match in groups of the equally relevant, the most relevant first."""
+    if request.ranking is not None:
+        ids = orjson.loads(_all_ids(match, count))
+        groups = by_parts(ids, request.ranking, _matching_of(count, ids))
+    else:
+        groups = _groups_by_words(match, count)
+    if request.named is None:
+        return groups
+    [named] = _fulfilling([request.named], count)
+    return ahead_of_all(groups, named)
+
+
+def _all_ids(match: Match, count: Count) -> str:
+    if match.condition or count.few is not None:
+        return count.few or "[]"
+    ((ids,),) = rows_of(_ALL_IDS, {"expression": count.expression})
+    return str(ids)
+
+
+_ALL_IDS = f"SELECT json_group_array(rowid) FROM {SEARCH_INDEX} WHERE {_MATCHES}"
+_EACH = f"""
+SELECT (SELECT json_group_array(rowid) FROM {SEARCH_INDEX} WHERE {SEARCH_INDEX} MATCH value) FROM json_each(:matches)
+"""
+
+
+def _matching_of(count: Count, ids: Sequence[int]) -> Callable[[Sequence[Node]], list[set[int]]]:
+    """Return what gives, for each of several nodes, those of the datasets that fulfil it."""
+    among = set(ids)
+
+    def matching(nodes: Sequence[Node]) -> list[set[int]]:
+        return [among & found for found in _fulfilling(nodes, count)]
+
+    return matching
+
+
+def _fulfilling(nodes: Sequence[Node], count: Count) -> list[set[int]]:
+    """Return, for each of several nodes, the datasets in scope that fulfil it."""
+    expressions = [_in_scope(count.scope, f"({fts5_query.expression_of(node)})") for node in nodes]
+    rows = rows_of(_EACH, {"matches": json.dumps(expressions)}) if nodes else ()
+    return [set(orjson.loads(row)) for (row,) in rows]
+
+
+def _groups_by_words(match: Match, count: Count) -> list[Equals]:
     terms = [_words(term) for term in match.terms]
     in_scope = partial(_in_scope, count.scope)
     words = ranking.queries_of(terms)
     values = {"expression": count.expression, "base_uris": json.dumps(match.base_uris)}
     values["words"] = json.dumps([in_scope(word) for word in words])
     ((ids, number, having),) = rows_of(_IDS_AND_NUMBER, values)
+    if match.condition:
+        ids = count.few
     rarities = ranking.rarities(terms, number, dict(zip(words, json.loads(having), strict=True)))
     # In a large scope, looking at all datasets that have a word takes less time than looking in each base URI.
-    return by_relevance(json.loads(ids), terms, rarities, in_scope if number <= _SMALL_SCOPE else str)
+    return by_relevance(orjson.loads(ids), terms, rarities, in_scope if number <= _SMALL_SCOPE else str)
 
 
 def _in_scope(scope: Mapping[str, Any], wanted: str) -> str:
-    """Return the MATCH expression of what is in scope, where something is, and answers another one."""
+    """Return the MATCH expression *wanted*, limited to the scope.
+
+    :param scope: a row of ``_SCOPE``
+    """
     if not scope["has_outside"]:
         return wanted
     if scope["is_most"]:
@@ -213,13 +324,35 @@ def _in_scope(scope: Mapping[str, Any], wanted: str) -> str:
 # -- Pages -----------------------------------------------------------------------------------------------------------
 
 
-def _page(
-    match: Match, count: Count, order: Mapping[str, int], offset: int, limit: int | None
-) -> list[dict[str, Any]]:
+def _page(match: Match, count: Count, request: Request) -> list[dict[str, Any]]:
+    order, offset, limit = request.order, request.offset, request.size
+    ids, values, order = _ids_of_page(
+        match, count, order, offset, limit, partial(_groups, match, count, request)
+    )
+    statement = f"""
+SELECT {", ".join(FIELDS.values())} FROM ({ids} LIMIT :limit OFFSET :offset) page
+CROSS JOIN dataset d ON d.id = page.id CROSS JOIN base_uri b ON b.id = d.base_uri_id ORDER BY {_by(order)}
+"""
+    return [dataset_object(row) for row in rows_of(statement, values)]
+
+
+def _ids_of_page(
+    match: Match,
+    count: Count,
+    order: Mapping[str, int],
+    offset: int,
+    limit: int | None,
+    relevant: Callable[[], list[Equals]],
+) -> tuple[str, dict[str, Any], Mapping[str, int]]:
+    """Return the SELECT of the datasets in their order, the values of its parameters, and that order without what it
+    leaves equal.
+
+    :param relevant: returns the datasets in groups of the equally relevant, the most relevant first
+    """
     values: dict[str, Any] = {"offset": offset, "limit": -1 if limit is None else limit}
     values["expression"] = count.expression
     if "relevance" in order:
-        groups = _groups(match, count)
+        groups = relevant()
         if list(order) == ["relevance"] and limit is not None:
             groups, values["offset"] = _groups_on_page(groups, order["relevance"], offset, limit)
         ids = _ids_by_sorting_ranked(order)
@@ -233,13 +366,61 @@ def _page(
         ids = _ids_of_few(order)
         values["few"] = count.few
     elif limit is not None and _pays_to_walk(match, count, order, offset + limit):
-        ids = _ids_by_walking(match, order, _MATCHING)
+        ids = _ids_by_walking(count, order, _MATCHING)
         values["base_uris"] = json.dumps(match.base_uris)
     else:
         ids = _ids_by_sorting(order)
+    return ids, values, order
+
+
+# -- Copies of one UUID as one ---------------------------------------------------------------------------------------
+
+# To find the first page, so many datasets are looked at first, and this many times as many as are wanted: most UUIDs
+# have few copies.
+_LOOKED_AT, _TIMES_LOOKED_AT = 100, 3
+
+_NUMBER_OF_UUIDS = f"""
+SELECT count(DISTINCT d.uuid) FROM {SEARCH_INDEX} CROSS JOIN dataset d ON d.id = {SEARCH_INDEX}.rowid WHERE {_MATCHES}
+"""
+_NUMBER_OF_UUIDS_OF_FEW = (
+    "SELECT count(DISTINCT d.uuid) FROM json_each(:few) CROSS JOIN dataset d ON d.id = value"
+)
+
+
+def _grouped(match: Match, count: Count, request: Request) -> tuple[int, list[dict[str, Any]]]:
+    """Return how many UUIDs match, and of the copies of each the dataset that comes first: those of the page."""
+    statement = _NUMBER_OF_UUIDS if count.few is None else _NUMBER_OF_UUIDS_OF_FEW
+    ((number,),) = rows_of(statement, {"expression": count.expression, "few": count.few})
+    wanted = number - request.offset if request.size is None else min(request.size, number - request.offset)
+    if wanted <= 0:
+        return number, []
+    groups = cache(partial(_groups, match, count, request))
+    end = request.offset + wanted
+    looked_at = _LOOKED_AT + _TIMES_LOOKED_AT * end
+    found = _first_copies(match, count, request, groups, looked_at)
+    if len(found) < wanted and looked_at < count.matching:
+        found = _first_copies(match, count, request, groups, None)
+    return number, found
+
+
+def _first_copies(
+    match: Match, count: Count, request: Request, groups: Callable[[], list[Equals]], looked_at: int | None
+) -> list[dict[str, Any]]:
+    """Return the dataset objects of a page, of the copies of each UUID the first one.
+
+    :param looked_at: only the first datasets are looked at, so many; None: all of them
+    """
+    ids, values, _ = _ids_of_page(match, count, request.order, 0, looked_at, groups)
+    values["looked_at"] = values.pop("limit")
+    values |= {"limit": -1 if request.size is None else request.size, "offset": request.offset}
     statement = f"""
-SELECT {", ".join(FIELDS.values())} FROM ({ids} LIMIT :limit OFFSET :offset) page
-CROSS JOIN dataset d ON d.id = page.id CROSS JOIN base_uri b ON b.id = d.base_uri_id ORDER BY {_by(order)}
+SELECT {", ".join(FIELDS.values())} FROM (
+  SELECT id, min(place) AS first FROM (
+    SELECT d.id, d.uuid, row_number() OVER () AS place FROM ({ids} LIMIT :looked_at) looked_at
+    CROSS JOIN dataset d ON d.id = looked_at.id
+  ) GROUP BY uuid ORDER BY first LIMIT :limit OFFSET :offset
+) page
+CROSS JOIN dataset d ON d.id = page.id CROSS JOIN base_uri b ON b.id = d.base_uri_id ORDER BY page.first
 """
     return [dataset_object(row) for row in rows_of(statement, values)]
 
@@ -266,9 +447,9 @@ def _groups_on_page(
 
 
 def _ids_of_equals(match: Match, count: Count, equals: int, needed: int) -> str:
-    """Sort those that are equally relevant by their URIs."""
+    """Return the SELECT of datasets that are equally relevant (*equals* of them), sorted by their URIs."""
     if needed and _pays_to_walk(match, replace(count, matching=equals), {}, needed):
-        return _ids_by_walking(match, {}, _FEW_IDS)
+        return _ids_by_walking(count, {}, _FEW_IDS)
     return _ids_of_few({})
 
 
@@ -277,7 +458,7 @@ _FEW_IDS = "(SELECT value FROM json_each(:few))"
 
 
 def _ids_of_few(order: Mapping[str, int]) -> str:
-    """Sort those that are known to match."""
+    """Return the SELECT that sorts datasets of which it is known that they match."""
     return (
         "SELECT d.id AS id FROM json_each(:few) CROSS JOIN dataset d ON d.id = value "
         f"{_base_uri_for(order)} ORDER BY {_by(order)}"
@@ -285,7 +466,7 @@ def _ids_of_few(order: Mapping[str, int]) -> str:
 
 
 def _ids_by_sorting_ranked(order: Mapping[str, int]) -> str:
-    """Sort those of which it is known how relevant they are."""
+    """Return the SELECT that sorts datasets of which it is known how relevant they are."""
     return (
         "SELECT d.id AS id, json_extract(value, '$[1]') AS relevance "
         "FROM json_each(:ranked) CROSS JOIN dataset d ON d.id = json_extract(value, '$[0]') "
@@ -294,7 +475,7 @@ def _ids_by_sorting_ranked(order: Mapping[str, int]) -> str:
 
 
 def _ids_by_sorting(order: Mapping[str, int]) -> str:
-    """Go through everything that matches, and keep the first few."""
+    """Return the SELECT that goes through everything that matches, and keeps the first few."""
     return (
         f"SELECT d.id AS id FROM {SEARCH_INDEX} CROSS JOIN dataset d ON d.id = {SEARCH_INDEX}.rowid "
         f"{_base_uri_for(order)} WHERE {_MATCHES} ORDER BY {_by(order)}"
@@ -305,29 +486,21 @@ def _base_uri_for(order: Mapping[str, int]) -> str:
     return "CROSS JOIN base_uri b ON b.id = d.base_uri_id" if "base_uri" in order else ""
 
 
-def _ids_by_walking(match: Match, order: Mapping[str, int], ids: str) -> str:
-    """Go along the SQL index of the first field, picking what is in *ids*, until the page is full."""
-    if _first_field(order) == "uri" and _stand_together(match.base_uris):
+def _ids_by_walking(count: Count, order: Mapping[str, int], ids: str) -> str:
+    """Return the SELECT that goes along the SQL index of the first field, picking what is in *ids*."""
+    if _first_field(order) == "uri" and not count.is_mixed:
         return _ids_by_walking_base_uris(order["uri"] if order else 1, ids)
     # The plus keeps SQLite from looking up each match by its id instead.
     return f"SELECT d.id AS id FROM dataset d WHERE +d.id IN {ids} ORDER BY {_by(order)}"
 
 
 def _ids_by_walking_base_uris(direction: int, ids: str) -> str:
-    """Go along the URIs of each base URI in scope, and not past those outside: 1 ms instead of up to 21."""
+    """Return the SELECT that goes along the URIs of base URIs in scope alone: 1 ms instead of up to 21."""
     return (
         "SELECT d.id AS id FROM base_uri b CROSS JOIN dataset d ON d.base_uri_id = b.id "
         f"WHERE b.base_uri IN (SELECT value FROM json_each(:base_uris)) AND +d.id IN {ids} "
         f"ORDER BY {sorted_by({'base_uri': direction, 'uri': direction}, FIELDS)}"
     )
-
-
-def _stand_together(base_uris: Iterable[str]) -> bool:
-    """Return whether datasets are sorted by URI where they are sorted by base URI, and by URI in each of them.
-
-    Not so in ``s3://a`` and ``s3://a-b``: ``s3://a-b/x`` comes before ``s3://a/x``.
-    """
-    return not any(longer.startswith(shorter) for shorter, longer in pairwise(sorted(base_uris)))
 
 
 _WALKABLE = ("uri", "name", "uuid", "creator_username")  # those with an SQL index
@@ -339,13 +512,13 @@ _WALK_A_STEP = 0.05
 
 
 def _pays_to_walk(match: Match, count: Count, order: Mapping[str, int], needed: int) -> bool:
-    """Return whether going along until *needed* matches are found costs less than sorting all of them."""
+    """Return whether going along an SQL index until *needed* matches are found costs less than sorting all matches."""
     first = _first_field(order)
     if first not in _WALKABLE or "base_uri" in order or "relevance" in order:
         return False
     # What a creator holds may lie together at the end, and so may what is in scope, unless one goes along that alone.
     outside, datasets = count.part_outside, float(count.datasets)
-    if first == "uri" and _stand_together(match.base_uris):
+    if first == "uri" and not count.is_mixed:
         outside, datasets = 0, datasets * (1 - count.part_outside)
     if match.has_filters:
         outside = 1

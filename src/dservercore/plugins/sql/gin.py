@@ -12,34 +12,313 @@ facet of their own, by which they are named in the question. How much words coun
 from __future__ import annotations
 
 import json
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import text
+import orjson
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
-from dservercore.db import sql_db
+from dservercore.dataset.analysis import BREAK
+from dservercore.dataset.query_tree import Node, Query
+from dservercore.db import servers, sql_db
 from dservercore.errors import UnknownURIError
 from dservercore.models import SEARCH_INDEX
-from dservercore.plugins.sql import ranking, tsquery
-from dservercore.plugins.sql.columns import FIELDS, TIMES, WEIGHTS, Columns, dataset_object, sorted_by
-from dservercore.plugins.time_limit import TimeLimit
-from dservercore.text_query import BREAK, Query
+from dservercore.plugins.sql import facets, ranking, tsquery
+from dservercore.plugins.sql.columns import FIELDS, TIMES, Columns, dataset_object, sorted_by
+from dservercore.plugins.sql.index import Keys, SqlIndex
+from dservercore.plugins.tokens.index import AHEAD, Request
+from dservercore.plugins.tokens.index_document import ROW, VERSION
+from dservercore.plugins.tokens.time_limit import TimeLimit
+from dservercore.plugins.tokens.weights import WEIGHTS
 
 #: Bytes of tokens that a row has room for.
 PART_BYTES = 1_000_000
 
 _CANCELED = "57014"
 
+# How often a search goes back to where it began, until its time limit does not end that.
+_ATTEMPTS_TO_UNDO = 100
 
-def require_supported() -> None:
-    """Pass: every PostgreSQL that is still maintained has what it takes."""
+
+class GINIndex(SqlIndex):
+    """The index in PostgreSQL."""
+
+    def require_supported(self) -> None:
+        """Pass: every PostgreSQL that is still maintained has what it takes."""
+
+    def is_there(self) -> bool:
+        """Return whether the database has the index."""
+        return _execute("SELECT to_regclass(:name)", name=SEARCH_INDEX).scalar() is not None
+
+    def put(self, wanted: Mapping[str, Columns]) -> dict[str, Keys]:
+        """Put datasets into the index, in place of what is there of them, and return their keys by URI.
+
+        :param wanted: by URI, what makes the dataset's columns of its row
+        :raises UnknownURIError: if a dataset has no row
+        """
+        rows = _execute(_ROWS, uris=list(wanted)).all()
+        unknown = wanted.keys() - {row.uri for row in rows}
+        if unknown:
+            raise UnknownURIError(f"No dataset is registered as {min(unknown)}")
+        _put_in([(row, wanted[row.uri](row._mapping), VERSION) for row in rows])
+        return {row.uri: Keys(row.id, row.base_uri_id) for row in rows}
+
+    def change(self, uri: str, changed_columns: Columns) -> Keys:
+        """Replace some of the columns of a dataset, and return its keys.
+
+        :raises UnknownURIError: if the dataset is not in the index
+        """
+        row = _execute(_ROW_TO_CHANGE, uri=uri).first()
+        if row is None:
+            raise UnknownURIError(f"No dataset is registered as {uri}")
+        before = _columns(row.texts)
+        after = {**before, **changed_columns(row._mapping)}
+        if after != before:
+            _put_in([(row, after, row.version)])  # the other columns are as old as they were
+        return Keys(row.id, row.base_uri_id)
+
+    def remove(self, uri: str) -> None:
+        """Take a dataset out of the index, if it is there, while its row still exists."""
+        facets.count_changes(filter(None, _execute(_TAKE_OUT, uri=uri).scalars()), [])
+
+    def stored(self) -> Iterator[tuple[str, str]]:
+        """Yield URI and UUID of each registered dataset that is in the index."""
+        yield from _execute(_STORED)
+
+    def contains(self, uri: str) -> bool:
+        """Return whether the index has a dataset."""
+        return _execute(f"{_STORED} WHERE d.uri = :uri", uri=uri).first() is not None
+
+    def has(self, uri: str, columns: Columns) -> bool:
+        """Return whether the index has a dataset with the columns that *columns* makes of its row."""
+        row = _execute(_ROW, uri=uri).first()
+        if row is None:
+            return False
+        wanted = columns(row._mapping)
+        words, parts = _words(row.id, wanted)
+        values = {
+            "id": row.id,
+            "base_uri_id": row.base_uri_id,
+            "uri": uri,
+            "weights": ranking.weights(wanted),
+        }
+        held = _execute(_HELD, **values, words=words, parts=len(parts)).first()
+        return held is not None and bool(held.agrees) and held.texts == _texts(wanted)
+
+    def outdated(self) -> Iterator[str]:
+        """Yield the URI of each registered dataset that another version of the text analysis has put into the index."""
+        yield from _execute(_OUTDATED, version=VERSION).scalars()
+
+    def faults(self) -> list[str]:
+        """Return what is wrong with the index as a whole. Its rows are tied to the datasets'."""
+        if not self.is_there():
+            return ["is missing: `flask db upgrade` makes it"]
+        if facets.is_miscounted(_execute(_FACET_GROUPS).scalars()):
+            return ["has other numbers of datasets than facets are counted from"]
+        return []
+
+    def mend(self) -> None:
+        """Make the index anew from the texts that it has."""
+        for row in _execute(_ALL).all():
+            _put_in([(row, _columns(row.texts), row.version)])
+        facets.recount(_execute(_FACET_GROUPS).scalars())
+
+    @contextmanager
+    def within(self, limit: TimeLimit) -> Iterator[None]:
+        """Limit the time of each statement in a ``with`` block.
+
+        :raises UnavailableError: if a statement takes longer
+        """
+        connection = sql_db.session.connection()
+        # What is set goes back with the savepoint, and the transaction goes on even where a search was cut off. To
+        # compile a statement, or to start processes for it, takes longer than what would be won. Lists of matches stay
+        # in memory. PostgreSQL does not know how long it takes to read what is stored apart from a row: it must not go
+        # through all. The time limit comes last, as it holds for what follows it in the same message, too.
+        milliseconds = max(1, round(limit.seconds_left() * 1000))
+        connection.exec_driver_sql(
+            "SAVEPOINT search; SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0;"
+            " SET LOCAL work_mem = '64MB'; SET LOCAL enable_seqscan = off;"
+            f" SET LOCAL statement_timeout = {milliseconds}"
+        )
+        try:
+            yield
+        except OperationalError as error:
+            if _CANCELED in servers.codes_of(error.orig):
+                raise limit.exceeded() from error
+            raise
+        finally:
+            if not connection.invalidated:
+                _undo(connection)
+
+    def match(
+        self, query: Query, facets: Sequence[Sequence[str]], base_uris: Iterable[str]
+    ) -> tsquery.Match | None:
+        """Return what to look for: datasets in *base_uris* that answer *query* and have a facet of each group.
+
+        :param query: what to look for in the words; empty: any dataset answers it
+        :param facets: groups of facet tokens, alternatives within a group
+        """
+        [found] = self._matches([query], base_uris, facets)
+        return found
+
+    def _matches(
+        self, queries: Sequence[Query], base_uris: Iterable[str], facets: Sequence[Sequence[str]] = ()
+    ) -> list[tsquery.Match | None]:
+        """Return what to look for, for each query, as :meth:`match` does, with one statement for all."""
+        possible = [base_uri for base_uri in base_uris if _is_text(base_uri)]
+        words = list(dict.fromkeys(word for query in queries for word in tsquery.words_in(query)))
+        ids, parted = _execute(_ASKED, base_uris=possible, words=words).one()
+        having = json.loads(parted or "{}")
+        return [tsquery.match(query, facets, ids, having) if ids else None for query in queries]
+
+    def page(self, match: tsquery.Match | None, request: Request) -> tuple[int, list[dict[str, Any]]]:
+        """Return how many datasets match, and the dataset objects of the page that *request* asks for.
+
+        :param match: what :meth:`match` has returned
+        """
+        if match is None:
+            return 0, []
+        tables, counted, page, values = _matching_and_page(match, request)
+        statement = f"""
+WITH {tables}, page AS ({page} LIMIT :limit OFFSET :offset)
+SELECT (SELECT count(*) FROM {counted}), {", ".join(FIELDS.values())}
+FROM page JOIN dataset d ON d.id = page.id JOIN base_uri b ON b.id = d.base_uri_id
+ORDER BY {sorted_by(request.order, {**_SORTED, "relevance": "page.relevance"})}
+"""
+        # No table is larger than a bigint says, and no page begins behind it.
+        offset = min(request.offset, 2**62)
+        rows = _execute(statement, offset=offset, limit=request.size, **values).all()
+        if rows:
+            return rows[0][0], [dataset_object(row[1:]) for row in rows]
+        return (_count(match, request.is_grouped) if offset else 0), []
+
+    def exist(self, queries: Sequence[Query], base_uris: Sequence[str]) -> list[bool]:
+        """Return, for each query, whether any dataset in the base URIs answers it."""
+        matches = self._matches(queries, base_uris)
+        return [match is not None and _exists(match) for match in matches]
+
+    def number_of(self, match: tsquery.Match | None, most: int) -> int:
+        """Return how many datasets match, or *most* if these are as many or more.
+
+        :param match: what :meth:`match` has returned
+        """
+        return 0 if match is None else _count(match, most=most)
+
+    def facet_groups(self, match: tsquery.Match | None) -> str:
+        """Return the facet groups of all datasets that match, with commas in between (see ``facets``).
+
+        :param match: what :meth:`match` has returned
+        """
+        if match is None:
+            return ""
+        statement = f"SELECT string_agg(s.facet_groups, ',') FROM {SEARCH_INDEX} s WHERE {match.where()}"
+        groups: str | None = _execute(statement, wanted=match.wanted, **match.values).scalar()
+        return groups or ""
+
+    def ids(self, match: tsquery.Match | None, request: Request) -> array[int]:
+        """Return the primary keys of all datasets that match, in the order that *request* asks for.
+
+        :param match: what :meth:`match` has returned
+        """
+        if match is None:
+            return array("q")
+        tables, _, page, values = _matching_and_page(match, request)
+        statement = f"WITH {tables} SELECT CAST(json_agg(id) AS text) FROM ({page}) AS page"
+        return array("q", orjson.loads(_execute(statement, **values).scalar() or "[]"))
+
+    def numbers(self, nodes: Sequence[Node], base_uris: Sequence[str]) -> tuple[int, list[int]]:
+        """Return how many datasets there are in the base URIs, and how many of them fulfil each node."""
+        everything, *matches = self._matches([Query(), *(Query((node,)) for node in nodes)], base_uris)
+        if everything is None:
+            return 0, [0 for _ in nodes]
+        number = _execute(_NUMBER, ids=list(everything.base_uri_ids)).scalar()
+        return int(number), [0 if match is None else _count(match) for match in matches]
 
 
-def is_there() -> bool:
-    """Return whether the database has the index."""
-    return _execute("SELECT to_regclass(:name)", name=SEARCH_INDEX).scalar() is not None
+def _undo(connection: Connection) -> None:
+    """Go back to where a search began, with the settings of then.
+
+    The time limit of the search holds until PostgreSQL has gone back, and may end just that: then it is asked again.
+    """
+    for attempts_left in reversed(range(_ATTEMPTS_TO_UNDO)):
+        try:
+            connection.exec_driver_sql("ROLLBACK TO SAVEPOINT search; RELEASE SAVEPOINT search")
+            return
+        except OperationalError as error:
+            if not attempts_left or _CANCELED not in servers.codes_of(error.orig):
+                raise
+
+
+def _matching_and_page(match: tsquery.Match, request: Request) -> tuple[str, str, str, dict[str, Any]]:
+    """Return what a SELECT of a page begins with, the table that is counted, the SELECT that sorts it, and the values.
+
+    The table has one row for each dataset that matches; where copies of a UUID count as one, for the first of them.
+    """
+    order = request.order
+    relevance, joined, flags = "", "", ""
+    values: dict[str, Any] = {"wanted": match.wanted, **match.values}
+    if "relevance" in order:
+        expression, flags = _relevance(match, request, values)
+        relevance = f", {expression} AS relevance"
+        joined = f"JOIN {SEARCH_INDEX}_weights w USING (dataset_id)"
+    if request.is_grouped or order.keys() - {"uri", "relevance"}:
+        joined += " JOIN dataset d ON d.id = m.dataset_id"
+    if "base_uri" in order:
+        joined += " JOIN base_uri b ON b.id = d.base_uri_id"
+    matching = f"SELECT s.dataset_id, s.uri{flags} FROM {SEARCH_INDEX} s WHERE {match.where()}"
+    tables, columns, found = (
+        f"matching AS MATERIALIZED ({matching})",
+        f"m.dataset_id AS id{relevance}",
+        "matching m",
+    )
+    keys = {**_SORTED, "uri": "m.uri", "relevance": "relevance"}
+    if not request.is_grouped:
+        page = f"SELECT {columns} FROM {found} {joined} ORDER BY {sorted_by(order, keys)}"
+        return tables, "matching", page, values
+    sorted_columns = "".join(f", {keys[field]} AS {field}" for field in {"uri", *order} - {"relevance"})
+    tables += f""",
+first_copies AS MATERIALIZED (
+  SELECT DISTINCT ON (d.uuid) {columns}{sorted_columns} FROM {found} {joined} ORDER BY d.uuid, {sorted_by(order, keys)}
+)"""
+    by_name = {field: field for field in keys}
+    columns = "id, relevance" if relevance else "id"
+    return (
+        tables,
+        "first_copies",
+        f"SELECT {columns} FROM first_copies ORDER BY {sorted_by(order, by_name)}",
+        values,
+    )
+
+
+def _relevance(match: tsquery.Match, request: Request, values: dict[str, Any]) -> tuple[str, str]:
+    """Return the expression of how relevant a dataset is, and the columns that it needs of the datasets that match.
+
+    :param values: those of its parameters are added
+    """
+    columns: list[str] = []
+
+    def having(query: str) -> str:
+        flag = f"flag{len(columns)}"
+        values[flag] = query
+        columns.append(f", (s.words @@ CAST(:{flag} AS tsquery)) AS {flag}")
+        return f"m.{flag}"
+
+    if request.ranking is None:
+        terms = [
+            ranking.Words(tuple(dict.fromkeys(term.tokens)), tuple(tsquery.words_of(term)))
+            for term in match.terms
+        ]
+        expression, words = ranking.expression(terms, _rarities(match.base_uri_ids, terms))
+        values |= words
+    else:
+        expression = ranking.expression_of_parts(request.ranking, having, values)
+    if request.named is not None:
+        condition = having(match.having.at_least(request.named))
+        expression = f"{expression} + CASE WHEN {condition} THEN {AHEAD!r} ELSE 0 END"
+    return expression, "".join(columns)
 
 
 def _execute(statement: str, **values: Any) -> Any:
@@ -48,15 +327,14 @@ def _execute(statement: str, **values: Any) -> Any:
 
 # -- Writing ---------------------------------------------------------------------------------------------------------
 
-_ROWS = """
-SELECT d.uri, d.id, d.base_uri_id, d.creator_username, d.uploaded_by, d.uuid FROM dataset d WHERE d.uri = ANY (:uris)
+_OF_ROW = ", ".join(f"d.{column}" for column in ROW)
+_ROWS = f"""
+SELECT d.uri, d.id, {_OF_ROW} FROM dataset d WHERE d.uri = ANY (:uris)
 """
-_ROW = (
-    "SELECT d.id, d.base_uri_id, d.creator_username, d.uploaded_by, d.uuid FROM dataset d WHERE d.uri = :uri"
-)
-# Both rows: what somebody else has changed while this waited is in what it gets.
+_ROW = f"SELECT d.id, {_OF_ROW} FROM dataset d WHERE d.uri = :uri"
+# Locks both rows: what somebody else has changed while this waited is in what it returns.
 _ROW_TO_CHANGE = f"""
-SELECT d.uri, d.id, d.base_uri_id, d.creator_username, d.uploaded_by, d.uuid, s.texts
+SELECT d.uri, d.id, {_OF_ROW}, s.texts, s.version
 FROM dataset d JOIN {SEARCH_INDEX} s ON s.dataset_id = d.id WHERE d.uri = :uri FOR NO KEY UPDATE OF d, s
 """
 _BATCH = {
@@ -66,10 +344,12 @@ _BATCH = {
     "texts": "text",
     "words": "text",
     "weights": "bytea",
+    "versions": "smallint",
+    "facet_groups": "text",
 }
-# One statement, however many they are: each array has the values of one column.
+# One statement for any number of datasets: each array has the values of one column.
 _PUT_IN = f"""
-WITH given (id, base_uri_id, uri, texts, words, weights) AS (
+WITH given (id, base_uri_id, uri, texts, words, weights, version, facet_groups) AS (
   SELECT * FROM unnest({", ".join(f"CAST(:{name} AS {type_}[])" for name, type_ in _BATCH.items())})
 ), weighed AS (
   INSERT INTO {SEARCH_INDEX}_weights (dataset_id, weights) SELECT id, weights FROM given
@@ -77,11 +357,13 @@ WITH given (id, base_uri_id, uri, texts, words, weights) AS (
 ), parts AS (
   DELETE FROM {SEARCH_INDEX}_part WHERE dataset_id = ANY (CAST(:ids AS integer[]))
 )
-INSERT INTO {SEARCH_INDEX} (dataset_id, base_uri_id, uri, texts, words)
-SELECT id, base_uri_id, uri, texts, array_to_tsvector(string_to_array(words, ' ')) FROM given
+INSERT INTO {SEARCH_INDEX} (dataset_id, base_uri_id, uri, texts, words, version, facet_groups)
+SELECT id, base_uri_id, uri, texts, array_to_tsvector(string_to_array(words, ' ')), version, facet_groups FROM given
 ON CONFLICT (dataset_id) DO UPDATE
-SET base_uri_id = excluded.base_uri_id, uri = excluded.uri, texts = excluded.texts, words = excluded.words
+SET base_uri_id = excluded.base_uri_id, uri = excluded.uri, texts = excluded.texts, words = excluded.words,
+    version = excluded.version, facet_groups = excluded.facet_groups
 """
+_FACET_GROUPS = f"SELECT facet_groups FROM {SEARCH_INDEX} WHERE facet_groups IS NOT NULL"
 _PUT_PART = f"""
 INSERT INTO {SEARCH_INDEX}_part (dataset_id, number, words)
 VALUES (:id, :number, array_to_tsvector(string_to_array(:words, ' ')))
@@ -90,54 +372,36 @@ _TAKE_OUT = f"""
 WITH gone AS (SELECT id FROM dataset WHERE uri = :uri),
      weights AS (DELETE FROM {SEARCH_INDEX}_weights WHERE dataset_id IN (SELECT id FROM gone)),
      parts AS (DELETE FROM {SEARCH_INDEX}_part WHERE dataset_id IN (SELECT id FROM gone))
-DELETE FROM {SEARCH_INDEX} WHERE dataset_id IN (SELECT id FROM gone)
+DELETE FROM {SEARCH_INDEX} WHERE dataset_id IN (SELECT id FROM gone) RETURNING facet_groups
 """
 
 
-def store(wanted: Mapping[str, Columns]) -> None:
-    """Put datasets, by their URIs, into the index, in place of what is there of them.
+def _put_in(documents: Iterable[tuple[Any, Mapping[str, str], int]]) -> None:
+    """Put datasets into the index.
 
-    :raises UnknownURIError: if one has no row
+    :param documents: row and columns of each, and the version of the text analysis that has made the columns, or the
+        oldest of them
     """
-    rows = _execute(_ROWS, uris=list(wanted)).all()
-    unknown = wanted.keys() - {row.uri for row in rows}
-    if unknown:
-        raise UnknownURIError(f"No dataset is registered as {min(unknown)}")
-    _put_in([(row, wanted[row.uri](row._mapping)) for row in rows])
-
-
-def change(uri: str, changed_columns: Columns) -> None:
-    """Replace some of the columns.
-
-    :raises UnknownURIError: if the dataset is not in the index
-    """
-    row = _execute(_ROW_TO_CHANGE, uri=uri).first()
-    if row is None:
-        raise UnknownURIError(f"No dataset is registered as {uri}")
-    before = _columns(row.texts)
-    after = {**before, **changed_columns(row._mapping)}
-    if after != before:
-        _put_in([(row, after)])
-
-
-def remove(uri: str) -> None:
-    """Take a dataset out of the index, if it is there, while its row still exists."""
-    _execute(_TAKE_OUT, uri=uri)
-
-
-def _put_in(documents: Iterable[tuple[Any, Mapping[str, str]]]) -> None:
-    """Put datasets into the index, given their rows and columns."""
+    given = list(documents)
     batch: dict[str, list[Any]] = {name: [] for name in _BATCH}
     all_parts = []
-    for row, columns in documents:
+    before = list(
+        _execute(
+            f"{_FACET_GROUPS} AND dataset_id = ANY (:ids)", ids=[row.id for row, _, _ in given]
+        ).scalars()
+    )
+    after = facets.groups_of(columns for _, columns, _ in given)
+    for (row, columns, version), groups in zip(given, after, strict=True):
         words, parts = _words(row.id, columns)
-        values = (row.id, row.base_uri_id, row.uri, _texts(columns), words, ranking.weights(columns))
+        weights = ranking.weights(columns)
+        values = (row.id, row.base_uri_id, row.uri, _texts(columns), words, weights, version, groups)
         for name, value in zip(_BATCH, values, strict=True):
             batch[name].append(value)
         all_parts += [{"id": row.id, "number": number, "words": part} for number, part in enumerate(parts)]
     _execute(_PUT_IN, **batch)
     for part in all_parts:
         _execute(_PUT_PART, **part)
+    facets.count_changes(before, after)
 
 
 def _words(dataset_id: int, columns: Mapping[str, str]) -> tuple[str, list[str]]:
@@ -179,72 +443,15 @@ SELECT s.texts, s.base_uri_id = :base_uri_id AND s.uri = :uri AND w.weights = :w
   AND (SELECT count(*) FROM {SEARCH_INDEX}_part p WHERE p.dataset_id = :id) = :parts AS agrees
 FROM {SEARCH_INDEX} s LEFT JOIN {SEARCH_INDEX}_weights w USING (dataset_id) WHERE s.dataset_id = :id
 """
+_OUTDATED = f"""
+SELECT d.uri FROM {SEARCH_INDEX} s JOIN dataset d ON d.id = s.dataset_id WHERE s.version <> :version ORDER BY d.id
+"""
 _ALL = f"""
-SELECT d.id, d.base_uri_id, d.uri, s.texts FROM {SEARCH_INDEX} s JOIN dataset d ON d.id = s.dataset_id
+SELECT d.id, d.base_uri_id, d.uri, s.texts, s.version FROM {SEARCH_INDEX} s JOIN dataset d ON d.id = s.dataset_id
 """
 
 
-def stored() -> Iterator[tuple[str, str]]:
-    """Yield URI and UUID of each registered dataset that is in the index."""
-    yield from _execute(_STORED)
-
-
-def contains(uri: str) -> bool:
-    """Return whether the index has a dataset."""
-    return _execute(f"{_STORED} WHERE d.uri = :uri", uri=uri).first() is not None
-
-
-def holds(uri: str, columns: Columns) -> bool:
-    """Return whether the index has these columns of a dataset."""
-    row = _execute(_ROW, uri=uri).first()
-    if row is None:
-        return False
-    wanted = columns(row._mapping)
-    words, parts = _words(row.id, wanted)
-    values = {"id": row.id, "base_uri_id": row.base_uri_id, "uri": uri, "weights": ranking.weights(wanted)}
-    held = _execute(_HELD, **values, words=words, parts=len(parts)).first()
-    return held is not None and bool(held.agrees) and held.texts == _texts(wanted)
-
-
-def faults() -> list[str]:
-    """Return what is wrong with the index as a whole: that it is missing. Its rows are tied to the datasets'."""
-    return [] if is_there() else ["is missing: `flask db upgrade` makes it"]
-
-
-def rebuild() -> None:
-    """Make the index anew from the texts that it has."""
-    for row in _execute(_ALL).all():
-        _put_in([(row, _columns(row.texts))])
-
-
 # -- Asking ----------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def within(limit: TimeLimit) -> Iterator[None]:
-    """Limit the time of each statement of the searches that are made inside.
-
-    :raises UnavailableError: if one takes longer
-    """
-    connection = sql_db.session.connection()
-    # What is set goes back with the savepoint, and the transaction goes on even where a search was cut off. To compile
-    # a statement, or to start processes for it, takes longer than what would be won. Lists of matches stay in memory.
-    # PostgreSQL does not know how long it takes to read what is stored apart from a row: it must not go through all.
-    milliseconds = max(1, round(limit.seconds_left() * 1000))
-    connection.exec_driver_sql(
-        f"SAVEPOINT search; SET LOCAL statement_timeout = {milliseconds}; SET LOCAL jit = off;"
-        " SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL work_mem = '64MB';"
-        " SET LOCAL enable_seqscan = off"
-    )
-    try:
-        yield
-    except OperationalError as error:
-        if _CANCELED in (getattr(error.orig, "sqlstate", None), getattr(error.orig, "pgcode", None)):
-            raise limit.exceeded() from error
-        raise
-    finally:
-        if not connection.invalidated:
-            connection.exec_driver_sql("ROLLBACK TO SAVEPOINT search; RELEASE SAVEPOINT search")
 
 
 # In one statement, because asking takes longer than answering: the keys of the base URIs, and of each word the datasets
@@ -263,19 +470,6 @@ _NUMBER = (
 )
 
 
-def match(query: Query, facets: Sequence[Sequence[str]], base_uris: Iterable[str]) -> tsquery.Match | None:
-    """Return what to look for: datasets in *base_uris* that answer *query* and have a facet of each group.
-
-    :param query: empty: whatever the words
-    :param facets: groups of facet tokens, alternatives within a group
-    """
-    possible = [base_uri for base_uri in base_uris if _is_text(base_uri)]
-    terms = [*query.none_of, *(term for any_of in query.all_of for term in any_of.terms)]
-    words = list(dict.fromkeys(word for term in terms for word in tsquery.words_of(term)))
-    ids, parted = _execute(_ASKED, base_uris=possible, words=words).one()
-    return tsquery.match(query, facets, ids, json.loads(parted or "{}")) if ids else None
-
-
 def _is_text(value: str) -> bool:
     return "\x00" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
 
@@ -288,49 +482,24 @@ _SORTED = {
 }
 
 
-def find(
-    match: tsquery.Match | None, order: Mapping[str, int], offset: int, limit: int | None
-) -> tuple[int, list[dict[str, Any]]]:
-    """Return how many datasets match, and the dataset objects of one page. Equals are sorted by URI.
+def _exists(match: tsquery.Match) -> bool:
+    statement = f"SELECT EXISTS (SELECT 1 FROM {SEARCH_INDEX} s WHERE {match.where()})"
+    return bool(_execute(statement, wanted=match.wanted, **match.values).scalar())
 
-    :param order: ``{field of a dataset object or "relevance": 1 or -1}``
-    :param limit: None: all from *offset* on
+
+def _count(match: tsquery.Match, is_grouped: bool = False, most: int | None = None) -> int:
+    """Return how many datasets match, or *most* if these are as many or more; None: all are counted.
+
+    :param is_grouped: count copies of a UUID as one
     """
-    if match is None:
-        return 0, []
-    relevance, joined = "", ""
-    values: dict[str, Any] = {"wanted": match.wanted, **match.values}
-    if "relevance" in order:
-        terms = [
-            ranking.Words(tuple(dict.fromkeys(term.tokens)), tuple(tsquery.words_of(term)))
-            for term in match.terms
-        ]
-        expression, words = ranking.expression(terms, _rarities(match.base_uri_ids, terms))
-        values |= words
-        relevance, joined = (
-            f", {expression} AS relevance",
-            f"JOIN {SEARCH_INDEX}_weights w USING (dataset_id)",
-        )
-    if order.keys() - {"uri", "relevance"}:
-        joined += " JOIN dataset d ON d.id = m.dataset_id JOIN base_uri b ON b.id = d.base_uri_id"
-    inner = sorted_by(order, {**_SORTED, "uri": "m.uri", "relevance": "relevance"})
-    statement = f"""
-WITH matching AS MATERIALIZED (SELECT s.dataset_id, s.uri FROM {SEARCH_INDEX} s WHERE {match.where()}),
-page AS (SELECT m.dataset_id AS id{relevance} FROM matching m {joined} ORDER BY {inner} LIMIT :limit OFFSET :offset)
-SELECT (SELECT count(*) FROM matching), {", ".join(FIELDS.values())}
-FROM page JOIN dataset d ON d.id = page.id JOIN base_uri b ON b.id = d.base_uri_id
-ORDER BY {sorted_by(order, {**_SORTED, "relevance": "page.relevance"})}
-"""
-    # No table is larger than a bigint says, and no page begins behind it.
-    offset = min(offset, 2**62)
-    rows = _execute(statement, offset=offset, limit=limit, **values).all()
-    if rows:
-        return rows[0][0], [dataset_object(row[1:]) for row in rows]
-    return (_count(match) if offset else 0), []
-
-
-def _count(match: tsquery.Match) -> int:
     statement = f"SELECT count(*) FROM {SEARCH_INDEX} s WHERE {match.where()}"
+    if is_grouped:
+        statement = (
+            f"SELECT count(DISTINCT d.uuid) FROM {SEARCH_INDEX} s JOIN dataset d ON d.id = s.dataset_id"
+            f" WHERE {match.where()}"
+        )
+    elif most is not None:
+        statement = f"SELECT count(*) FROM (SELECT FROM {SEARCH_INDEX} s WHERE {match.where()} LIMIT {most}) AS enough"
     number: int = _execute(statement, wanted=match.wanted, **match.values).scalar()
     return number
 

@@ -8,20 +8,14 @@ order of an answer would otherwise tell how many other datasets have a word.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from zlib import crc32
 
-from dservercore.plugins.index_document import FORM
-from dservercore.plugins.sql.columns import WEIGHTS
-from dservercore.text_query import BREAK
-
-# The parameters of BM25, and about how many tokens a dataset has. A million file names must not drown a name: no more
-# than some of them are counted.
-_K1, _B, _AVERAGE_LENGTH, _REST_LENGTH = 1.2, 0.75, 2000, 1000
-
-#: Words of a dataset that are weighed, those that count most; the row of more would not fit into a page of PostgreSQL.
-WEIGHED = 1500
+from dservercore.plugins.sql import tsquery
+from dservercore.plugins.tokens.index import Part
+from dservercore.plugins.tokens.weights import weighed_words
 
 _MANY = 100_000  # datasets
 
@@ -31,8 +25,8 @@ _DIGEST = 4  # bytes that stand for a word
 def weights(columns: Mapping[str, str]) -> bytes:
     """Return what each word adds to the relevance of a dataset, from 0 to 255, in a form to be looked up in SQL.
 
-    Pairs of a digest of the word and its share. They come after the share of a word that is not among them, at the
-    place where it would be if its digest were at position 0, which is what SQL says of one that is not there.
+    For each word its digest and, behind that, its share in one byte. In front of all stands the share of any other
+    word, where SQL finds it: for a digest that is not there it answers position 0, and looks behind that.
     """
     ratios = weighed_words(columns)
     packed = bytearray(_DIGEST - 1)
@@ -41,33 +35,6 @@ def weights(columns: Mapping[str, str]) -> bytes:
         packed += _digest(word)
         packed.append(_share(ratio))
     return bytes(packed)
-
-
-def weighed_words(columns: Mapping[str, str]) -> dict[str, float]:
-    """Return the words of a dataset that count most for its relevance, those with the greatest weight first.
-
-    :returns: the weight of each word, by the length of the dataset; under ``""``, first, that of a word that is none of
-        them
-    """
-    # In one order, whoever has made the columns: of words that weigh the same, the first are kept.
-    weighed: dict[str, float] = {}
-    length = 0
-    for name, weight in WEIGHTS.items():
-        if name not in ("rest", "facets"):
-            words = columns[name].split()
-            length += len(words)
-            for word in words:
-                weighed[word] = weighed.get(word, 0) + weight
-    for word in [word for word in weighed if word == BREAK or word[0] == FORM]:
-        del weighed[word]
-    # File names, by the million: what is there alone has the least weight.
-    rest = columns["rest"].split()
-    for word in rest:
-        if word in weighed:
-            weighed[word] += WEIGHTS["rest"]
-    norm = _K1 * (1 - _B + _B * (length + min(len(rest), _REST_LENGTH)) / _AVERAGE_LENGTH)
-    heaviest = sorted(weighed.items(), key=lambda item: -item[1])[:WEIGHED]
-    return {"": WEIGHTS["rest"] / norm} | {word: weight / norm for word, weight in heaviest}
 
 
 def _share(ratio: float) -> int:
@@ -99,9 +66,9 @@ def queries_of(terms: Sequence[Words]) -> list[str]:
 def rarities(terms: Sequence[Words], number: int, having: Mapping[str, int]) -> list[float]:
     """Return how rare each term is: as its rarest word.
 
-    :param number: of the datasets that the asker may search: counted among others, the order of an answer would tell
-        how many of those have a word
-    :param having: how many of them have each word of :func:`queries_of`
+    :param number: how many datasets the asker may search; if others counted, the order of an answer would tell how many
+        of them have a word
+    :param having: how many of these datasets have each word of :func:`queries_of`
     """
     if not having:
         return [1.0 for _ in terms]
@@ -111,14 +78,17 @@ def rarities(terms: Sequence[Words], number: int, having: Mapping[str, int]) -> 
 def _rarity(number: int, having: int) -> float:
     """Return the inverse document frequency of a word.
 
-    One that half of the datasets have decides between those that are else equal; and nothing among so many that its
-    weight in each of them would take long to find.
+    A word that half of the datasets have is worth a little, which decides between datasets that are otherwise equal;
+    among many datasets it is worth 0, as its weight in each of them would take long to find.
+
+    :param number: how many datasets are counted
+    :param having: how many of them have the word
     """
     least = 1e-6 if number < _MANY else 0.0
     return max(math.log((number - having + 0.5) / (having + 0.5)) if having <= number else 0, least)
 
 
-def expression(terms: Sequence[Words], rarities: Sequence[float]) -> tuple[str, dict[str, bytes]]:
+def expression(terms: Sequence[Words], rarities: Sequence[float]) -> tuple[str, dict[str, Any]]:
     """Return the expression of how relevant a dataset is, in PostgreSQL, with the values of its parameters.
 
     ``w`` is the dataset's row with its weights.
@@ -126,15 +96,42 @@ def expression(terms: Sequence[Words], rarities: Sequence[float]) -> tuple[str, 
     :param terms: at least one
     :param rarities: how rare each term is
     """
-    values: dict[str, bytes] = {}
-    shares = []
-    for term, rarity in zip(terms, rarities, strict=True):
-        digests = []
-        for token in term.tokens:
-            name = f"word{len(values)}"
-            values[name] = _digest(token)
-            digests.append(f"get_byte(w.weights, position(:{name} IN w.weights) + {_DIGEST - 1})")
-        # A word that begins so weighs as little as any: looking for it would take too long.
-        share = f"least({', '.join(digests)})" if digests else f"get_byte(w.weights, {_DIGEST - 1})"
-        shares.append(f"CAST({rarity!r} AS float8) * {share}")
+    values: dict[str, Any] = {}
+    shares = [
+        f"CAST({rarity!r} AS float8) * {_share_of(term.tokens, values)}"
+        for term, rarity in zip(terms, rarities, strict=True)
+    ]
     return " + ".join(shares), values
+
+
+def _share_of(tokens: Sequence[str], values: dict[str, Any]) -> str:
+    """Return the expression of what words that stand together add to the relevance of a dataset, from 0 to 255."""
+    digests = []
+    for token in tokens:
+        name = f"word{len(values)}"
+        values[name] = _digest(token)
+        digests.append(f"get_byte(w.weights, position(:{name} IN w.weights) + {_DIGEST - 1})")
+    # The words that a prefix stands for weigh as little as any: looking for them would take too long.
+    return f"least({', '.join(digests)})" if digests else f"get_byte(w.weights, {_DIGEST - 1})"
+
+
+def expression_of_parts(parts: Sequence[Part], having: Callable[[str], str], values: dict[str, Any]) -> str:
+    """Return the expression of how relevant a dataset is that need not have every part.
+
+    It is what the parts add, each as the best of its ways, times the share of all parts that the dataset has.
+
+    :param having: makes of a tsquery the column that says whether a dataset fulfils it
+    :param values: those of the parameters are added
+    """
+    shares, covered = [], []
+    for part in parts:
+        ways, has = [], []
+        for way in part.ways:
+            words = [word for term in way.terms for word in tsquery.words_of(term)]
+            flag = having(" & ".join(dict.fromkeys(words)))
+            tokens = list(dict.fromkeys(token for term in way.terms for token in term.tokens))
+            ways.append(f"CASE WHEN {flag} THEN {way.worth!r} * {_share_of(tokens, values)} ELSE 0 END")
+            has.append(flag)
+        shares.append(f"{part.rarity!r} * greatest({', '.join(ways)})")
+        covered.append(f"CASE WHEN {' OR '.join(has)} THEN 1 ELSE 0 END")
+    return f"CAST(({' + '.join(shares)}) * ({' + '.join(covered)}) / {len(parts)} AS float8)"

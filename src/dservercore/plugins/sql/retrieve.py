@@ -9,12 +9,19 @@ from typing import Any
 
 from sqlalchemy import Select, Update, bindparam, delete, select, update
 
+from dservercore.dataset.serialization import (
+    json_text,
+    manifest_json,
+    pack,
+    parse_manifest,
+    storable_text,
+    unpack,
+)
 from dservercore.db import execute_many, kind, sql_db, upsert
+from dservercore.db.fast_reads import Prepared
 from dservercore.errors import UnknownURIError
 from dservercore.models import Dataset, DatasetDocument, DatasetTag
-from dservercore.packing import json_text, manifest_json, pack, parse_manifest, storable_text, unpack
 from dservercore.plugin_api import RetrieveABC
-from dservercore.reading import Prepared
 
 _dataset = Dataset.__table__
 _document = DatasetDocument.__table__
@@ -22,6 +29,7 @@ _tag = DatasetTag.__table__
 
 
 def _document_column(name: str) -> Select[Any]:
+    """Return the statement that reads one column of a dataset's document by the dataset's URI."""
     documents = _document.join(_dataset, _dataset.c.id == _document.c.dataset_id)
     return select(_document.c[name]).select_from(documents).where(_dataset.c.uri == bindparam("uri"))
 
@@ -41,6 +49,13 @@ _DELETE = delete(_document).where(_OF_URI)
 _SET_README = update(_document).where(_OF_URI).values(readme=bindparam("value"))
 _SET_ANNOTATIONS = update(_document).where(_OF_URI).values(annotations=bindparam("value"))
 
+_DESCRIPTIONS = (
+    select(_dataset.c.uri, _document.c.readme, _document.c.annotations, _document.c.manifest)
+    .join(_document, _document.c.dataset_id == _dataset.c.id)
+    .where(_dataset.c.uri.in_(_uris))
+    .order_by(_dataset.c.id)
+)
+
 
 class SqlRetrieve(RetrieveABC):
     """Keeps README, annotations and manifest in ``dataset_document``, beside the dataset's row.
@@ -55,12 +70,16 @@ class SqlRetrieve(RetrieveABC):
         """Store a dataset's README, annotations and manifest, or replace them.
 
         :raises UnknownURIError: if the dataset has no row
-        :raises ValidationError: if one of them cannot be stored
+        :raises ValidationError: if one of the three cannot be stored
         """
         self.register_datasets([dataset_info])
 
     def register_datasets(self, dataset_infos: Sequence[dict[str, Any]]) -> None:
-        """Do so for different datasets."""
+        """Store README, annotations and manifest of several datasets, each with another URI, or replace them.
+
+        :raises UnknownURIError: if a dataset has no row
+        :raises ValidationError: if one of the values cannot be stored
+        """
         connection = sql_db.session.connection()
         uris = [dataset_info["uri"] for dataset_info in dataset_infos]
         ids = {row.uri: row.id for row in connection.execute(_IDS, {"uris": uris})}
@@ -87,6 +106,18 @@ class SqlRetrieve(RetrieveABC):
         """Yield URI and UUID of each dataset that is stored."""
         for row in sql_db.session.connection().execute(_STORED):
             yield row.uri, row.uuid
+
+    def read_texts(self, uris: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+        """Yield URI and description of those of the datasets that are stored, annotations and manifest as JSON text."""
+        for row in sql_db.session.connection().execute(_DESCRIPTIONS, {"uris": list(uris)}):
+            yield (
+                row.uri,
+                {
+                    "readme": _as_registered(row.readme),
+                    "annotations": row.annotations,
+                    "manifest": unpack(bytes(row.manifest)).decode(),
+                },
+            )
 
     def read_in_base_uri(self, field: str, uri: str, base_uri_id: int) -> Any:
         """Return one field of a dataset's description, if the dataset is registered in a base URI.
@@ -193,7 +224,7 @@ class _Field:
     """A field of a dataset's description.
 
     :param statement: its rows have one value each
-    :param value_of: makes the field of all values
+    :param value_of: makes the field of the values of all rows
     """
 
     def __init__(self, statement: Select[Any], value_of: Callable[[Sequence[Any]], Any]):
@@ -208,7 +239,7 @@ class _Field:
         :raises UnknownURIError: if the dataset is not stored, or is registered in another base URI
         """
         rows: Sequence[Any] = []
-        if _NUL in uri:  # which PostgreSQL does not even take
+        if _NUL in uri:  # then none is stored; PostgreSQL would refuse the question
             pass
         elif base_uri_id is None:
             rows = self._wherever.all({"uri": uri})

@@ -1,0 +1,1 @@
+"""Datasets where they are stored: found, read within limits, registered, and brought up to date after an edit."""

@@ -1,0 +1,68 @@
+"""What pages are made of: a blueprint with the headers that a page needs, and how pages are put into an application."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from typing import Any
+
+from flask import Blueprint, Flask, Request, Response, request
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
+
+from dservercore.rest.retries import RetryingFlask
+from dservercore.web import account, error_pages, home, page_guards, sign_in_pages, static_files
+from dservercore.web.policy import protect
+
+
+class Pages(Blueprint):
+    """A blueprint whose answers may load and send nothing but from and to this server, and run no inline script.
+
+    Templates extend ``web/base.html``. Arguments are those of ``flask.Blueprint``.
+    """
+
+    def __init__(self, *args: Any, **options: Any):
+        super().__init__(*args, **options)
+        self.after_request(_protect)
+
+
+def _protect(response: Response) -> Response:
+    return protect(response) if response.mimetype == "text/html" else response
+
+
+class PageSession(SecureCookieSessionInterface):
+    """Keeps the session in a signed cookie that comes back over TLS alone where it was set over TLS."""
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        """Return the session of a request, an empty one if it has no cookie; None if there is no secret key."""
+        # Programs send none. Making what checks a signature takes a tenth of a lookup (measured, in process).
+        if app.secret_key and "HTTP_COOKIE" not in request.environ:
+            return self.session_class()
+        return super().open_session(app, request)
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        """Return whether the cookie is for TLS alone."""
+        return request.is_secure or super().get_cookie_secure(app)
+
+
+def init_web(app: RetryingFlask, of_extensions: Iterable[Blueprint]) -> None:
+    """Serve pages: the server's own, those of extensions, and errors for who prefers to read them in a browser.
+
+    :param of_extensions: their blueprints with pages
+    """
+    app.session_interface = PageSession()
+    # Forms need one. An application that is configured in code, without any, is one process.
+    app.secret_key = app.secret_key or secrets.token_hex(32)
+    app.config["SESSION_COOKIE_SAMESITE"] = app.config.get("SESSION_COOKIE_SAMESITE") or "Lax"
+    # A form that has been open for long can still be sent: its token is good as long as its session.
+    app.config.setdefault("WTF_CSRF_TIME_LIMIT", None)
+    pages = Pages("web", __name__, template_folder="templates")
+    static_files.add_to(pages)
+    home.add_to(pages)
+    sign_in_pages.add_to(pages)
+    account.add_to(pages)
+    page_guards.add_to(pages)
+    app.register_blueprint(pages)
+    app.repeatable |= {pages.name}
+    for blueprint in of_extensions:
+        app.register_blueprint(blueprint)
+    app.after_request(error_pages.as_page)

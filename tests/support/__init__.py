@@ -1,0 +1,1 @@
+"""What tests share that is no test: servers to start, people and datasets, machines to walk on."""

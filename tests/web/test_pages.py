@@ -1,0 +1,192 @@
+"""Pages: the first one, static files, errors in HTML, and what a browser makes of them."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from importlib.metadata import version
+from urllib.parse import urlsplit
+
+import pytest
+from flask import Flask
+from werkzeug.serving import make_server
+
+from dservercore import create_app, sql_db
+from dservercore.catalog import login_links, passwords, sessions
+from dservercore.web.static_files import DIRECTORY, FOR_EVER
+from support.world import CHAMPION
+from web.browser import axe_source, browser, complaints, needs_browser, requests_of, violations
+
+PASSWORD = "five tall ships at sea"
+
+#: What browsers send where somebody opens an address.
+OF_BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
+OF_PROGRAMS = [None, "*/*", "application/json", "application/json, text/html", "text/html;q=0.5, */*"]
+
+
+#: The address of each page, and its heading.
+PAGES = {
+    "/": "A lookup server for dtool datasets",
+    "/sign-in": "Sign in",
+    "/sign-in/link": "Sign in with a link",
+}
+#: The same of those that only somebody who has signed in can open.
+PAGES_OF_USERS = {"/account": "Your account"}
+
+
+@pytest.fixture
+def read(client):
+    """``read(path)`` returns the answer that a browser gets."""
+    return lambda path, **options: client.get(path, headers={"Accept": OF_BROWSER}, **options)
+
+
+class TestTheFirstPage:
+    def test_says_what_the_server_is_and_where_its_documentation(self, read, client):
+        page = read("/")
+        assert (page.status_code, page.mimetype) == (200, "text/html")
+        assert f"dservercore {version('dservercore')}" in page.text
+        linked = re.findall(r'href="(/doc/[^"]*)"', page.text)
+        assert linked == ["/doc/swagger", "/doc/redoc", "/doc/openapi.json"]
+        assert {client.get(address).status_code for address in linked} == {200}
+
+    def test_addresses_begin_with_the_prefix_of_a_proxy(self, read):
+        page = read("/", environ_overrides={"SCRIPT_NAME": "/lookup"}).text
+        addresses = re.findall(r'(?:href|src)="([^"#]+)"', page)
+        assert addresses
+        assert all(address.startswith("/lookup/") for address in addresses)
+
+    def test_without_documentation_it_links_none(self, config):
+        page = create_app({**config, "OPENAPI_URL_PREFIX": None}).test_client().get("/").text
+        assert "/doc" not in page
+
+    def test_may_load_and_send_nothing_elsewhere(self, read):
+        policy = read("/").headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert "http" not in policy
+
+    def test_can_be_turned_off(self, config):
+        client = create_app({**config, "DSERVER_WEB": "false"}).test_client()
+        answer = client.get("/", headers={"Accept": OF_BROWSER})
+        assert (answer.status_code, answer.mimetype) == (404, "application/json")
+        assert client.get("/static/x/style.css").status_code == 404
+
+
+class TestStaticFiles:
+    def addresses(self, page: str) -> list[str]:
+        return re.findall(r'"(/static/[^"]+)"', page)
+
+    def test_are_kept_for_ever_under_an_address_of_their_content(self, read, client):
+        addresses = self.addresses(read("/").text)
+        assert {address.rpartition("/")[2] for address in addresses} == {"style.css", "icon.svg"}
+        for address in addresses:
+            answer = client.get(address)
+            assert answer.data == (DIRECTORY / address.rpartition("/")[2]).read_bytes()
+            assert answer.headers["Cache-Control"] == FOR_EVER
+
+    def test_are_not_kept_under_an_address_of_another_release(self, client):
+        answer = client.get("/static/0123456789ab/style.css")
+        assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-cache")
+
+    @pytest.mark.parametrize("name", ["none.css", "../pages.py", "%2e%2e/pages.py", "/etc/passwd"])
+    def test_nothing_else_is_served(self, client, name):
+        assert client.get(f"/static/0123456789ab/{name}").status_code == 404
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("path", "status", "says"),
+        [
+            ("/nowhere", 404, "There is nothing at this address"),
+            ("/users", 401, "Missing Authorization Header"),
+            ("/static/x/none.css", 404, "Not Found"),
+        ],
+    )
+    def test_are_pages_for_browsers(self, read, path, status, says):
+        page = read(path)
+        assert (page.status_code, page.mimetype) == (status, "text/html")
+        assert says in page.text
+        assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+        assert "Accept" in page.headers["Vary"]
+
+    @pytest.mark.parametrize("accept", OF_PROGRAMS)
+    def test_are_json_for_programs(self, client, accept):
+        answer = client.get("/nowhere", headers={"Accept": accept} if accept else {})
+        assert (answer.status_code, answer.mimetype) == (404, "application/json")
+        assert answer.json["message"] == "There is nothing at this address"
+
+    def test_keep_the_headers_of_the_answer(self, client):
+        page = client.delete("/uuids/x", headers={"Accept": OF_BROWSER})
+        assert (page.status_code, page.mimetype) == (405, "text/html")
+        assert "GET" in page.headers["Allow"]
+
+    def test_show_what_somebody_wrote_as_text(self, client, bearer, people):
+        headers = {**bearer(CHAMPION), "Accept": OF_BROWSER}
+        page = client.get("/uris?sort=<script>", headers=headers)
+        assert page.status_code == 422
+        assert "<script>" not in page.text
+
+    def test_of_the_server_itself_are_pages_too(self, app, caplog):
+        @app.route("/breaks")
+        def breaks():
+            raise RuntimeError("a secret of the code")
+
+        app.config["PROPAGATE_EXCEPTIONS"] = False
+        page = app.test_client().get("/breaks", headers={"Accept": OF_BROWSER})
+        assert (page.status_code, page.mimetype) == (500, "text/html")
+        assert "a secret" not in page.text
+
+    def test_what_succeeds_is_as_ever(self, client):
+        answer = client.get("/config/health", headers={"Accept": OF_BROWSER})
+        assert answer.json == {"status": "healthy"}
+
+
+@pytest.fixture
+def address(app: Flask) -> Iterator[str]:
+    """The address of a live server."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.port}"
+    server.shutdown()
+    thread.join()
+
+
+def test_every_page_is_opened(app):
+    rules = {
+        rule.rule
+        for rule in app.url_map.iter_rules()
+        if rule.endpoint.startswith("web.") and "GET" in (rule.methods or ())
+    }
+    assert rules - {"/static/<digest>/<path:file>"} == PAGES.keys() | PAGES_OF_USERS.keys()
+
+
+@needs_browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everybody_can_read_them_and_nobody_else_is_asked(
+    app, people, address, scheme, tmp_path, pytestconfig
+):
+    with app.app_context():
+        passwords.set_password(CHAMPION, PASSWORD)
+        for means in ("link", "oidc:keycloak"):  # sessions beside that of the browser, to be ended
+            sessions.begin(CHAMPION, means, sessions.Client("192.0.2.7", "Mozilla/5.0 (X11)"))
+        link = login_links.make(CHAMPION)
+        sql_db.session.commit()
+    axe = axe_source(pytestconfig.cache.mkdir("axe"))
+    with browser(tmp_path / "profile", scheme) as driver:
+        pages = {**PAGES, "/nowhere": "Not Found", f"/sign-in/link?code={link}": "Sign in with a link"}
+        for path, heading in {**pages, **PAGES_OF_USERS}.items():
+            if path in PAGES_OF_USERS and not driver.find_elements("link text", CHAMPION):
+                driver.get(f"{address}/sign-in/link?code={link}")
+                driver.find_element("css selector", "input[type=submit]").click()
+                requests_of(driver)
+            driver.get(address + path)
+            assert driver.find_element("tag name", "h1").text == heading
+            requests = requests_of(driver)
+            assert {urlsplit(url).netloc for url in requests} == {urlsplit(address).netloc}
+            assert len(requests) <= 6
+            driver.save_screenshot(str(tmp_path / f"{heading}.png"))
+            assert violations(driver, axe) == []
+            # Of its own, the browser complains about the status of the page.
+            assert [said for said in complaints(driver) if "404" not in said] == []
