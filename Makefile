@@ -15,7 +15,7 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python3
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help python venv demo test test-all attack kills soak fuzz mutants audit lowest lint check format docs build clean
+.PHONY: help python venv demo test test-all attack kills soak fuzz mutants audit lowest lint check format docs assets texts build clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -76,6 +76,12 @@ lint: $(VENV)/installed-dev  ## Check format, lint, types and layers
 	$(RUN) ruff check .
 	$(RUN) mypy
 	$(VENV)/bin/lint-imports
+
+assets: $(VENV)/installed-dev  ## Fetch anew what the pages are shipped with: htmx and icons, at pinned releases (needs the network)
+	@$(VENV)/bin/python .ci/assets.py
+
+texts: $(VENV)/installed-dev  ## Collect the texts of the pages for translators
+	@$(VENV)/bin/python .ci/texts.py
 
 check:  ## Run every check: format, lint, types, layers, docs, all tests
 	@$(MAKE) --no-print-directory lint

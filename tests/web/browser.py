@@ -6,15 +6,27 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import pytest
 from filelock import FileLock
+from flask import Flask
 from selenium import webdriver
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.expected_conditions import staleness_of
+from selenium.webdriver.support.ui import WebDriverWait
+
+from dservercore import sql_db
+from dservercore.auth import sign_in
+from dservercore.catalog import sessions
+
+T = TypeVar("T")
+SECONDS = 30  # that a page may take on a machine that does much else
 
 CHROMIUM, CHROMEDRIVER, NPM = (shutil.which(name) for name in ("chromium", "chromedriver", "npm"))
 AXE = "axe-core@4.14.1"
@@ -42,12 +54,70 @@ def browser(profile: Path, scheme: str = "light") -> Iterator[webdriver.Chrome]:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(CHROMEDRIVER))
-    feature = {"name": "prefers-color-scheme", "value": scheme}
-    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+    prefer(driver, scheme)
     try:
         yield driver
     finally:
         driver.quit()
+
+
+def prefer(driver: webdriver.Chrome, scheme: str) -> None:
+    """Have the user of the browser prefer colours: ``light`` or ``dark``."""
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+
+
+def be_wide(driver: webdriver.Chrome, width: int, height: int = 900) -> None:
+    """Show pages in a window of so many CSS pixels, also fewer than the browser would make its own window."""
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+
+def run_scripts(driver: webdriver.Chrome, wanted: bool) -> None:
+    """Have the browser run the scripts of pages, or not."""
+    driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": not wanted})
+
+
+def afresh(driver: webdriver.Chrome) -> webdriver.Chrome:
+    """Return the browser as if it were new: without cookies, notes and other wishes of who had it before."""
+    run_scripts(driver, True)
+    driver.get("about:blank")
+    driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
+    driver.execute_cdp_cmd("Network.clearBrowserCache", {})
+    driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    prefer(driver, "light")
+    for log in ("performance", "browser"):
+        driver.get_log(log)
+    return driver
+
+
+def follow(driver: webdriver.Chrome, element: WebElement) -> None:
+    """Click on what leads to another page, or to the same one anew, and wait until that is there.
+
+    Without waiting, what comes next may still meet the page before, or stop the request.
+    """
+    before = driver.find_element("tag name", "html")
+    element.click()
+    WebDriverWait(driver, SECONDS).until(staleness_of(before))
+
+
+def until(driver: webdriver.Chrome, condition: Callable[[webdriver.Chrome], T]) -> T:
+    """Return what a condition gives, once that is true; elements that have gone meanwhile are looked for again."""
+    waiting = WebDriverWait(
+        driver, SECONDS, ignored_exceptions=[NoSuchElementException, StaleElementReferenceException]
+    )
+    return waiting.until(condition)
+
+
+def enter(driver: webdriver.Chrome, app: Flask, address: str, username: str) -> None:
+    """Sign a user in, as a session that the browser has had."""
+    with app.app_context():
+        secret = sessions.begin(username, "link", sessions.Client("127.0.0.1", "Mozilla/5.0 (X11)"))
+        sql_db.session.commit()
+    driver.execute_cdp_cmd(
+        "Network.setCookie",
+        {"name": sign_in.PLAIN_COOKIE, "value": secret, "url": address, "httpOnly": True, "sameSite": "Lax"},
+    )
 
 
 def axe_source(cache: Path) -> str:

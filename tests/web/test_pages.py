@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import gzip
 import re
-import threading
-from collections.abc import Iterator
 from importlib.metadata import version
 from urllib.parse import urlsplit
 
 import pytest
-from flask import Flask
-from werkzeug.serving import make_server
 
 from dservercore import create_app, sql_db
 from dservercore.catalog import login_links, passwords, sessions
-from dservercore.web.static_files import DIRECTORY, FOR_EVER
+from dservercore.web.static_files import FOR_EVER, served_files
 from support.world import CHAMPION
-from web.browser import axe_source, browser, complaints, needs_browser, requests_of, violations
+from web.browser import (
+    axe_source,
+    complaints,
+    enter,
+    needs_browser,
+    prefer,
+    requests_of,
+    violations,
+)
 
 PASSWORD = "five tall ships at sea"
 
@@ -56,6 +61,17 @@ class TestTheFirstPage:
         assert addresses
         assert all(address.startswith("/lookup/") for address in addresses)
 
+    def test_is_packed_unless_another_site_has_the_browser_ask_for_it(self, client):
+        def encoding(**headers: str) -> str | None:
+            return client.get("/", headers=headers).headers.get("Content-Encoding")
+
+        packed = client.get("/", headers={"Accept-Encoding": "gzip"})
+        assert gzip.decompress(packed.data) == client.get("/").data
+        assert encoding(**{"Accept-Encoding": "gzip", "Sec-Fetch-Site": "same-origin"}) == "gzip"
+        for site in ("cross-site", "same-site"):
+            assert encoding(**{"Accept-Encoding": "gzip", "Sec-Fetch-Site": site}) is None
+        assert encoding(**{"Accept-Encoding": "br"}) is None
+
     def test_without_documentation_it_links_none(self, config):
         page = create_app({**config, "OPENAPI_URL_PREFIX": None}).test_client().get("/").text
         assert "/doc" not in page
@@ -70,7 +86,7 @@ class TestTheFirstPage:
         client = create_app({**config, "DSERVER_WEB": "false"}).test_client()
         answer = client.get("/", headers={"Accept": OF_BROWSER})
         assert (answer.status_code, answer.mimetype) == (404, "application/json")
-        assert client.get("/static/x/style.css").status_code == 404
+        assert client.get("/static/x/site.css").status_code == 404
 
 
 class TestStaticFiles:
@@ -79,14 +95,29 @@ class TestStaticFiles:
 
     def test_are_kept_for_ever_under_an_address_of_their_content(self, read, client):
         addresses = self.addresses(read("/").text)
-        assert {address.rpartition("/")[2] for address in addresses} == {"style.css", "icon.svg"}
-        for address in addresses:
+        names = [address.split("/", 3)[3] for address in addresses]
+        assert set(names) == {"site.css", "site.js", "icon.svg", "vendor/htmx.min.js"}
+        for address, name in zip(addresses, names, strict=True):
             answer = client.get(address)
-            assert answer.data == (DIRECTORY / address.rpartition("/")[2]).read_bytes()
+            assert answer.data == served_files()[name].content
             assert answer.headers["Cache-Control"] == FOR_EVER
 
+    def test_are_packed_for_who_takes_that(self, read, client):
+        for address in self.addresses(read("/").text):
+            answer = client.get(address, headers={"Accept-Encoding": "br, gzip"})
+            assert answer.headers["Content-Encoding"] == "gzip"
+            assert "Accept-Encoding" in answer.headers["Vary"]
+            assert gzip.decompress(answer.data) == client.get(address).data
+            unchanged = {"Accept-Encoding": "gzip", "If-None-Match": answer.headers["ETag"]}
+            assert client.get(address, headers=unchanged).status_code == 304
+
+    def test_a_first_view_is_small(self, read, client):
+        page = read("/")
+        packed = [client.get(path, headers={"Accept-Encoding": "gzip"}) for path in self.addresses(page.text)]
+        assert sum(len(answer.data) for answer in packed) + len(gzip.compress(page.data)) < 60_000
+
     def test_are_not_kept_under_an_address_of_another_release(self, client):
-        answer = client.get("/static/0123456789ab/style.css")
+        answer = client.get("/static/0123456789ab/site.css")
         assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-cache")
 
     @pytest.mark.parametrize("name", ["none.css", "../pages.py", "%2e%2e/pages.py", "/etc/passwd"])
@@ -142,17 +173,6 @@ class TestErrors:
         assert answer.json == {"status": "healthy"}
 
 
-@pytest.fixture
-def address(app: Flask) -> Iterator[str]:
-    """The address of a live server."""
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    thread.join()
-
-
 def test_every_page_is_opened(app):
     rules = {
         rule.rule
@@ -164,9 +184,7 @@ def test_every_page_is_opened(app):
 
 @needs_browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_everybody_can_read_them_and_nobody_else_is_asked(
-    app, people, address, scheme, tmp_path, pytestconfig
-):
+def test_everybody_can_read_them_and_nobody_else_is_asked(app, people, address, scheme, chrome, pytestconfig):
     with app.app_context():
         passwords.set_password(CHAMPION, PASSWORD)
         for means in ("link", "oidc:keycloak"):  # sessions beside that of the browser, to be ended
@@ -174,19 +192,16 @@ def test_everybody_can_read_them_and_nobody_else_is_asked(
         link = login_links.make(CHAMPION)
         sql_db.session.commit()
     axe = axe_source(pytestconfig.cache.mkdir("axe"))
-    with browser(tmp_path / "profile", scheme) as driver:
-        pages = {**PAGES, "/nowhere": "Not Found", f"/sign-in/link?code={link}": "Sign in with a link"}
-        for path, heading in {**pages, **PAGES_OF_USERS}.items():
-            if path in PAGES_OF_USERS and not driver.find_elements("link text", CHAMPION):
-                driver.get(f"{address}/sign-in/link?code={link}")
-                driver.find_element("css selector", "input[type=submit]").click()
-                requests_of(driver)
-            driver.get(address + path)
-            assert driver.find_element("tag name", "h1").text == heading
-            requests = requests_of(driver)
-            assert {urlsplit(url).netloc for url in requests} == {urlsplit(address).netloc}
-            assert len(requests) <= 6
-            driver.save_screenshot(str(tmp_path / f"{heading}.png"))
-            assert violations(driver, axe) == []
-            # Of its own, the browser complains about the status of the page.
-            assert [said for said in complaints(driver) if "404" not in said] == []
+    prefer(chrome, scheme)
+    pages = {**PAGES, "/nowhere": "Not Found", f"/sign-in/link?code={link}": "Sign in with a link"}
+    for path, heading in {**pages, **PAGES_OF_USERS}.items():
+        if path in PAGES_OF_USERS:
+            enter(chrome, app, address, CHAMPION)
+        chrome.get(address + path)
+        assert chrome.find_element("tag name", "h1").text == heading
+        requests = requests_of(chrome)
+        assert {urlsplit(url).netloc for url in requests} == {urlsplit(address).netloc}
+        assert len(requests) <= 6
+        assert violations(chrome, axe) == []
+        # Of its own, the browser complains about the status of the page.
+        assert [said for said in complaints(chrome) if "404" not in said] == []

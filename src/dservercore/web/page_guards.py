@@ -99,19 +99,24 @@ def to_sign_in() -> Any:
 
 
 def add_to(pages: Blueprint) -> None:
-    """Give the templates of all pages ``signed_in_as``, the name of a user or None, and ``sign_out_form``."""
+    """Give all templates ``signed_in_as``, the name of a user or None, ``is_admin`` and ``sign_out_form``."""
     pages.app_context_processor(_who_is_signed_in)
 
 
 def _who_is_signed_in() -> dict[str, Any]:
+    nobody = {"signed_in_as": None, "is_admin": False}
     try:
         session = sign_in.current()
+        username = page_user()
+        actor = permissions.identify(username) if username else None
+    except AuthenticationError:  # deleted just now
+        return nobody
     except SQLAlchemyError as error:  # an error is being shown, perhaps that of the database
         logging.getLogger(__name__).warning(
             "Who is signed in could not be found out: %s", type(error).__name__
         )
-        session = None
-    if session is None:
-        return {"signed_in_as": None}
-    form = Form(formdata=None) if current_app.secret_key else None
-    return {"signed_in_as": session.username, "sign_out_form": form}
+        return nobody
+    if actor is None:
+        return nobody
+    form = Form(formdata=None) if session and current_app.secret_key else None
+    return {"signed_in_as": actor.username, "is_admin": actor.is_admin, "sign_out_form": form}

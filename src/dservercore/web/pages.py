@@ -10,7 +10,18 @@ from flask import Blueprint, Flask, Request, Response, request
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 
 from dservercore.rest.retries import RetryingFlask
-from dservercore.web import account, error_pages, home, page_guards, sign_in_pages, static_files
+from dservercore.web import (
+    account,
+    error_pages,
+    home,
+    navigation,
+    page_guards,
+    shown,
+    sign_in_pages,
+    static_files,
+    texts,
+)
+from dservercore.web.packing import packed
 from dservercore.web.policy import protect
 
 
@@ -26,7 +37,7 @@ class Pages(Blueprint):
 
 
 def _protect(response: Response) -> Response:
-    return protect(response) if response.mimetype == "text/html" else response
+    return packed(protect(response)) if response.mimetype == "text/html" else response
 
 
 class PageSession(SecureCookieSessionInterface):
@@ -56,7 +67,10 @@ def init_web(app: RetryingFlask, of_extensions: Iterable[Blueprint]) -> None:
     # A form that has been open for long can still be sent: its token is good as long as its session.
     app.config.setdefault("WTF_CSRF_TIME_LIMIT", None)
     pages = Pages("web", __name__, template_folder="templates")
+    texts.init_texts(app)
     static_files.add_to(pages)
+    shown.add_to(pages)
+    navigation.add_to(pages)
     home.add_to(pages)
     sign_in_pages.add_to(pages)
     account.add_to(pages)

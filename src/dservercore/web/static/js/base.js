@@ -1,0 +1,42 @@
+// What all pages share: times in the zone of the reader, and buttons that copy. Pages work without it.
+(() => {
+  "use strict";
+
+  const day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
+  const minute = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+  const exactly = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
+
+  function showTimes(part) {
+    for (const time of part.querySelectorAll("time[datetime]:not([data-shown])")) {
+      const moment = new Date(time.dateTime);
+      if (Number.isNaN(moment.getTime())) continue;
+      time.textContent = (time.hasAttribute("data-exact") ? minute : day).format(moment);
+      time.title = exactly.format(moment);
+      time.dataset.shown = "";
+    }
+  }
+
+  function offerCopies(part) {
+    if (!navigator.clipboard) return; // only where the page came over TLS, or from this machine
+    for (const button of part.querySelectorAll("button[data-copy]")) button.hidden = false;
+  }
+
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("button[data-copy]");
+    if (!button) return;
+    const text = button.closest(".copyable").querySelector("code, input, textarea");
+    await navigator.clipboard.writeText(text.value ?? text.textContent);
+    const says = button.querySelector("span");
+    const before = says.textContent;
+    says.textContent = button.dataset.copied;
+    setTimeout(() => { says.textContent = before; }, 2000);
+  });
+
+  function show(part) {
+    showTimes(part);
+    offerCopies(part);
+  }
+
+  show(document);
+  document.addEventListener("htmx:load", (event) => show(event.detail.elt));
+})();

@@ -1,0 +1,36 @@
+"""A live server, and a browser that the tests of a process share."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from flask import Flask
+from selenium import webdriver
+from werkzeug.serving import make_server
+
+from web.browser import afresh, browser
+
+
+@pytest.fixture
+def address(app: Flask) -> Iterator[str]:
+    """The address of a live server."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.port}"
+    server.shutdown()
+    thread.join()
+
+
+@pytest.fixture(scope="session")
+def _chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    with browser(tmp_path_factory.mktemp("browser")) as driver:
+        yield driver
+
+
+@pytest.fixture
+def chrome(_chrome: webdriver.Chrome) -> webdriver.Chrome:
+    """A browser in which nobody is signed in; tests that use it are marked ``@needs_browser``."""
+    return afresh(_chrome)
