@@ -6,10 +6,9 @@ import functools
 import os
 import shutil
 import signal
-import sys
 import uuid
 from collections.abc import Callable, Iterator
-from importlib.metadata import EntryPoints, PathDistribution, entry_points
+from importlib.metadata import PathDistribution
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from flask_jwt_extended import create_access_token
 
-from dservercore import create_app, plugin_host, sql_db
+from dservercore import create_app, sql_db
 from dservercore.auth.permissions import operator_scope
 from dservercore.catalog import base_uris, registration, users
 from dservercore.catalog.scope import OPERATOR
@@ -42,18 +41,10 @@ os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
 jwt.algorithms.load_pem_private_key = functools.cache(jwt.algorithms.load_pem_private_key)
 
 
-# Each application looks through all packages that are installed, three times; here they are the same ones every time.
-@functools.cache
-def _entry_points(_path: tuple[str, ...], group: str) -> EntryPoints:
-    return entry_points(group=group)
-
-
-# And each reads of what package they are, four times.
+# Each application reads of what packages its plugins are, four times.
 _metadata = functools.cached_property(PathDistribution.metadata.fget)
 _metadata.__set_name__(PathDistribution, "metadata")
 PathDistribution.metadata = _metadata
-
-plugin_host.entry_points = lambda group: _entry_points(tuple(sys.path), group)
 
 # Whoever starts the tests in the background has them ignore Ctrl-C, and so would every program that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
+from functools import cache, cached_property
+from importlib.metadata import EntryPoint, EntryPoints, PackageNotFoundError, version
+from importlib.metadata import entry_points as read_entry_points
 from typing import Any
 
 from flask import Flask, current_app
@@ -53,6 +55,17 @@ class PluginSet:
 
 
 # Discovery
+
+
+def entry_points(group: str) -> EntryPoints:
+    """Return the entry points of a group, of all packages that are installed."""
+    return _entry_points(tuple(sys.path), group)
+
+
+# Looking through all packages takes 15 ms, and a short command asks nine times.
+@cache
+def _entry_points(_path: tuple[str, ...], group: str) -> EntryPoints:
+    return read_entry_points(group=group)
 
 
 def search_entrypoints_iterator() -> Iterable[EntryPoint]:

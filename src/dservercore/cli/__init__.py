@@ -1,40 +1,55 @@
 """The ``flask`` commands. Each parses, calls the catalog, commits once, and says what happened."""
 
-from dservercore.cli.adoption import adopt_command
-from dservercore.cli.audit import audit_cli, prune
-from dservercore.cli.backup import backup_command, restore_command
-from dservercore.cli.base_uris import (
-    add_base_uri,
-    base_uri_cli,
-    delete_base_uri,
-    index_base_uri,
-    list_base_uris,
-)
-from dservercore.cli.checking import check_datasets
-from dservercore.cli.config import config_cli, config_show, config_versions
-from dservercore.cli.datasets import dataset_cli, delete, list_datasets, register, show
-from dservercore.cli.groups import group_cli
-from dservercore.cli.init import init_command
-from dservercore.cli.jobs import delete_jobs, jobs_cli, list_jobs, retry_jobs, worker_command
-from dservercore.cli.keys import generate_keys, keys_cli, public_key
-from dservercore.cli.ldap import ldap_cli
-from dservercore.cli.migrations import adapt_flask_migrate
-from dservercore.cli.search import search_command
-from dservercore.cli.serve import serve_command
-from dservercore.cli.users import (
-    delete_user,
-    generate_token,
-    give_register_permission,
-    give_search_permission,
-    list_users,
-    register_user,
-    update_user,
-    user_cli,
-)
+from __future__ import annotations
 
-adapt_flask_migrate()
+from importlib import import_module
+from typing import Any
 
-__all__ = [
+#: In which module each command is. One is imported when it is asked for: all take longer than a short command.
+_MODULES = {
+    "add_base_uri": "base_uris",
+    "adopt_command": "adoption",
+    "audit_cli": "audit",
+    "backup_command": "backup",
+    "base_uri_cli": "base_uris",
+    "check_datasets": "checking",
+    "config_cli": "config",
+    "config_show": "config",
+    "config_versions": "config",
+    "dataset_cli": "datasets",
+    "delete": "datasets",
+    "delete_base_uri": "base_uris",
+    "delete_jobs": "jobs",
+    "delete_user": "users",
+    "generate_keys": "keys",
+    "generate_token": "users",
+    "give_register_permission": "users",
+    "give_search_permission": "users",
+    "group_cli": "groups",
+    "index_base_uri": "base_uris",
+    "init_command": "init",
+    "jobs_cli": "jobs",
+    "keys_cli": "keys",
+    "ldap_cli": "ldap",
+    "list_base_uris": "base_uris",
+    "list_datasets": "datasets",
+    "list_jobs": "jobs",
+    "list_users": "users",
+    "prune": "audit",
+    "public_key": "keys",
+    "register": "datasets",
+    "register_user": "users",
+    "restore_command": "backup",
+    "retry_jobs": "jobs",
+    "search_command": "search",
+    "serve_command": "serve",
+    "show": "datasets",
+    "update_user": "users",
+    "user_cli": "users",
+    "worker_command": "jobs",
+}
+
+__all__ = [  # made by __getattr__
     "add_base_uri",
     "adopt_command",
     "audit_cli",
@@ -76,3 +91,13 @@ __all__ = [
     "user_cli",
     "worker_command",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
