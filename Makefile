@@ -15,10 +15,10 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python3
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help python venv demo test test-all attack kills soak fuzz mutants audit lowest lint check format docs assets texts build clean
+.PHONY: help python venv demo test test-all attack kills soak fuzz mutants audit lowest lint check format docs assets texts pictures lighthouse build clean
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 python:
 	@test -n '$(PYTHON)' && $(PYTHON) $(IS_NEW_ENOUGH) || \
@@ -82,6 +82,12 @@ assets: $(VENV)/installed-dev  ## Fetch anew what the pages are shipped with: ht
 
 texts: $(VENV)/installed-dev  ## Collect the texts of the pages for translators
 	@$(VENV)/bin/python .ci/texts.py
+
+pictures: $(VENV)/installed-demo $(VENV)/installed-dev  ## Take the pictures of the pages for README and documentation (needs Chromium)
+	@$(VENV)/bin/python .ci/pictures.py $(ARGS)
+
+lighthouse: $(VENV)/installed-dev  ## Have Lighthouse look at the pages with 10,000 datasets (needs Chromium and npx; RUNS=3)
+	@$(VENV)/bin/python .ci/lighthouse.py --runs $(or $(RUNS),3) $(ARGS)
 
 check:  ## Run every check: format, lint, types, layers, docs, all tests
 	@$(MAKE) --no-print-directory lint

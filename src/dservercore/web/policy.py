@@ -24,6 +24,8 @@ def protect(response: Response) -> Response:
     What is for one user alone, or has a form, is kept nowhere: after signing out, Back shows nothing.
     """
     response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+    # Also what leads a visitor to sign in: another reader of the same address gets another answer.
+    response.vary.add("Cookie")
     if g.get("browser_session") or g.get("csrf_token"):
         response.headers["Cache-Control"] = "no-store"
     return response
