@@ -17,6 +17,7 @@ from dservercore.rest.blueprint import Blueprint
 from dservercore.rest.paging import listing, page_answer, slice_of
 from dservercore.rest.responses import NOTHING, also_answers, answers, json_answer
 from dservercore.rest.schemas import (
+    ContainingSchema,
     SummarySchema,
     UserChangeSchema,
     UserObjectSchema,
@@ -36,11 +37,16 @@ class Users(MethodView):
     @guards.admin_only
     @answers(blp, 200, UserObjectSchema, many=True, errors=(401, 403, 404, 422))
     @listing(blp, sort="+username", allowed_sort_fields=["username", "is_admin"])
+    @blp.arguments(ContainingSchema, location="query")
     def get(
-        self, pagination_parameters: PaginationParameters, sort_parameters: SortParameters, actor: Actor
+        self,
+        wanted: dict[str, Any],
+        pagination_parameters: PaginationParameters,
+        sort_parameters: SortParameters,
+        actor: Actor,
     ) -> Response:
-        """List the users (administrators only)."""
-        found = users.list_users(sort_parameters.order, slice_of(pagination_parameters))
+        """List the users, or those who have a text in a name of theirs (administrators only)."""
+        found = users.list_users(sort_parameters.order, slice_of(pagination_parameters), **wanted)
         return page_answer(found, pagination_parameters)
 
 

@@ -88,6 +88,18 @@ def find(source: str, key: str) -> tuple[str, bool] | None:
     return _BY_KEY.get({"source": source, "source_key": key})
 
 
+def identity_of(username: str) -> dict[str, str | None] | None:
+    """Return what signs a user in: ``source``, and ``key``, what it calls the user; None: nothing but this server.
+
+    The key is None where the source has not vouched for the user yet.
+
+    :raises UnknownUserError: if nobody is registered under the name
+    """
+    statement = select(_user.c.source, _user.c.source_key).where(_user.c.id == users.key_of_user(username))
+    source, key = sql_db.session.execute(statement).one()
+    return None if source is None else {"source": source, "key": key}
+
+
 def require_admitted(external: External, policy: Policy) -> None:
     """Pass if somebody is in a group that may come, or the policy asks for none.
 
