@@ -10,7 +10,7 @@ from flask_smorest.pagination import PaginationParameters
 
 from dservercore import db
 from dservercore.auth import guards, permissions
-from dservercore.catalog import audience, summary, users
+from dservercore.catalog import audience, external_users, summary, users
 from dservercore.catalog.scope import Actor, Grant
 from dservercore.errors import AuthorizationError
 from dservercore.rest.blueprint import Blueprint
@@ -18,6 +18,7 @@ from dservercore.rest.paging import listing, page_answer, slice_of
 from dservercore.rest.responses import NOTHING, also_answers, answers, json_answer
 from dservercore.rest.schemas import (
     ContainingSchema,
+    IdentitySchema,
     SummarySchema,
     UserChangeSchema,
     UserObjectSchema,
@@ -108,6 +109,17 @@ class UserPermissions(MethodView):
             raise AuthorizationError("Only an administrator may ask what would change")
         found = audience.permissions_of(username, audience.Change(**change))
         return json_answer(permissions.reasons_as_allowed(found, actor))
+
+
+@blp.route("/<username>/identity")
+class UserIdentity(MethodView):
+    """How a user is known to be who they are."""
+
+    @guards.admin_only
+    @answers(blp, 200, IdentitySchema, errors=(401, 403, 404, 422))
+    def get(self, username: str, actor: Actor) -> Response:
+        """Look up how a user signs in: with a password of this server, or by whom (administrators only)."""
+        return json_answer(external_users.identity_of(username))
 
 
 @blp.route("/<username>/summary")

@@ -803,6 +803,26 @@ class IndexRunSchema(ma.Schema):
     removed = fields.Integer(required=True, metadata=_described("Registrations of datasets that were gone"))
 
 
+class IdentitySchema(ma.Schema):
+    """How a user signs in."""
+
+    username = fields.String(required=True)
+    is_service = fields.Boolean(required=True, metadata=_described("A program, which cannot sign in"))
+    has_password = fields.Boolean(required=True, metadata=_described("One of this server"))
+    source = fields.String(
+        required=True,
+        allow_none=True,
+        metadata=_described(
+            "Who else signs the user in: `ldap`, or `oidc:` and the name of a provider; null: nobody"
+        ),
+    )
+    source_key = fields.String(
+        required=True,
+        allow_none=True,
+        metadata=_described("What that one calls the user for ever; null: it has not signed the user in yet"),
+    )
+
+
 class ContainingSchema(ma.Schema):
     """Which entries of a list are wanted."""
 

@@ -150,14 +150,15 @@ def _preview(group: str) -> dict[str, Any] | None:
 
     :raises DserverError: for what makes no sense
     """
-    kind, username = request.args.get("grant"), request.args.get("member", "").strip()
+    act = next((act for act in ("grant", "revoke") if act in request.args), None)
+    username = request.args.get("member", "").strip()
     if username:
         change = audience.permissions_of(username, audience.Change(member_of=[group]))["would_change"]
         return {"fields": {"act": "join", "username": username}, "who": username, "changes": change}
-    if kind is None:
+    if act is None:
         return None
-    base_uri = request.args.get("on", "").strip()
-    wanted = audience.Change(grant=[f"{checked_grant(kind)}:group/{group}"])
+    kind, base_uri = checked_grant(request.args[act]), request.args.get("on", "").strip()
+    wanted = audience.Change(**{act: [f"{kind}:group/{group}"]})
     changes = audience.audience_of(base_uri, wanted)["would_change"]
-    fields = {"act": "grant", "kind": kind, "base_uri": base_uri}
+    fields = {"act": act, "kind": kind, "base_uri": base_uri}
     return {"fields": fields, "who": None, "changes": changes}

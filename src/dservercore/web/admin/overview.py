@@ -35,5 +35,5 @@ def show(actor: Actor) -> Any:
         size=size,
         never_indexed=never,
         failed_runs=failed,
-        failed_jobs=jobs.list_jobs(only_failed=True),
+        failed_jobs=len(jobs.list_jobs(only_failed=True)),
     )

@@ -15,7 +15,6 @@ from dservercore.catalog import (
     external_users,
     groups,
     login_links,
-    passwords,
     personal_tokens,
     sessions,
     users,
@@ -174,13 +173,14 @@ def _preview(username: str) -> dict[str, Any] | None:
 
     :raises DserverError: for what makes no sense
     """
-    kind, group = request.args.get("grant"), request.args.get("member_of", "").strip()
+    act = next((act for act in ("grant", "revoke") if act in request.args), None)
+    group = request.args.get("member_of", "").strip()
     if group:
         change, fields = audience.Change(member_of=[group]), {"act": "join", "group": group}
-    elif kind is not None:
-        base_uri = request.args.get("on", "").strip()
-        change = audience.Change(grant=[f"{checked_grant(kind)}:{base_uri}"])
-        fields = {"act": "grant", "kind": kind, "base_uri": base_uri}
+    elif act is not None:
+        kind, base_uri = checked_grant(request.args[act]), request.args.get("on", "").strip()
+        change = audience.Change(**{act: [f"{kind}:{base_uri}"]})
+        fields = {"act": act, "kind": kind, "base_uri": base_uri}
     else:
         return None
     return {"fields": fields, "changes": audience.permissions_of(username, change)["would_change"]}
@@ -206,6 +206,5 @@ def _about(username: str) -> dict[str, Any]:
             {**row, "browser": name_of(row["agent"])} for row in sessions.list_of(name, sign_in.limits())
         ],
         "tokens": personal_tokens.list_tokens(name),
-        "has_password": passwords.has_password(name),
         "identity": external_users.identity_of(name),
     }
