@@ -13,7 +13,7 @@ from dservercore.catalog.scope import GRANTS, Grant
 from dservercore.errors import DserverError, TooManyAttemptsError, ValidationError, invalid
 from dservercore.rest.errors import status_of
 from dservercore.web.forms import Form
-from dservercore.web.texts import gettext
+from dservercore.web.texts import gettext, noted
 
 #: Does what a form asks for, in the transaction that is open. Returns what to say about it, or the page to show.
 Act = Callable[[], Any]
@@ -52,21 +52,31 @@ def take(acts: Mapping[str, Act], show: Page, back: str | Callable[[], str]) -> 
     return redirect(back if isinstance(back, str) else back(), 303)
 
 
+#: What a message of the catalog is about, by the field that it names.
+_SUBJECTS = {
+    "username": noted("The name"),
+    "group": noted("The name"),
+    "name": noted("The name"),
+    "display_name": noted("The display name"),
+    "base_uri": noted("The base URI"),
+}
+
+
 def reason(error: DserverError) -> str:
-    """Return what is wrong, for people: without the name of a field, which they see beside their text."""
-    if isinstance(error, ValidationError) and error.errors:
-        messages = [text for texts in error.errors.values() if isinstance(texts, list) for text in texts]
-        if messages:
-            return (
-                gettext("The name %(reasons)s") % {"reasons": "; ".join(messages)}
-                if _is_name(error)
-                else ("; ".join(text[:1].upper() + text[1:] for text in messages))
-            )
-    return error.message
+    """Return what is wrong, as a sentence for people: without the names that fields have in requests."""
+    if not isinstance(error, ValidationError) or not error.errors:
+        return error.message
+    return " ".join(
+        _sentence(field, message)
+        for field, messages in error.errors.items()
+        for message in (messages if isinstance(messages, list) else [])
+    )
 
 
-def _is_name(error: ValidationError) -> bool:
-    return set(error.errors or {}) <= {"username", "group"}
+def _sentence(field: str, message: str) -> str:
+    subject = _SUBJECTS.get(field)
+    text = f"{gettext(subject)} {message}" if subject and message[:1].islower() else message
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
 
 
 def sent(name: str) -> str:
