@@ -82,6 +82,7 @@ PROTECTED = [
     ("GET", "/me/sessions"),
     ("DELETE", "/me/sessions"),
     ("DELETE", "/me/sessions/1"),
+    ("GET", "/users/carl/identity"),
     ("GET", "/users/carl/sessions"),
     ("DELETE", "/users/carl/sessions"),
     ("DELETE", "/users/carl/sessions/1"),
@@ -114,6 +115,9 @@ PUBLIC = [
 OF_BROWSERS = {
     *("auth.Token", "auth.Logout", "web.sign_in_with_password", "web.use_link", "web.sign_out"),
     *("web.account", "web.change_password", "web.end_session"),
+    *("web.admin", "web.admin_users", "web.change_users", "web.admin_user", "web.change_user"),
+    *("web.admin_groups", "web.change_groups", "web.admin_group", "web.change_group", "web.admin_audit"),
+    *("web.admin_base_uris", "web.change_base_uris", "web.admin_base_uri", "web.change_base_uri"),
 }
 WITH_BODY = [(method, path) for method, path in PROTECTED if method in ("POST", "PUT", "PATCH")]
 

@@ -116,7 +116,7 @@ def test_which_fields_can_be_sorted_by(operations):
     assert allowed("/uris") == fields | {"relevance"}
     assert allowed("/uuids/{uuid}") == fields
     assert allowed("/users") == {"username", "is_admin"}
-    assert allowed("/base-uris") == {"base_uri"}
+    assert allowed("/base-uris") == {"base_uri", "number_of_datasets", "size_in_bytes", "last_indexed"}
     assert allowed("/audit") == {"at"}
 
 

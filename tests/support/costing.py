@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 import sys
 import time
 import unicodedata
@@ -113,8 +114,11 @@ def requests_of(config: dict[str, Any]) -> Iterator[Request]:
         yield Request(new[:9], "PUT /me/password", encoded({"new": new}), "/me/password", expected=(200, 422))
     form = b"code=x&" + b"&".join(b"password=%d" % n for n in range(4000))
     end = "/account/sessions/<int:session_id>/end"
-    for route in ("/sign-in", "/sign-in/link", "/sign-out", "/account/password", end):
-        path = route.replace("<int:session_id>", "1")
+    of_admins = [f"/admin/{name}" for name in ("users", "groups", "base-uris")]
+    of_one = ["/admin/users/<username>", "/admin/groups/<group>", "/admin/base-uris/<base_uri:base_uri>"]
+    of_users = ["/sign-in", "/sign-in/link", "/sign-out", "/account/password", end]
+    for route in (*of_users, *of_admins, *of_one):
+        path = re.sub("<[^>]+>", "1", route)
         yield Request("form", f"POST {route}", form, path, content_type=FORM, expected=(303, 400))
     for route, path, user in (
         ("POST /me/tokens", "/me/tokens", CHAMPION),

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from dservercore import create_app, sql_db
-from dservercore.catalog import login_links, passwords, sessions
+from dservercore.catalog import groups, login_links, passwords, sessions
 from dservercore.web.static_files import FOR_EVER, served_files
-from support.world import CHAMPION
+from support.world import ADMIN, CHAMPION, NOBODY, READER, RED
 from web.browser import (
     axe_source,
     complaints,
@@ -38,6 +38,32 @@ PAGES = {
 }
 #: The same of those that only somebody who has signed in can open.
 PAGES_OF_USERS = {"/account": "Your account"}
+#: The same of those of administrators.
+PAGES_OF_ADMINS = {
+    "/admin": "Administration",
+    "/admin/users": "Users",
+    "/admin/groups": "Groups",
+    "/admin/base-uris": "Base URIs",
+    "/admin/audit": "Audit",
+}
+#: By their rules, pages on one thing.
+PAGES_ON_ONE = {
+    "/admin/users/<username>": {
+        f"/admin/users/{READER}": READER,
+        f"/admin/users/{READER}?confirm=delete": f"Delete {READER}?",
+        f"/admin/users/{NOBODY}?grant=search&on={RED}": NOBODY,
+    },
+    "/admin/groups/<group>": {
+        "/admin/groups/lab": "lab",
+        "/admin/groups/lab?confirm=delete": "Delete the group lab?",
+    },
+    "/admin/base-uris/<base_uri:base_uri>": {
+        "/admin/base-uris/s3/red": RED,
+        "/admin/base-uris/s3/red?confirm=public": f"Make {RED} public?",
+        "/admin/base-uris/s3/red?confirm=delete": f"Delete {RED}?",
+        f"/admin/base-uris/s3/red?revoke=search&to={READER}": RED,
+    },
+}
 
 
 @pytest.fixture
@@ -179,13 +205,21 @@ def test_every_page_is_opened(app):
         for rule in app.url_map.iter_rules()
         if rule.endpoint.startswith("web.") and "GET" in (rule.methods or ())
     }
-    assert rules - {"/static/<digest>/<path:file>"} == PAGES.keys() | PAGES_OF_USERS.keys()
+    assert rules - {"/static/<digest>/<path:file>"} == (
+        PAGES.keys() | PAGES_OF_USERS.keys() | PAGES_OF_ADMINS.keys() | PAGES_ON_ONE.keys()
+    )
 
 
 @needs_browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_everybody_can_read_them_and_nobody_else_is_asked(app, people, address, scheme, chrome, pytestconfig):
+def test_everybody_can_read_them_and_nobody_else_is_asked(
+    app, register, address, scheme, chrome, pytestconfig
+):
+    register()
     with app.app_context():
+        groups.add_group("lab")
+        groups.add_member("lab", READER)
+        groups.grant("search", "lab", RED)
         passwords.set_password(CHAMPION, PASSWORD)
         for means in ("link", "oidc:keycloak"):  # sessions beside that of the browser, to be ended
             sessions.begin(CHAMPION, means, sessions.Client("192.0.2.7", "Mozilla/5.0 (X11)"))
@@ -194,9 +228,12 @@ def test_everybody_can_read_them_and_nobody_else_is_asked(app, people, address, 
     axe = axe_source(pytestconfig.cache.mkdir("axe"))
     prefer(chrome, scheme)
     pages = {**PAGES, "/nowhere": "Not Found", f"/sign-in/link?code={link}": "Sign in with a link"}
-    for path, heading in {**pages, **PAGES_OF_USERS}.items():
+    of_admins = {**PAGES_OF_ADMINS, **{k: v for some in PAGES_ON_ONE.values() for k, v in some.items()}}
+    for path, heading in {**pages, **PAGES_OF_USERS, **of_admins}.items():
         if path in PAGES_OF_USERS:
             enter(chrome, app, address, CHAMPION)
+        elif path in of_admins:
+            enter(chrome, app, address, ADMIN)
         chrome.get(address + path)
         assert chrome.find_element("tag name", "h1").text == heading
         requests = requests_of(chrome)

@@ -21,12 +21,18 @@ from dservercore.rest.schemas import (
     AudienceChangeSchema,
     AudienceSchema,
     BaseURIItemSchema,
+    BaseURIListSchema,
     BaseURIObjectSchema,
     BaseURIPutSchema,
 )
 from dservercore.rest.sort import SortParameters
 
 blp = Blueprint("base-uris", __name__, url_prefix="/base-uris", description="Base URIs")
+
+
+#: By what the list can be sorted; what it has of each base URI.
+SORT_FIELDS = ["base_uri", "number_of_datasets", "size_in_bytes", "last_indexed"]
+LISTED = ("base_uri", "public", "last_indexed", "number_of_datasets", "size_in_bytes")
 
 
 class DeleteOptionsSchema(ma.Schema):
@@ -41,13 +47,19 @@ class BaseURIs(MethodView):
 
     @guards.admin_only
     @answers(blp, 200, BaseURIItemSchema, many=True, errors=(401, 403, 404, 422))
-    @listing(blp, sort="+base_uri", allowed_sort_fields=["base_uri"])
+    @listing(blp, sort="+base_uri", allowed_sort_fields=SORT_FIELDS)
+    @blp.arguments(BaseURIListSchema, location="query")
     def get(
-        self, pagination_parameters: PaginationParameters, sort_parameters: SortParameters, actor: Actor
+        self,
+        wanted: dict[str, Any],
+        pagination_parameters: PaginationParameters,
+        sort_parameters: SortParameters,
+        actor: Actor,
     ) -> Response:
         """List the base URIs: which are public, and when and with what result each was last indexed, if it ever was."""
-        found, total = base_uris.list_base_uris(sort_parameters.order, slice_of(pagination_parameters))
-        items = [{key: b[key] for key in ("base_uri", "public", "last_indexed") if key in b} for b in found]
+        order, page = sort_parameters.order, slice_of(pagination_parameters)
+        found, total = base_uris.list_base_uris(order, page, **wanted)
+        items = [{key: b[key] for key in LISTED if key in b} for b in found]
         return page_answer((items, total), pagination_parameters)
 
 

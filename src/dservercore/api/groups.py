@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Response
 from flask.views import MethodView
 from flask_smorest.pagination import PaginationParameters
@@ -13,7 +15,7 @@ from dservercore.catalog.scope import Actor, Grant
 from dservercore.rest.blueprint import Blueprint
 from dservercore.rest.paging import listing, page_answer, slice_of
 from dservercore.rest.responses import NOTHING, also_answers, answers, json_answer
-from dservercore.rest.schemas import GroupObjectSchema
+from dservercore.rest.schemas import ContainingSchema, GroupObjectSchema
 from dservercore.rest.sort import SortParameters
 
 blp = Blueprint("groups", __name__, url_prefix="/groups", description="Groups of users and their permissions")
@@ -26,11 +28,16 @@ class Groups(MethodView):
     @guards.admin_only
     @answers(blp, 200, GroupObjectSchema, many=True, errors=(401, 403, 404, 422))
     @listing(blp, sort="+group", allowed_sort_fields=["group"])
+    @blp.arguments(ContainingSchema, location="query")
     def get(
-        self, pagination_parameters: PaginationParameters, sort_parameters: SortParameters, actor: Actor
+        self,
+        wanted: dict[str, Any],
+        pagination_parameters: PaginationParameters,
+        sort_parameters: SortParameters,
+        actor: Actor,
     ) -> Response:
-        """List the groups, their members, and what they are granted."""
-        found = groups.list_groups(sort_parameters.order, slice_of(pagination_parameters))
+        """List the groups, or those with a text in their name: their members, and what they are granted."""
+        found = groups.list_groups(sort_parameters.order, slice_of(pagination_parameters), **wanted)
         return page_answer(found, pagination_parameters)
 
 

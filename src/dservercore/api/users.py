@@ -10,13 +10,15 @@ from flask_smorest.pagination import PaginationParameters
 
 from dservercore import db
 from dservercore.auth import guards, permissions
-from dservercore.catalog import audience, summary, users
+from dservercore.catalog import audience, external_users, summary, users
 from dservercore.catalog.scope import Actor, Grant
 from dservercore.errors import AuthorizationError
 from dservercore.rest.blueprint import Blueprint
 from dservercore.rest.paging import listing, page_answer, slice_of
 from dservercore.rest.responses import NOTHING, also_answers, answers, json_answer
 from dservercore.rest.schemas import (
+    ContainingSchema,
+    IdentitySchema,
     SummarySchema,
     UserChangeSchema,
     UserObjectSchema,
@@ -36,11 +38,16 @@ class Users(MethodView):
     @guards.admin_only
     @answers(blp, 200, UserObjectSchema, many=True, errors=(401, 403, 404, 422))
     @listing(blp, sort="+username", allowed_sort_fields=["username", "is_admin"])
+    @blp.arguments(ContainingSchema, location="query")
     def get(
-        self, pagination_parameters: PaginationParameters, sort_parameters: SortParameters, actor: Actor
+        self,
+        wanted: dict[str, Any],
+        pagination_parameters: PaginationParameters,
+        sort_parameters: SortParameters,
+        actor: Actor,
     ) -> Response:
-        """List the users (administrators only)."""
-        found = users.list_users(sort_parameters.order, slice_of(pagination_parameters))
+        """List the users, or those who have a text in a name of theirs (administrators only)."""
+        found = users.list_users(sort_parameters.order, slice_of(pagination_parameters), **wanted)
         return page_answer(found, pagination_parameters)
 
 
@@ -102,6 +109,17 @@ class UserPermissions(MethodView):
             raise AuthorizationError("Only an administrator may ask what would change")
         found = audience.permissions_of(username, audience.Change(**change))
         return json_answer(permissions.reasons_as_allowed(found, actor))
+
+
+@blp.route("/<username>/identity")
+class UserIdentity(MethodView):
+    """How a user is known to be who they are."""
+
+    @guards.admin_only
+    @answers(blp, 200, IdentitySchema, errors=(401, 403, 404, 422))
+    def get(self, username: str, actor: Actor) -> Response:
+        """Look up how a user signs in: with a password of this server, or by whom (administrators only)."""
+        return json_answer(external_users.identity_of(username))
 
 
 @blp.route("/<username>/summary")

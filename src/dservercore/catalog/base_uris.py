@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Select, Table, delete, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    String,
+    Table,
+    cast,
+    delete,
+    func,
+    select,
+    update,
+)
 from sqlalchemy.orm import selectinload
 
 from dservercore import db
-from dservercore.catalog import audit, dataset_rows, deletion, store_writes
+from dservercore.catalog import audit, dataset_rows, deletion, store_writes, summary
 from dservercore.catalog.scope import Actor
 from dservercore.catalog.storage import index_runs
 from dservercore.dataset.uris import check_base_uri, parent
@@ -34,25 +44,94 @@ _WITH_USERS = (selectinload(BaseURI.search_users), selectinload(BaseURI.register
 
 
 def list_base_uris(
-    order: Mapping[str, int] | None = None, page: slice | None = None
+    order: Mapping[str, int] | None = None,
+    page: slice | None = None,
+    *,
+    containing: str = "",
+    figures: bool = False,
 ) -> tuple[list[dict[str, Any]], int]:
     """Return one page of the base URI objects with their users, and how many base URIs there are.
 
     A base URI that has been indexed has ``last_indexed``, an object that says when, and with what result; one that is
     public has ``public``, which is true.
 
-    :param order: ``{"base_uri": 1 | -1}``; None: in the order of their registration
+    :param order: ``{"base_uri" | "number_of_datasets" | "size_in_bytes" | "last_indexed": 1 | -1}``, ties by base URI;
+        what was never indexed comes before all that was. None: in the order of their registration
     :param page: positions of the base URIs to return; None: all
+    :param containing: a text that is in the base URI, in upper or lower case
+    :param figures: tell of each ``number_of_datasets`` and ``size_in_bytes``, too
     """
-    direction = (order or {}).get("base_uri")
-    key = BaseURI.id if direction is None else BaseURI.base_uri.desc() if direction < 0 else BaseURI.base_uri
-    statement = select(BaseURI).options(*_WITH_USERS).order_by(key)
+    statement, number = select(BaseURI).options(*_WITH_USERS), select(func.count(BaseURI.id))
+    if containing:
+        has_text = _contains(containing)
+        statement, number = statement.where(has_text), number.where(has_text)
+    if order and order.keys() & summary.SORTED_BY.keys():
+        statement = statement.outerjoin(summary.WITH_TOTALS, BaseURI.id == summary.TOTALS_OF)
+    statement = statement.order_by(*_order_by(order))
     if page:
         statement = statement.offset(page.start).limit(page.stop - page.start)
-    found = sql_db.session.execute(statement).scalars()
-    return [_in_list(base_uri) for base_uri in found], sql_db.session.execute(
-        select(func.count(BaseURI.id))
-    ).scalar_one()
+    found = sql_db.session.execute(statement).scalars().all()
+    totals = summary.totals_of([base_uri.id for base_uri in found]) if figures else {}
+    listed = [_in_list(base_uri) | _figures(totals.get(base_uri.id)) for base_uri in found]
+    return listed, sql_db.session.execute(number).scalar_one()
+
+
+def _contains(text: str) -> ColumnElement[bool]:
+    # On MariaDB, the column is one of bytes.
+    return func.lower(cast(BaseURI.base_uri, String)).contains(text.lower(), autoescape=True)
+
+
+def _order_by(order: Mapping[str, int] | None) -> list[ColumnElement[Any]]:
+    if not order:
+        return [BaseURI.id.expression]
+    keys: dict[str, ColumnElement[Any]] = {
+        "base_uri": BaseURI.base_uri.expression,
+        # A run is recorded as JSON that begins with the moment at which it began.
+        "last_indexed": func.coalesce(BaseURI.last_indexed, ""),
+        **{name: func.coalesce(column, 0) for name, column in summary.SORTED_BY.items()},
+    }
+    ordered = [keys[name].desc() if direction < 0 else keys[name] for name, direction in order.items()]
+    return ordered if "base_uri" in order else [*ordered, keys["base_uri"]]
+
+
+def _figures(totals: tuple[int, int] | None) -> dict[str, int]:
+    return {} if totals is None else dict(zip(("number_of_datasets", "size_in_bytes"), totals, strict=True))
+
+
+def number_of_unindexed() -> tuple[int, int]:
+    """Return how many base URIs were never indexed, and of how many the last run did not do all that it was to do."""
+    never = select(func.count(BaseURI.id)).where(BaseURI.last_indexed.is_(None))
+    recorded = select(BaseURI.last_indexed).where(BaseURI.last_indexed.is_not(None))
+    failed = sum(index_runs.has_failed(str(text)) for text in sql_db.session.execute(recorded).scalars())
+    return sql_db.session.execute(never).scalar_one(), failed
+
+
+def last_run(base_uri: str) -> dict[str, Any] | None:
+    """Return when a base URI was last indexed, and with what result; None: never.
+
+    :raises UnknownBaseURIError: if it is not registered
+    """
+    key = get_id(base_uri)
+    recorded = sql_db.session.execute(select(BaseURI.last_indexed).where(BaseURI.id == key)).scalar()
+    return index_runs.result_of(recorded)
+
+
+def totals_of(base_uri: str) -> tuple[int, int]:
+    """Return how many datasets a base URI holds, and how many bytes these have.
+
+    :raises UnknownBaseURIError: if it is not registered
+    """
+    key = get_id(base_uri)
+    return summary.totals_of([key])[key]
+
+
+def groups_granted(base_uri: str) -> dict[str, list[str]]:
+    """Return, by permission, the names of the groups that have it on a base URI, in order.
+
+    :raises UnknownBaseURIError: if it is not registered
+    """
+    key = get_id(base_uri)
+    return {kind: _granted_groups(table, key) for kind, table in GROUP_GRANT_TABLES.items()}
 
 
 def _in_list(base_uri: BaseURI) -> dict[str, Any]:

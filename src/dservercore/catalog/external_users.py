@@ -88,6 +88,21 @@ def find(source: str, key: str) -> tuple[str, bool] | None:
     return _BY_KEY.get({"source": source, "source_key": key})
 
 
+def identity_of(username: str) -> dict[str, Any]:
+    """Return how a user is known to be who they are.
+
+    That is ``username``, ``is_service``, ``has_password``, and ``source`` and ``source_key``: what else signs the user
+    in, and what it calls the user. These are None where only this server does; the key, too, until it has done so.
+
+    :raises UnknownUserError: if nobody is registered under the name
+    """
+    columns = (_user.c.username, _user.c.is_service, _user.c.source, _user.c.source_key)
+    has_password = _user.c.password_hash.is_not(None).label("has_password")
+    statement = select(*columns, has_password).where(_user.c.id == users.key_of_user(username))
+    found = dict(sql_db.session.execute(statement).one()._mapping)
+    return found | {"has_password": bool(found["has_password"])}
+
+
 def require_admitted(external: External, policy: Policy) -> None:
     """Pass if somebody is in a group that may come, or the policy asks for none.
 

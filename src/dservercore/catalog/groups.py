@@ -24,7 +24,7 @@ _group, _user, _base_uri = Group.__table__, User.__table__, BaseURI.__table__
 
 
 def list_groups(
-    order: Mapping[str, int] | None = None, page: slice | None = None
+    order: Mapping[str, int] | None = None, page: slice | None = None, *, containing: str = ""
 ) -> tuple[list[dict[str, Any]], int]:
     """Return one page of the group objects, and how many groups there are.
 
@@ -33,15 +33,20 @@ def list_groups(
 
     :param order: ``{"group": 1 | -1}``; None: by name
     :param page: positions of the groups to return; None: all
+    :param containing: a text that is in the name, in upper or lower case
     """
     descending = (order or {}).get("group", 1) < 0
     statement = select(_group.c.id, _group.c.name).order_by(
         _group.c.name.desc() if descending else _group.c.name
     )
+    number = select(func.count()).select_from(_group)
+    if containing:
+        has_text = _group.c.name_key.contains(key_of(containing), autoescape=True)
+        statement, number = statement.where(has_text), number.where(has_text)
     if page:
         statement = statement.offset(page.start).limit(page.stop - page.start)
     rows = sql_db.session.execute(statement).all()
-    total = sql_db.session.execute(select(func.count()).select_from(_group)).scalar_one()
+    total = sql_db.session.execute(number).scalar_one()
     return _objects({row.id: row.name for row in rows}), total
 
 

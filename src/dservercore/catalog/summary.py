@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, select
+from sqlalchemy import ColumnElement, bindparam, delete, func, select
 
 from dservercore import db
 from dservercore.catalog.datasets import Registered
@@ -169,6 +169,14 @@ def _counted_anew() -> list[dict[str, Any]]:
 
 
 _ids: Any = bindparam("ids", expanding=True)
+_totals = select(_counts).where(_counts.c.kind == _TOTAL).subquery("totals_with_sizes")
+#: Of each base URI, by ``base_uri_id``: what a list of base URIs can be sorted by. NULL where it holds no dataset.
+SORTED_BY: Mapping[str, ColumnElement[Any]] = {
+    "number_of_datasets": _totals.c.datasets,
+    # To about 16 digits: the sum of all sizes may be more than a whole number of the database can be.
+    "size_in_bytes": _totals.c.size_high * float(_PART) + _totals.c.size_low,
+}
+WITH_TOTALS, TOTALS_OF = _totals, _totals.c.base_uri_id
 #: How many datasets each base URI holds, of those that hold any: ``base_uri_id`` and ``datasets``.
 TOTALS = select(_counts.c.base_uri_id, _counts.c.datasets).where(_counts.c.kind == _TOTAL).subquery("totals")
 _NUMBERS = Prepared(select(TOTALS).where(TOTALS.c.base_uri_id.in_(_ids)))
@@ -193,6 +201,22 @@ def datasets_per_base_uri(scope: Scope) -> dict[str, int]:
     for base_uri_id, datasets in _NUMBERS.all({"ids": scope.ids}):
         numbers[base_uri_id] = datasets
     return {uri: numbers[key] for uri, key in scope.base_uris.items()}
+
+
+def totals() -> tuple[int, int]:
+    """Return how many datasets the server knows, and how many bytes these have."""
+    sums = [func.sum(_totals.c[name]) for name in ("datasets", "size_high", "size_low")]
+    datasets, high, low = (int(number or 0) for number in sql_db.session.execute(select(*sums)).one())
+    return datasets, high * _PART + low
+
+
+def totals_of(base_uri_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """Return how many datasets some base URIs hold, by their primary keys, and how many bytes these have."""
+    found = dict.fromkeys(base_uri_ids, (0, 0))
+    for some in db.batched(list(base_uri_ids)):
+        for row in sql_db.session.execute(select(_totals).where(TOTALS_OF.in_(some))):
+            found[row.base_uri_id] = int(row.datasets), int(row.size_high) * _PART + int(row.size_low)
+    return found
 
 
 def summarise(scope: Scope) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Select, delete, func, select
+from sqlalchemy import ColumnElement, Select, delete, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import selectinload
 
@@ -16,7 +16,7 @@ from dservercore.catalog.scope import Actor, Grant
 from dservercore.dataset.document import check_text
 from dservercore.db import registered_names, sql_db
 from dservercore.db.registered_names import same_but_for_case, spelling
-from dservercore.db.usernames import canonical, checked_username
+from dservercore.db.usernames import canonical, checked_username, key_of
 from dservercore.errors import ConflictError, UnknownUserError, ValidationError, invalid
 from dservercore.models import DISPLAY_NAME_LENGTH, GRANT_TABLES, Group, User, group_members
 
@@ -29,13 +29,18 @@ _NOT_SHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u206
 
 
 def list_users(
-    order: Mapping[str, int] | None = None, page: slice | None = None, *, services_only: bool = False
+    order: Mapping[str, int] | None = None,
+    page: slice | None = None,
+    *,
+    services_only: bool = False,
+    containing: str = "",
 ) -> tuple[list[dict[str, Any]], int]:
     """Return one page of the user objects, and how many users there are.
 
     :param order: ``{"username" | "is_admin": 1 | -1}``, ties by username; None: in the order of their registration
     :param page: positions of the users to return; None: all
     :param services_only: leave out people
+    :param containing: a text that is in the name, or in the display name, in upper or lower case
     """
     keys = [getattr(User, field) for field in order or ()]
     ordered = [
@@ -46,10 +51,20 @@ def list_users(
     number = select(func.count(User.id))
     if services_only:
         statement, number = statement.where(User.is_service), number.where(User.is_service)
+    if containing:
+        has_text = _contains(containing)
+        statement, number = statement.where(has_text), number.where(has_text)
     if page:
         statement = statement.offset(page.start).limit(page.stop - page.start)
     users = sql_db.session.execute(statement).scalars()
     return [user.as_dict() for user in users], sql_db.session.execute(number).scalar_one()
+
+
+def _contains(text: str) -> ColumnElement[bool]:
+    name = func.coalesce(User.name_key, User.username)
+    return or_(
+        name.contains(key_of(text), autoescape=True), User.display_name.icontains(text, autoescape=True)
+    )
 
 
 def registered(usernames: Iterable[str]) -> set[str]:
@@ -77,6 +92,12 @@ def key_of_user(username: str) -> int:
 def is_service(user_id: int) -> bool:
     """Return whether the user with a primary key is a service account: a program, which cannot sign in."""
     return bool(sql_db.session.execute(select(User.is_service).where(User.id == user_id)).scalar())
+
+
+def services_among(usernames: Iterable[str]) -> set[str]:
+    """Return those of *usernames* that are service accounts."""
+    statement = select(User.username).where(User.is_service, User.username.in_(set(usernames)))
+    return set(sql_db.session.execute(statement).scalars())
 
 
 def groups_of(user_id: int) -> list[str]:

@@ -25,6 +25,7 @@ _IN_BODY = "Unknown parameter: it belongs into the JSON body."
 # Our parameters, and what other programs call the same.
 _ELSEWHERE = {
     "free_text": ("q", "query", "search", "text", "term", "filter"),
+    "containing": ("q", "query", "search", "text", "term", "filter", "free_text", "contains", "name"),
     "page_size": ("limit", "per_page", "count", "size", "rows"),
     "page": ("offset", "start", "skip"),
     "sort": ("order", "order_by", "orderby"),

@@ -803,12 +803,50 @@ class IndexRunSchema(ma.Schema):
     removed = fields.Integer(required=True, metadata=_described("Registrations of datasets that were gone"))
 
 
+class IdentitySchema(ma.Schema):
+    """How a user signs in."""
+
+    username = fields.String(required=True)
+    is_service = fields.Boolean(required=True, metadata=_described("A program, which cannot sign in"))
+    has_password = fields.Boolean(required=True, metadata=_described("One of this server"))
+    source = fields.String(
+        required=True,
+        allow_none=True,
+        metadata=_described(
+            "Who else signs the user in: `ldap`, or `oidc:` and the name of a provider; null: nobody"
+        ),
+    )
+    source_key = fields.String(
+        required=True,
+        allow_none=True,
+        metadata=_described("What that one calls the user for ever; null: it has not signed the user in yet"),
+    )
+
+
+class ContainingSchema(ma.Schema):
+    """Which entries of a list are wanted."""
+
+    containing = fields.String(
+        metadata=_described("Only those that have this text in their name, in upper or lower case")
+    )
+
+
+class BaseURIListSchema(ContainingSchema):
+    """Which base URIs are wanted, and how much of each."""
+
+    figures = fields.Boolean(
+        metadata=_described("Tell of each the number of its datasets and their size, too")
+    )
+
+
 class BaseURIItemSchema(ma.Schema):
     """A base URI in a list."""
 
     base_uri = fields.String(required=True)
     public = fields.Boolean(metadata=_described("Whoever comes may search it; absent: it is not public"))
     last_indexed = fields.Nested(IndexRunSchema, metadata=_described("Absent: it has not been indexed"))
+    number_of_datasets = fields.Integer(metadata=_described("With `figures=true` alone"))
+    size_in_bytes = fields.Integer(metadata=_described("Of its datasets together; with `figures=true` alone"))
 
 
 class BaseURIObjectSchema(ma.Schema):

@@ -62,6 +62,12 @@ class IndexRun:
             logger.warning("The result of indexing was not recorded: %s", error)
 
 
+def has_failed(recorded: str) -> bool:
+    """Return whether a run, from the JSON that was recorded, did not do all that it was to do."""
+    result: dict[str, Any] = json.loads(recorded)
+    return not result["complete"] or bool(result["failed"])
+
+
 def result_of(recorded: str | None) -> dict[str, Any] | None:
     """Return the result of the last run, an object, from the JSON that was recorded; None: there was no run."""
     if recorded is None:

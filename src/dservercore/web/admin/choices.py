@@ -1,0 +1,26 @@
+"""Names that the forms of the administration propose while somebody types one; of very many, none."""
+
+from __future__ import annotations
+
+from dservercore.catalog import base_uris, groups, users
+
+#: More than so many make a page large, and help nobody to choose.
+MOST = 200
+
+
+def known_users() -> list[str]:
+    """Return the names of the users."""
+    found, total = users.list_users({"username": 1}, slice(0, MOST))
+    return [user["username"] for user in found] if total <= MOST else []
+
+
+def known_groups() -> list[str]:
+    """Return the names of the groups."""
+    found, total = groups.list_groups({"group": 1}, slice(0, MOST))
+    return [group["group"] for group in found] if total <= MOST else []
+
+
+def known_base_uris() -> list[str]:
+    """Return the base URIs."""
+    found, total = base_uris.list_base_uris({"base_uri": 1}, slice(0, MOST))
+    return [one["base_uri"] for one in found] if total <= MOST else []
