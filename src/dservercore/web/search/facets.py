@@ -27,8 +27,8 @@ LISTS: dict[Facet, str] = {
 #: So many values are shown of each beside the results.
 SHOWN = 8
 
-#: So many years side by side can still be told apart.
-MOST_YEARS = 40
+#: So many years side by side can still be told apart; fewer than so many would be broad bars.
+MOST_YEARS, LEAST_YEARS = 40, 6
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,8 @@ def _histogram(asked: Asked, counted: Sequence[Mapping[str, Any]]) -> Histogram 
     numbers = {int(entry["value"]): entry["count"] for entry in counted}
     if not numbers or (len(numbers) < 2 and not asked.years):
         return None
-    first, last = min(numbers), max(numbers)
+    last = max(numbers)
+    first = max(1, min(*numbers, last + 1 - LEAST_YEARS))
     # Years without any are gaps, unless some dataset comes from a far past or future.
     years = list(range(first, last + 1)) if last - first < MOST_YEARS else sorted(numbers)[-MOST_YEARS:]
     most = max(1, *numbers.values())

@@ -21,7 +21,7 @@ MOST_TAGS = 8
 #: So many excerpts of README and annotations, and so many files, are shown of a dataset.
 MOST_EXCERPTS, MOST_FILES = 2, 3
 
-_COMPARED = 60  # characters by which it is seen that an excerpt shows the description again
+_AROUND = 12  # characters on each side, by which a hit in an excerpt is found again in the description
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Result:
     dataset: Mapping[str, Any]
     url: str
     name: Pieces
-    description: str
+    description: Pieces
     creator: Pieces
     creator_url: str
     base_uri_url: str
@@ -91,13 +91,14 @@ def _result(asked: Asked, dataset: Mapping[str, Any]) -> Result:
         matches.setdefault(match["field"], []).append(pieces_of(match["excerpt"], match["highlights"]))
     excerpts = [(name, pieces) for name in ("readme", "annotations") for pieces in matches.get(name, ())]
     excerpts = excerpts[:MOST_EXCERPTS]
+    description, excerpts = _highlighted(dataset.get("description", ""), excerpts)
     copies = dataset.get("copies", ())
     tags = _tags(asked, dataset.get("tags", ()), matches.get("tags", ()))
     return Result(
         dataset,
         dataset_url(dataset["uri"]),
         _whole(dataset["name"], matches.get("name")),
-        _without_repeats(dataset.get("description", ""), excerpts),
+        description,
         _whole(dataset["creator_username"], matches.get("creator")),
         asked.with_value("creator_usernames", dataset["creator_username"]).url(),
         asked.with_value("base_uris", dataset["base_uri"]).url(),
@@ -123,10 +124,33 @@ def _text_of(pieces: Pieces) -> str:
     return "".join(text for text, _ in pieces)
 
 
-def _without_repeats(description: str, excerpts: Sequence[tuple[str, Pieces]]) -> str:
-    """Return a description; ``""`` if an excerpt begins with it."""
-    beginning = description[:_COMPARED].rstrip("…")
-    return "" if any(beginning in _text_of(pieces) for _, pieces in excerpts) else description
+def _highlighted(
+    description: str, excerpts: Sequence[tuple[str, Pieces]]
+) -> tuple[Pieces, list[tuple[str, Pieces]]]:
+    """Return a description with what was asked for highlighted, and the excerpts that show more than it does."""
+    hits: list[tuple[int, int]] = []
+    others = []
+    for name, pieces in excerpts:
+        places = _places_in(description, pieces)
+        if all(places):
+            hits += filter(None, places)
+        else:
+            others.append((name, pieces))
+    return pieces_of(description, sorted(set(hits))), others
+
+
+def _places_in(description: str, pieces: Pieces) -> list[tuple[int, int] | None]:
+    """Return where in a description each hit of an excerpt stands; None where it does not, with what is around it."""
+    excerpt, start = _text_of(pieces), 0
+    places: list[tuple[int, int] | None] = []
+    for text, is_hit in pieces:
+        end = start + len(text)
+        if is_hit:
+            first = max(0, start - _AROUND)
+            at = description.find(excerpt[first : end + _AROUND])
+            places.append((at + start - first, at + end - first) if at >= 0 else None)
+        start = end
+    return places
 
 
 def _tags(asked: Asked, tags: Sequence[str], matches: Sequence[Pieces]) -> list[Tag]:
