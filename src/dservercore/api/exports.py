@@ -124,16 +124,26 @@ def _all(
     search_scope: Scope,
     actor: Actor,
 ) -> Response:
+    query = sorted_query(query, sort_parameters)
+    return export(search_scope, query, sort_parameters, media_type, is_strict=bool(options.get("strict")))
+
+
+def export(
+    scope: Scope, query: dict[str, Any], sort_parameters: SortParameters, media_type: str, *, is_strict: bool
+) -> Response:
     """Answer with everything that a search finds.
 
     What is found is known, by a few bytes of each dataset, and the first datasets are read, before the answer begins:
     until then errors are answered like any others.
+
+    :param query: as :func:`~dservercore.catalog.search.without_blanks` returns it
+    :param media_type: :data:`CSV` or :data:`LINES`
+    :param is_strict: find just what is asked for
+    :raises ValidationError: 422 for what the search plugin cannot do
+    :raises UnavailableError: if it cannot be done now, or finding them takes longer than a search may
     """
-    query = sorted_query(query, sort_parameters)
     with metrics.counted_search(query) as counted:
-        everything = search.search_all(
-            search_scope, query, sort_parameters, is_strict=bool(options.get("strict"))
-        )
+        everything = search.search_all(scope, query, sort_parameters, is_strict=is_strict)
         counted.number, counted.done = len(everything.keys), everything.done
     in_format, beginning, suffix = (
         (search.csv_of, csv_lines.header(), "csv") if media_type == CSV else (_json_lines, "", "ndjson")

@@ -10,15 +10,15 @@ from flask_smorest.pagination import PaginationParameters
 
 from dservercore import db
 from dservercore.auth import guards
-from dservercore.catalog import deletion, facets, lookup, metrics, registration, result_details, search
+from dservercore.catalog import deletion, facets, lookup, registration, search
+from dservercore.catalog.result_pages import result_page
 from dservercore.catalog.scope import Actor, Scope
 from dservercore.dataset.facets import FACETS
 from dservercore.dataset.fields import DATASET_SORT_FIELDS
-from dservercore.dataset.query_tree import Query
 from dservercore.errors import ValidationError, invalid
 from dservercore.rest.blueprint import Blueprint
 from dservercore.rest.body_limits import for_datasets, for_search, takes_body
-from dservercore.rest.paging import listing, page_answer, slice_of
+from dservercore.rest.paging import listing, page_answer
 from dservercore.rest.responses import NOTHING, also_answers, answers, ascii_json, json_answer
 from dservercore.rest.schemas import (
     DatasetObjectSchema,
@@ -151,7 +151,7 @@ def _counted(
         is_strict=bool(options.get("strict")),
         report=report,
     )
-    return json_answer(counted, headers=_header_of(report))
+    return json_answer(counted, headers=_header_of(report.done))
 
 
 def _found(
@@ -164,37 +164,18 @@ def _found(
 ) -> Response:
     """Answer a search, or a list where nothing is asked for."""
     query = sorted_query(query, sort_parameters)
-    is_grouped = options.get("group") == "uuid"
+    page = result_page(
+        search_scope,
+        query,
+        pagination_parameters,
+        sort_parameters,
+        is_strict=bool(options.get("strict")),
+        is_grouped=options.get("group") == "uuid",
+        details=options.get("include") or (),
+    )
     if query:
-        report = search.Report()
-        with metrics.counted_search(query) as counted:
-            found = search.search(
-                search_scope,
-                query,
-                pagination_parameters,
-                sort_parameters,
-                is_strict=bool(options.get("strict")),
-                is_grouped=is_grouped,
-                report=report,
-            )
-            counted.number, counted.done = pagination_parameters.item_count, report.done
-        answered = report.answered or result_details.query_of(query.get("free_text"))
-        found = _with_details(search_scope, found, options, answered)
-        return json_answer(found, headers=_header_of(report))
-    list_page = lookup.list_groups if is_grouped else lookup.list_datasets
-    found, total = list_page(search_scope, sort_parameters.order, slice_of(pagination_parameters))
-    found = _with_details(search_scope, found, options, None)
-    return page_answer((found, total), pagination_parameters)
-
-
-def _with_details(
-    scope: Scope, found: list[dict[str, Any]], options: dict[str, Any], answered: Query | None
-) -> list[dict[str, Any]]:
-    if options.get("group"):
-        found = result_details.add_copies(scope, found)
-    if options.get("include"):
-        found = result_details.add_details(scope, found, options["include"], answered)
-    return found
+        return json_answer(page.datasets, headers=_header_of(page.done))
+    return page_answer((page.datasets, page.total), pagination_parameters)
 
 
 def sorted_query(query: dict[str, Any], sort_parameters: SortParameters) -> dict[str, Any]:
@@ -219,8 +200,8 @@ def sorted_query(query: dict[str, Any], sort_parameters: SortParameters) -> dict
 _LONGEST_HEADER = 2000
 
 
-def _header_of(report: search.Report) -> dict[str, str] | None:
-    return {X_SEARCH: as_header(report.done)} if report.done else None
+def _header_of(done: dict[str, Any] | None) -> dict[str, str] | None:
+    return {X_SEARCH: as_header(done)} if done else None
 
 
 def as_header(done: dict[str, Any]) -> str:

@@ -30,11 +30,14 @@ class Wanted:
     :ivar facets: their names
     :ivar top: how many values of each at most, the commonest; those that the query filters by come on top of it
     :ivar prefix: values that begin so, in whatever case; empty: any
+    :ivar narrow: whether tags are counted among the datasets that have all those which the query filters by, where the
+        search plugin can do so: as a dataset must have all of them, that is how many are left with one more
     """
 
     facets: Sequence[Facet] = FACETS
     top: int = 10
     prefix: str = ""
+    narrow: bool = False
 
 
 def count(
@@ -48,7 +51,7 @@ def count(
 ) -> dict[Facet, list[dict[str, Any]]]:
     """Return ``[{"value": str, "count": int}, ...]`` for each facet: of the datasets in *scope* that match *query*.
 
-    Each facet is counted without its own filter, while all others hold. The commonest values come first, and equals in
+    Each facet is counted without its own filter, while all others hold (but see ``narrow``). The commonest values come first, and equals in
     the order of their code points; years come with the latest first, classes of sizes with the smallest. A value that
     *query* filters by is there whatever its count. A facet that the search plugin cannot count is left out.
 
@@ -68,6 +71,9 @@ def count(
         theirs = {**filters, "base_uris": list(search.narrowed(scope, query).base_uris)}
         if is_strict and plugin.is_forgiving:
             theirs["strict"] = True
+        if wanted.narrow and "tags" in theirs and "all" in plugin.filters:
+            # A condition is nobody's own filter.
+            theirs["all"] = [*theirs.get("all", ()), {"tags": theirs.pop("tags")}]
         counted = plugin.count_facets(theirs, wanted.facets, list(scope.base_uris), sort_parameters)
         if report is not None:
             report.done = counted.search_report

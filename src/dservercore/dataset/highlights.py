@@ -166,6 +166,8 @@ def _pattern_hits(path: str, wanted: _Wanted) -> list[Hit]:
 
 
 def _hits(text: str, wanted: _Wanted) -> list[Hit]:
+    if not wanted.phrases:
+        return sorted(_hits_of_words(text, wanted))
     placed: list[_Placed] = []
     joined: list[_Placed] = []
     for chunk in _CHUNK.finditer(text):
@@ -181,6 +183,19 @@ def _hits(text: str, wanted: _Wanted) -> list[Hit]:
             if _begins(placed, position, term):
                 found.append(Hit(each.start, placed[position + len(term) - 1].end, what))
     return sorted(found)
+
+
+def _hits_of_words(text: str, wanted: _Wanted) -> Iterator[Hit]:
+    """Yield hits where no phrase is looked for: each word is looked at alone, which takes half the time."""
+    words, prefixes = wanted.words, wanted.prefixes
+    for chunk in _CHUNK.finditer(text):
+        place = _place_remembered if len(chunk[0]) <= _LONGEST_REMEMBERED else _place
+        for placed in place(chunk[0]):
+            for each in placed:
+                if prefixes or each.token in words:
+                    start = chunk.start()
+                    for hit in _words_among([each], wanted):
+                        yield Hit(start + hit.start, start + hit.end, hit.what)
 
 
 def _words_among(placed: Iterable[_Placed], wanted: _Wanted) -> Iterator[Hit]:

@@ -14,9 +14,9 @@ from dservercore.web import (
     account,
     admin,
     error_pages,
-    home,
     navigation,
     page_guards,
+    search,
     shown,
     sign_in_pages,
     static_files,
@@ -72,7 +72,7 @@ def init_web(app: RetryingFlask, of_extensions: Iterable[Blueprint]) -> None:
     static_files.add_to(pages)
     shown.add_to(pages)
     navigation.add_to(pages)
-    home.add_to(pages)
+    search.add_to(pages)
     sign_in_pages.add_to(pages)
     account.add_to(pages)
     admin.add_to(pages)
