@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
-import orjson
-
 from dservercore.catalog import lookup, metadata
+from dservercore.catalog.files.items import chunks_of, items_of
 from dservercore.catalog.scope import Scope
 from dservercore.errors import DserverError
 
 #: The files of copies are compared in datasets of up to so many, and in so many copies.
-MOST_ITEMS, MOST_COMPARED = 5000, 10
+MOST_ITEMS, MOST_COMPARED = 5000, 5
 
 _FIELDS = ("name", "creator_username", "number_of_items", "size_in_bytes")
 _SECOND = 1.0  # storages keep times more or less exactly
@@ -41,11 +41,12 @@ def compare_copies(scope: Scope, dataset: Mapping[str, Any]) -> list[dict[str, A
 
 def _files_of(scope: Scope, dataset: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return path, size and hash of each file; None if there are too many, or they cannot be read now."""
-    if (dataset["number_of_items"] or 0) > MOST_ITEMS:
-        return None
+    uri = dataset["uri"]
     try:
-        items = orjson.loads(metadata.get_manifest(scope, dataset["uri"])).get("items") or {}
+        packed = metadata.get_packed_manifest(scope, uri)
+        items = items_of([metadata.get_manifest(scope, uri)] if packed is None else chunks_of(packed))
+        some = list(islice(items, MOST_ITEMS + 1))
     except (DserverError, ValueError):
         return None
     kept = ("relpath", "size_in_bytes", "hash")
-    return {key: [item.get(name) for name in kept] for key, item in items.items() if isinstance(item, dict)}
+    return None if len(some) > MOST_ITEMS else {key: [item.get(name) for name in kept] for key, item in some}

@@ -77,7 +77,7 @@ class _Text:
         self._text, self._at = "", 0
 
     def _fill(self) -> bool:
-        """Go on until there is twice as much, lest what is long is read again and again; return whether there is more."""
+        """Double what is there, lest what is long is read over and over. Return whether there is more."""
         parts = [self._text[self._at :]]
         wanted, had = max(2 * len(parts[0]), 1), len(parts[0])
         while had < wanted:

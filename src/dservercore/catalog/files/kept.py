@@ -12,6 +12,7 @@ import os
 import sqlite3
 import threading
 from contextlib import closing, suppress
+from itertools import islice
 from pathlib import Path
 from urllib.parse import quote
 
@@ -38,17 +39,21 @@ _making: dict[Path, _Making] = {}
 _making_lock = threading.Lock()
 
 
-def in_memory(manifest: bytes, is_packed: bool) -> sqlite3.Connection:
-    """Return the tree of a manifest of few items.
+def in_memory(manifest: bytes, is_packed: bool, most: int) -> sqlite3.Connection | None:
+    """Return the tree of a manifest; None if it has more than so many items.
 
     :param manifest: JSON, or a zstandard frame of it
     :raises UnavailableError: if it cannot be read
     """
-    database = sqlite3.connect(":memory:")
+    items = items_of(chunks_of(manifest) if is_packed else [manifest])
     try:
-        tree.write(database, items_of(chunks_of(manifest) if is_packed else [manifest]))
+        some = list(islice(items, most + 1))
     except ValueError as error:
         raise _unreadable() from error
+    if len(some) > most:
+        return None
+    database = sqlite3.connect(":memory:")
+    tree.write(database, some)
     return database
 
 

@@ -73,7 +73,7 @@ def list_directory(
 ) -> Listing | None:
     """Return a page of a directory of a dataset: its directories, then its files; None while it is being made ready.
 
-    :param number_of_items: of the dataset
+    :param number_of_items: of the dataset, as it says itself
     :param path: of the directory, with a slash at its end; empty: the dataset itself
     :param order: ``name``, as people sort, or ``size``, the largest first
     :param page: positions of the entries to return
@@ -96,7 +96,7 @@ def find_files(
 
     Words may be parts of a name; capitals do not count. At most ``MOST_FOUND`` files are counted.
 
-    :param number_of_items: of the dataset
+    :param number_of_items: of the dataset, as it says itself
     :param order: ``name``, as people sort, or ``size``, the largest first
     :param page: positions of the files to return
     :raises AuthorizationError: if the base URI that the dataset would be in is not in *scope*
@@ -113,8 +113,10 @@ def find_files(
 def _tree_of(scope: Scope, uri: str, number_of_items: int) -> sqlite3.Connection | None:
     packed = metadata.get_packed_manifest(scope, uri)
     manifest = metadata.get_manifest(scope, uri) if packed is None else packed
-    if number_of_items <= FEW_ITEMS:
-        return kept.in_memory(manifest, packed is not None)
+    # What the dataset says of itself need not be true.
+    few = kept.in_memory(manifest, packed is not None, FEW_ITEMS) if number_of_items <= FEW_ITEMS else None
+    if few:
+        return few
     directory = Path(current_app.config.get("DSERVER_DATA_DIR") or configuration.data_directory())
     return kept.on_disk(manifest, packed is not None, directory / "file-trees")
 

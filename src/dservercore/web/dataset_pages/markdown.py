@@ -35,13 +35,13 @@ class Markdown:
 
     def __init__(self, parts_of: Callable[[str], Iterable[_Part]]):
         self._parts_of = parts_of
-        # An image would be loaded from elsewhere, and what is in HTML is shown as it is written.
-        self._parser = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+        # What is in HTML is shown as it is written; an image, which would be loaded from elsewhere, as a link to it.
+        self._parser = MarkdownIt("commonmark", {"html": False}).enable("table")
         self._parser.validateLink = _is_safe  # type: ignore[method-assign]
         rules: dict[str, Any] = self._parser.renderer.rules  # type: ignore[attr-defined]
         # The page has headings of its own: those of a description are no part of its outline.
         rules |= {"heading_open": _paragraph, "heading_close": _end_of_paragraph}
-        rules |= {"link_open": _link, "link_close": _end_of_link, "text": self._text}
+        rules |= {"link_open": _link, "link_close": _end_of_link, "text": self._text, "image": _image}
         for name in ("th_open", "td_open"):
             rules[name] = _cell
 
@@ -90,3 +90,11 @@ def _link(tokens: Sequence[Token], index: int, options: Any, env: dict[str, int]
 def _end_of_link(tokens: Sequence[Token], index: int, options: Any, env: dict[str, int]) -> str:
     env["links"] -= 1
     return "</a>"
+
+
+def _image(tokens: Sequence[Token], index: int, options: Any, env: dict[str, int]) -> str:
+    token = tokens[index]
+    text = token.content or token.attrGet("src")
+    if env["links"]:
+        return str(escape(text))
+    return str(Markup('<a href="{}" rel="noopener noreferrer">{}</a>').format(token.attrGet("src"), text))
