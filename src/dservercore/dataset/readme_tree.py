@@ -81,7 +81,7 @@ def _documents(events: Iterator[yaml.Event]) -> Iterator[Tree]:
 
 def _text(event: yaml.ScalarEvent) -> str:
     text: str = event.value
-    if event.style is None and text.lower() in ("~", "null"):
+    if not event.style and text.lower() in ("~", "null"):
         return ""
     # Somebody may have meant a word: "note: !important wash them".
     is_word = event.tag and event.tag.startswith("!") and event.tag != "!"

@@ -55,7 +55,6 @@ def _members(text: _Text) -> Iterator[tuple[str, dict[str, Any]]]:
             singly = singly - 1 if singly else _SINGLY
             name = text.string()
             text.expect(":")
-            text.next()
             some = {name: text.value()}
         for name, value in some.items():
             if isinstance(value, dict):
@@ -137,7 +136,11 @@ class _Text:
         return None
 
     def value(self) -> Any:
-        """Return a value of any type."""
+        """Return a value of any type.
+
+        :raises ValueError: if there is none
+        """
+        self.next()
         while True:
             try:
                 value, end = _decoder.raw_decode(self._text, self._at)

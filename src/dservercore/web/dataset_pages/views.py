@@ -19,7 +19,7 @@ from dservercore.web.dataset_pages import commands, files, readme
 from dservercore.web.page_guards import with_scope
 
 _MOST_OF_HISTORY = 50
-_FILES = "files"  # the id of the section with the files, which htmx replaces
+_FILES = ("files", "file-list")  # ids of the parts of the section with the files that htmx replaces
 
 #: The module by which tags, annotations and README are edited on the page.
 _EDITS = "dservercore.web.dataset_edits"
@@ -30,7 +30,7 @@ def show(uri: str, search_scope: Scope, actor: Actor) -> Any:
     """Return the page of a dataset, or the section with its files alone."""
     try:
         dataset = lookup.find(search_scope, uri)
-        if request.headers.get("HX-Target") == _FILES:
+        if request.headers.get("HX-Target") in _FILES:
             page = make_response(_files_alone(search_scope, dataset))
         else:
             page = make_response(_page(search_scope, actor, dataset))
