@@ -85,7 +85,7 @@ class TestItems:
         [b"", b"[]", b"{", b'{"items"', b'{"items": {"a"', b'{"items": {"a": {}', b'{"items": {1: 2}}'],
     )
     def test_what_is_no_manifest_is_an_error(self, text):
-        with pytest.raises(ValueError, match="."):
+        with pytest.raises(ValueError, match=r"."):
             list(items_of([text]))
 
     def test_a_text_that_is_no_text_is_replaced(self):

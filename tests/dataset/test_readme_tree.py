@@ -28,7 +28,7 @@ class TestTree:
                 [("date", "2024-05-17"), ("version", "1.10"), ("no", "NO"), ("n", "0o17")],
             ),
             ("a: [1, {b: 2}]\nc: {}", [("a", ["1", [("b", "2")]]), ("c", [])]),
-            ('name: "M\\xFCller"\nempty:\nnull: ~', [("name", "Müller"), ("empty", ""), ("null", "")]),
+            ('name: "M\\xFCller"\nempty:\nnone: ~', [("name", "Müller"), ("empty", ""), ("none", "")]),
             ("- a\n- b", ["a", "b"]),
             ("---\na: 1\n---\nb: 2\n", [[("a", "1")], [("b", "2")]]),
             ("a: 1\na: 2", [("a", "1"), ("a", "2")]),

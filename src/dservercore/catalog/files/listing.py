@@ -57,6 +57,7 @@ class Listing:
     :param parents: names and paths of the directories that lead to it, from the outermost to itself
     :param items: files in it and below it
     :param size: of these, in bytes
+    :param example: identifier of any file of the dataset; None: of none that is known
     """
 
     entries: list[Entry]
@@ -66,6 +67,7 @@ class Listing:
     parents: list[tuple[str, str]] = field(default_factory=list)
     items: int = 0
     size: int = 0
+    example: str | None = None
 
 
 def list_directory(
@@ -148,7 +150,15 @@ def _directory(database: sqlite3.Connection, path: str, order: Order, page: slic
         first = max(page.start - directories, 0)
         rows = database.execute(_FILES[order], (key, wanted - len(entries), first))
         entries += [_file(f"{path}{name}", name, *rest) for name, *rest in rows]
-    return Listing(entries, directories + files, False, path, parents, items, size)
+    return Listing(entries, directories + files, False, path, parents, items, size, _example(database))
+
+
+def _example(database: sqlite3.Connection) -> str | None:
+    row = database.execute("SELECT directory, name, identifier FROM file ORDER BY id LIMIT 1").fetchone()
+    if row is None:
+        return None
+    directory, name, identifier = row
+    return identifier or tree.identifier_of(f"{_path_of(database, directory)}{name}")
 
 
 def _walk(database: sqlite3.Connection, path: str) -> tuple[int, list[tuple[str, str]]]:

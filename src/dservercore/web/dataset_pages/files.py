@@ -68,12 +68,6 @@ class Files:
         """The number of the last page."""
         return max(1, -(-self.listing.number // PAGE_SIZE)) if self.listing else 1
 
-    @property
-    def first_identifier(self) -> str | None:
-        """The identifier of a file, for an example; None: there is none on this page."""
-        entries = self.listing.entries if self.listing else []
-        return next((entry.identifier for entry in entries if entry.identifier), None)
-
     def url(self, **changes: Any) -> str:
         """Return the address of another part of the files."""
         wanted = replace(self.wanted, **{"page": 1, **changes})
