@@ -75,6 +75,10 @@ class UnknownURIError(_NotFoundError):
     """No dataset is registered under the URI."""
 
 
+class UnknownDirectoryError(_NotFoundError):
+    """The dataset has no such directory."""
+
+
 class UnknownGroupError(_NotFoundError):
     """There is no such group."""
 

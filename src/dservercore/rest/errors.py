@@ -25,6 +25,7 @@ STATUS_OF = {
     errors.AuthorizationError: HTTPStatus.FORBIDDEN,
     errors.UnknownBaseURIError: HTTPStatus.NOT_FOUND,
     errors.UnknownURIError: HTTPStatus.NOT_FOUND,
+    errors.UnknownDirectoryError: HTTPStatus.NOT_FOUND,
     errors.UnknownGroupError: HTTPStatus.NOT_FOUND,
     errors.UnknownTokenError: HTTPStatus.NOT_FOUND,
     errors.UnknownUserError: HTTPStatus.NOT_FOUND,

@@ -13,6 +13,7 @@ from dservercore.rest.retries import RetryingFlask
 from dservercore.web import (
     account,
     admin,
+    dataset_pages,
     error_pages,
     navigation,
     page_guards,
@@ -76,6 +77,7 @@ def init_web(app: RetryingFlask, of_extensions: Iterable[Blueprint]) -> None:
     sign_in_pages.add_to(pages)
     account.add_to(pages)
     admin.add_to(pages)
+    dataset_pages.add_to(pages)
     page_guards.add_to(pages)
     app.register_blueprint(pages)
     app.repeatable |= {pages.name}

@@ -1,0 +1,1 @@
+"""The files of a dataset as a tree: one directory at a time, however many there are."""

@@ -1,0 +1,151 @@
+"""Trees that are kept on disk: writing that of a large dataset takes seconds, reading it milliseconds.
+
+They are named after the content of the manifest, so that none is ever out of date, and are made anew where they are
+gone: nothing is lost with them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import sqlite3
+import threading
+from contextlib import closing, suppress
+from itertools import islice
+from pathlib import Path
+from urllib.parse import quote
+
+from filelock import FileLock, Timeout
+
+from dservercore.catalog.files import tree
+from dservercore.catalog.files.items import chunks_of, items_of
+from dservercore.errors import UnavailableError
+from dservercore.settings import private_files
+
+logger = logging.getLogger(__name__)
+
+#: Bytes of all trees on disk; those that were not read for longest are removed.
+MOST_BYTES = 2 * 10**9
+
+#: Seconds that a request waits for a tree that is being made.
+PATIENCE = 2.0
+
+_VERSION = 1  # of the tables: a later release writes trees of its own
+_CACHE = "PRAGMA cache_size = -2000"  # kilobytes
+_FASTER = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = FILE;"
+
+_making: dict[Path, _Making] = {}
+_making_lock = threading.Lock()
+
+
+def in_memory(manifest: bytes, is_packed: bool, most: int) -> sqlite3.Connection | None:
+    """Return the tree of a manifest; None if it has more than so many items.
+
+    :param manifest: JSON, or a zstandard frame of it
+    :raises UnavailableError: if it cannot be read
+    """
+    items = items_of(chunks_of(manifest) if is_packed else [manifest])
+    try:
+        some = list(islice(items, most + 1))
+    except ValueError as error:
+        raise _unreadable() from error
+    if len(some) > most:
+        return None
+    database = sqlite3.connect(":memory:")
+    tree.write(database, some)
+    return database
+
+
+def on_disk(manifest: bytes, is_packed: bool, directory: Path) -> sqlite3.Connection | None:
+    """Return the tree of a manifest; None while it is being made, which goes on after this returns.
+
+    :param manifest: JSON, or a zstandard frame of it
+    :param directory: of the trees
+    :raises UnavailableError: if it cannot be made
+    """
+    path = directory / f"{_VERSION}-{hashlib.sha256(manifest).hexdigest()}.db"
+    if not path.exists():
+        making = _begin(path, manifest, is_packed)
+        making.join(PATIENCE)
+        if making.is_alive():
+            return None
+        if making.error:
+            raise _unreadable() from making.error
+    return _opened(path)
+
+
+def _unreadable() -> UnavailableError:
+    return UnavailableError("The files of this dataset cannot be listed now")
+
+
+def _opened(path: Path) -> sqlite3.Connection | None:
+    try:
+        database = sqlite3.connect(f"file:{quote(str(path))}?mode=ro&immutable=1", uri=True)
+    except sqlite3.OperationalError:  # it is being made by another process, or has just been removed
+        return None
+    database.execute(_CACHE)
+    with suppress(OSError):
+        os.utime(path)
+    return database
+
+
+def _begin(path: Path, manifest: bytes, is_packed: bool) -> _Making:
+    with _making_lock:
+        making = _making.get(path)
+        if making is None or not making.is_alive():
+            making = _making[path] = _Making(path, manifest, is_packed)
+            making.start()
+        return making
+
+
+class _Making(threading.Thread):
+    """Makes a tree, unless another process makes one.
+
+    :ivar error: why it could not be made; None: nothing has gone wrong
+    """
+
+    def __init__(self, path: Path, manifest: bytes, is_packed: bool):
+        super().__init__(name="tree of files", daemon=True)
+        self.error: Exception | None = None
+        self._path, self._manifest, self._is_packed = path, manifest, is_packed
+
+    def run(self) -> None:
+        """Make the tree."""
+        try:
+            private_files.make_directory(self._path.parent)
+            # One at a time: they take a processor for seconds.
+            with FileLock(self._path.parent / "lock", timeout=0):
+                self._write()
+                _prune(self._path.parent)
+        except Timeout:
+            pass
+        except Exception as error:
+            logger.exception("The tree of a dataset's files could not be made")
+            self.error = error
+        finally:
+            with _making_lock:
+                _making.pop(self._path, None)
+
+    def _write(self) -> None:
+        if self._path.exists():
+            return
+        for unfinished in self._path.parent.glob("*.new"):
+            unfinished.unlink(missing_ok=True)
+        new = self._path.with_suffix(".new")
+        private_files.make_file(new)
+        with closing(sqlite3.connect(new)) as database:
+            database.executescript(f"{_FASTER} {_CACHE};")
+            chunks = chunks_of(self._manifest) if self._is_packed else [self._manifest]
+            tree.write(database, items_of(chunks))
+        os.replace(new, self._path)
+
+
+def _prune(directory: Path) -> None:
+    """Remove what was not read for longest, until there is room; the last one always stays."""
+    trees = sorted(directory.glob("*.db"), key=lambda path: path.stat().st_mtime, reverse=True)
+    total = 0
+    for number, path in enumerate(trees):
+        total += path.stat().st_size
+        if number and total > MOST_BYTES:
+            path.unlink(missing_ok=True)
