@@ -28,6 +28,8 @@ from dservercore.rest.sort import SortParameters
 
 blp = Blueprint("base-uris", __name__, url_prefix="/base-uris", description="Base URIs")
 
+_IN_LISTS = ("base_uri", "public", "price_per_tb", "currency", "last_indexed")
+
 
 class DeleteOptionsSchema(ma.Schema):
     """How to delete a base URI."""
@@ -45,9 +47,9 @@ class BaseURIs(MethodView):
     def get(
         self, pagination_parameters: PaginationParameters, sort_parameters: SortParameters, actor: Actor
     ) -> Response:
-        """List the base URIs: which are public, and when and with what result each was last indexed, if it ever was."""
+        """List the base URIs: which are public, what they cost, and when and with what result each was last indexed."""
         found, total = base_uris.list_base_uris(sort_parameters.order, slice_of(pagination_parameters))
-        items = [{key: b[key] for key in ("base_uri", "public", "last_indexed") if key in b} for b in found]
+        items = [{key: b[key] for key in _IN_LISTS if key in b} for b in found]
         return page_answer((items, total), pagination_parameters)
 
 
@@ -58,7 +60,7 @@ class BaseURI(MethodView):
     @guards.admin_only
     @answers(blp, 200, BaseURIObjectSchema, errors=(401, 403, 404, 422))
     def get(self, base_uri: str, actor: Actor) -> Response:
-        """Look up who may search, and register in, a base URI, and whether it is public."""
+        """Look up who may search, and register in, a base URI, whether it is public, and what it costs."""
         return json_answer(base_uris.get_base_uri(base_uri))
 
     @guards.admin_only
@@ -79,8 +81,9 @@ class BaseURI(MethodView):
     def put(self, given: dict[str, Any], base_uri: str, actor: Actor) -> Response:
         """Register a base URI, or replace the permissions on one: 201 if it is new, else 200.
 
-        Of the two lists, one that is left out stays as it is, and so does `public`. What is in a public base URI can be
-        found and read by whoever can reach the server, without a token.
+        Of the two lists, one that is left out stays as it is, and so do `public`, `price_per_tb` and `currency`.
+
+        What is in a public base URI can be found and read by whoever can reach the server, without a token.
         """
         is_new = base_uris.put_base_uri(base_uri, **_access(given), actor=actor)
         db.commit()
@@ -120,4 +123,5 @@ def _access(given: dict[str, Any]) -> dict[str, Any]:
         "searchers": given.get("users_with_search_permissions"),
         "registrants": given.get("users_with_register_permissions"),
         "public": given.get("public"),
+        "price": {key: given[key] for key in ("price_per_tb", "currency") if key in given},
     }

@@ -9,10 +9,10 @@ from itertools import islice
 import yaml
 
 # Without the parser in C, a README of the greatest length would take half a minute.
-_LOADER = getattr(yaml, "CSafeLoader", None)
+LOADER = getattr(yaml, "CSafeLoader", None)
 
 # What may be a mapping or a list: no more than a glance, before all of it is parsed.
-_MAY_BE_YAML = re.compile(r"""\s*(?:---|%YAML|[{\[#]|-\s|(?:[^\s:#]|"|')[^\n]*?:(?:\s|\Z))""")
+MAY_BE_YAML = re.compile(r"""\s*(?:---|%YAML|[{\[#]|-\s|(?:[^\s:#]|"|')[^\n]*?:(?:\s|\Z))""")
 
 _COMMENT = re.compile(r"(?:^|\s)#([^\n]*)", re.MULTILINE)
 
@@ -55,7 +55,7 @@ def description_of(readme: str) -> str | None:
     It is looked for at the beginning of the README, and may be cut where that ends.
     """
     beginning = readme[:_LOOKED_AT]
-    if _LOADER is None or not has_description(beginning) or not _MAY_BE_YAML.match(beginning):
+    if LOADER is None or not has_description(beginning) or not MAY_BE_YAML.match(beginning):
         return None
     found = None
     try:
@@ -74,8 +74,8 @@ def _entries(readme: str) -> Iterator[tuple[str, str]]:
     waiting: list[
         list[str] | None
     ] = []  # of each collection that is open, the key that has no value yet; None: a list
-    assert _LOADER is not None
-    for event in yaml.parse(readme, Loader=_LOADER):
+    assert LOADER is not None
+    for event in yaml.parse(readme, Loader=LOADER):
         entry = ("", "")
         if isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
             waiting.pop()
@@ -84,7 +84,7 @@ def _entries(readme: str) -> Iterator[tuple[str, str]]:
             if key == [] and isinstance(event, yaml.ScalarEvent):
                 key.append(event.value)
             elif key:
-                if isinstance(event, yaml.ScalarEvent) and not _says_nothing(event):
+                if isinstance(event, yaml.ScalarEvent) and not says_nothing(event):
                     entry = (key[0], event.value)
                 key.clear()
             elif key == []:
@@ -94,7 +94,8 @@ def _entries(readme: str) -> Iterator[tuple[str, str]]:
         yield entry
 
 
-def _says_nothing(event: yaml.ScalarEvent) -> bool:
+def says_nothing(event: yaml.ScalarEvent) -> bool:
+    """Return whether a value is empty, or null."""
     return not event.style and event.value.lower() in ("", "~", "null")
 
 
@@ -104,13 +105,13 @@ def text_of_values(readme: str) -> str:
     What is written with an escape (``"M\xFCller"``) is there as it is read. Comments follow behind. A README that is
     something else, or no YAML, is returned as it is.
     """
-    if _LOADER is None or not _MAY_BE_YAML.match(readme):
+    if LOADER is None or not MAY_BE_YAML.match(readme):
         return readme
     values: list[str] = []
     is_structured = False
     try:
         # By events, not as objects: what nests deeply, or repeats itself by aliases, costs no more than its length.
-        for event in yaml.parse(readme, Loader=_LOADER):
+        for event in yaml.parse(readme, Loader=LOADER):
             if isinstance(event, yaml.NodeEvent):
                 values += _words_before(event)
             if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):

@@ -21,10 +21,12 @@ from dservercore.rest.fields import (
     Choices,
     ContainsOnlyThese,
     Count,
+    Currency,
     JSONObject,
     JSONValue,
     Lifetime,
     Moment,
+    Price,
     StringList,
     Timestamp,
     UUIDString,
@@ -786,6 +788,9 @@ class AudienceChangeSchema(ma.Schema):
 
 # Base URIs
 
+_PRICE = "What 10^12 bytes cost a year: a decimal number as a text, such as `45.5`; absent: it is not known"
+_CURRENCY = "Of the price, as ISO 4217 calls it; absent: there is no price"
+
 
 class IndexRunSchema(ma.Schema):
     """How the last run of `flask base_uri index` over a base URI ended."""
@@ -808,6 +813,8 @@ class BaseURIItemSchema(ma.Schema):
 
     base_uri = fields.String(required=True)
     public = fields.Boolean(metadata=_described("Whoever comes may search it; absent: it is not public"))
+    price_per_tb = fields.String(metadata=_described(_PRICE))
+    currency = fields.String(metadata=_described(_CURRENCY))
     last_indexed = fields.Nested(IndexRunSchema, metadata=_described("Absent: it has not been indexed"))
 
 
@@ -820,6 +827,8 @@ class BaseURIObjectSchema(ma.Schema):
     public = fields.Boolean(
         metadata=_described("Whoever comes may search it, without a token; absent: it is not public")
     )
+    price_per_tb = fields.String(metadata=_described(_PRICE))
+    currency = fields.String(metadata=_described(_CURRENCY))
 
 
 class BaseURIPutSchema(ma.Schema):
@@ -832,6 +841,13 @@ class BaseURIPutSchema(ma.Schema):
     users_with_search_permissions = _strings("User names")
     users_with_register_permissions = _strings("User names")
     public = fields.Boolean(metadata=_described("Whether whoever comes may search it, without a token"))
+    price_per_tb = Price(
+        allow_none=True,
+        metadata=_described("What 10^12 bytes cost a year; null: nothing is known of it, nor of a currency"),
+    )
+    currency = Currency(
+        allow_none=True, metadata=_described("As ISO 4217 calls it, such as `EUR`; it comes with the price")
+    )
     last_indexed = fields.Raw(metadata=_described("Ignored"))
 
 
