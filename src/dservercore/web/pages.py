@@ -12,6 +12,7 @@ from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from dservercore.rest.retries import RetryingFlask
 from dservercore.web import (
     account,
+    dashboard,
     error_pages,
     home,
     navigation,
@@ -72,6 +73,7 @@ def init_web(app: RetryingFlask, of_extensions: Iterable[Blueprint]) -> None:
     shown.add_to(pages)
     navigation.add_to(pages)
     home.add_to(pages)
+    dashboard.add_to(pages)
     sign_in_pages.add_to(pages)
     account.add_to(pages)
     page_guards.add_to(pages)
