@@ -37,7 +37,11 @@ PAGES = {
     "/sign-in/link": "Sign in with a link",
 }
 #: The same of those that only somebody who has signed in can open.
-PAGES_OF_USERS = {"/account": "Your account"}
+PAGES_OF_USERS = {
+    "/account": "Your account",
+    "/dashboard": "Dashboard",
+    "/dashboard/work-list": "What lacks description",
+}
 
 
 @pytest.fixture
@@ -184,7 +188,10 @@ def test_every_page_is_opened(app):
 
 @needs_browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_everybody_can_read_them_and_nobody_else_is_asked(app, people, address, scheme, chrome, pytestconfig):
+def test_everybody_can_read_them_and_nobody_else_is_asked(
+    app, people, register, address, scheme, chrome, pytestconfig
+):
+    register(readme="")
     with app.app_context():
         passwords.set_password(CHAMPION, PASSWORD)
         for means in ("link", "oidc:keycloak"):  # sessions beside that of the browser, to be ended
