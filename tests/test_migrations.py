@@ -146,7 +146,9 @@ def test_rows_survive_from_each_revision(app: Flask, revision: str) -> None:
     after = rows()
     for table, stored in before.items():
         assert len(after[table]) >= len(stored) == ROWS
-        for old, new in zip(stored, after[table], strict=False):
+        kinds = {row.get("kind") for row in stored}  # later revisions count more of them
+        kept = [row for row in after[table] if table != "summary_count" or row["kind"] in kinds]
+        for old, new in zip(stored, kept, strict=False):
             assert {name: new[name] for name in old if name != REWRITTEN.get(table)} == {
                 name: value for name, value in old.items() if name != REWRITTEN.get(table)
             }

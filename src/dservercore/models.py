@@ -21,6 +21,7 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    SmallInteger,
     String,
     Table,
     Text,
@@ -55,6 +56,7 @@ SOURCE_KEY_LENGTH = 255
 TOKEN_NAME_LENGTH = 80
 DIGEST_LENGTH = 64
 ADDRESS_LENGTH = 64
+PRICE_LENGTH = 24
 
 
 def _index_by_beginning(name: str, text: str, *columns: str) -> Index:
@@ -217,6 +219,10 @@ class BaseURI(sql_db.Model):  # type: ignore[name-defined]
     # How the last run of `flask base_uri index` ended: a JSON object (see catalog/storage/index_runs.py).
     # NULL: there was none.
     last_indexed: Mapped[str | None] = mapped_column(Text)
+    # What a TB (10**12 bytes) costs a year, as a decimal number: in a text, as no database rounds that. NULL: no price.
+    price_per_tb: Mapped[str | None] = mapped_column(String(PRICE_LENGTH))
+    # Its currency, as ISO 4217 calls it. NULL: there is no price.
+    currency: Mapped[str | None] = mapped_column(String(3))
 
     search_users: Mapped[list[User]] = relationship(
         secondary=search_permissions, back_populates="search_base_uris", order_by="User.username"
@@ -351,6 +357,7 @@ class Dataset(sql_db.Model):  # type: ignore[name-defined]
         Index("ix_dataset_base_uri_id_uri", "base_uri_id", "uri"),
         Index("ix_dataset_base_uri_id_folded_name", "base_uri_id", "folded_name"),
         Index("ix_dataset_uuid_base_uri_id", "uuid", "base_uri_id"),
+        Index("ix_dataset_lacks_base_uri_id", "lacks", "base_uri_id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -375,6 +382,9 @@ class Dataset(sql_db.Model):  # type: ignore[name-defined]
     folded_name: Mapped[str] = mapped_column(
         _folded_text(COMPLETION_KEY_LENGTH), default=_folded_name_of_row, server_default=text("''")
     )
+
+    # What its description lacks, as a number (see dataset/lacking.py). NULL: nobody has looked yet.
+    lacks: Mapped[int | None] = mapped_column(SmallInteger)
 
     base_uri: Mapped[BaseURI] = relationship(back_populates="datasets")
 
@@ -439,11 +449,13 @@ class DatasetTag(sql_db.Model):  # type: ignore[name-defined]
 
 
 class SummaryCount(sql_db.Model):  # type: ignore[name-defined]
-    """Number and size of the datasets of one base URI that share a creator, tag or uploader.
+    """Number and size of the datasets of one base URI that share a creator, tag, uploader, month, or what they lack.
 
     Kept by every write, in its transaction. Sizes are summed in two parts, ``size_in_bytes // 2**32`` and the rest,
     because a sum of 63-bit numbers has no room in a 64-bit column. ``kind`` is ``base_uri`` (one row with the
-    primary key as its value: the total), ``creator``, ``tag`` or ``uploader``. A row that counts nothing is deleted.
+    primary key as its value: the total), ``creator``, ``tag``, ``uploader``, ``month`` (of freezing), ``items`` (with
+    their number in place of the size), or begins with ``-``: the datasets of a creator that lack something (see
+    catalog/summary.py). A row that counts nothing is deleted.
     """
 
     __tablename__ = "summary_count"

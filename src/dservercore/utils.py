@@ -295,8 +295,7 @@ def get_permission_info(base_uri_str: str) -> dict[str, Any]:
     :raises UnknownBaseURIError: if it is not registered
     """
     shown = base_uris.get_base_uri(_stored_form(base_uri_str))
-    shown.pop("public", None)
-    return shown
+    return {key: value for key, value in shown.items() if key not in ("public", "price_per_tb", "currency")}
 
 
 @_ends_transaction

@@ -35,6 +35,8 @@ PROTECTED = [
     ("GET", "/uris.ndjson"),
     ("POST", "/uris.ndjson"),
     ("GET", "/suggest"),
+    ("GET", "/statistics"),
+    ("GET", "/statistics/lacking"),
     ("POST", "/uris/bulk"),
     ("GET", "/uris/s3/red/x"),
     ("PUT", "/uris/s3/red/x"),

@@ -21,6 +21,8 @@ PATHS = [
         "/uris/s3/red/x",
         "/uuids/x",
         "/suggest",
+        "/statistics",
+        "/statistics/lacking",
         "/readmes/s3/red/x",
         "/manifests/s3/red/x",
         "/tags/s3/red/x",

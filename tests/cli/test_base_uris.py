@@ -70,6 +70,32 @@ def test_one_is_opened_and_closed(flask: CommandLine) -> None:
         assert flask.read("base_uri", "list")[0].get("public", False) is (option == "--public")
 
 
+def test_a_price_is_set_and_forgotten(flask: CommandLine) -> None:
+    flask.succeed("base_uri", "add", RED)
+    for options, said in (
+        (["--price-per-tb", "45.50", "--currency", "eur"], "costs 45.5 EUR per TB and year"),
+        (["--price-per-tb", "45.5"], "costs 45.5 EUR per TB and year, as before"),
+        (["--currency", "USD"], "costs 45.5 USD per TB and year"),
+    ):
+        result = flask("base_uri", "update", RED, *options)
+        assert (result.exit_code, result.stdout) == (0, "")
+        assert result.stderr == f"Storage in '{RED}' {said}\n"
+    found = flask.read("base_uri", "list")[0]
+    assert (found["price_per_tb"], found["currency"]) == ("45.5", "USD")
+    for said in ("is not known", "is not known, as before"):
+        result = flask("base_uri", "update", RED, "--no-price")
+        assert result.stderr == f"What storage in '{RED}' costs {said}\n"
+    assert "price_per_tb" not in flask.read("base_uri", "list")[0]
+
+
+def test_what_is_no_price(flask: CommandLine) -> None:
+    flask.succeed("base_uri", "add", RED)
+    assert "such as 45" in flask.fail("base_uri", "update", RED, "--price-per-tb", "x", "--currency", "EUR")
+    assert "such as EUR" in flask.fail("base_uri", "update", RED, "--price-per-tb", "1", "--currency", "XXX")
+    assert "currency: is missing" in flask.fail("base_uri", "update", RED, "--price-per-tb", "1")
+    assert "--no-price" in flask.misuse("base_uri", "update", RED, "--price-per-tb", "1", "--no-price")
+
+
 def test_what_cannot_be_opened(flask: CommandLine) -> None:
     assert flask.fail("base_uri", "update", RED, "--public") == (
         f"Base URI '{RED}' not registered: add it first, with flask base_uri add"

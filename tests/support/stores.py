@@ -81,7 +81,15 @@ _COUNTED = {
     "creator": "SELECT creator_username, base_uri_id, {} FROM dataset d",
     "uploader": "SELECT uploaded_by, base_uri_id, {} FROM dataset d WHERE uploaded_by IS NOT NULL",
     "tag": "SELECT tag, base_uri_id, {} FROM dataset d JOIN dataset_tag t ON t.dataset_id = d.id",
+    "month": "SELECT substr(frozen_at, 1, 7), base_uri_id, {} FROM dataset d",
+    "-unread": "SELECT creator_username, base_uri_id, {} FROM dataset d WHERE lacks IS NULL",
+    "-any": "SELECT creator_username, base_uri_id, {} FROM dataset d WHERE lacks > 0",
+    "items": "SELECT '', base_uri_id, number_of_items FROM dataset d WHERE number_of_items > 0",
 }
+for _place, _kind in enumerate(("-tags", "-licence", "-owner", "-text", "-readme")):
+    _COUNTED[_kind] = (
+        f"SELECT creator_username, base_uri_id, {{}} FROM dataset d WHERE lacks & {1 << _place} > 0"
+    )
 
 
 def _miscounted(connection: sqlite3.Connection) -> list[str]:

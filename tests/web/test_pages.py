@@ -37,7 +37,12 @@ PAGES = {
     "/sign-in/link": "Sign in with a link",
 }
 #: The same of those that only somebody who has signed in can open.
-PAGES_OF_USERS = {"/account": "Your account", "/search/values": "Tags"}
+PAGES_OF_USERS = {
+    "/account": "Your account",
+    "/dashboard": "Dashboard",
+    "/dashboard/work-list": "What lacks description",
+    "/search/values": "Tags",
+}
 #: The same of those of administrators.
 PAGES_OF_ADMINS = {
     "/admin": "Administration",
@@ -217,7 +222,7 @@ def test_every_page_is_opened(app):
 def test_everybody_can_read_them_and_nobody_else_is_asked(
     app, register, address, scheme, chrome, pytestconfig
 ):
-    register()
+    register(readme="")
     with app.app_context():
         groups.add_group("lab")
         groups.add_member("lab", READER)

@@ -32,7 +32,15 @@ blp = Blueprint("base-uris", __name__, url_prefix="/base-uris", description="Bas
 
 #: By what the list can be sorted; what it has of each base URI.
 SORT_FIELDS = ["base_uri", "number_of_datasets", "size_in_bytes", "last_indexed"]
-LISTED = ("base_uri", "public", "last_indexed", "number_of_datasets", "size_in_bytes")
+LISTED = (
+    "base_uri",
+    "public",
+    "price_per_tb",
+    "currency",
+    "last_indexed",
+    "number_of_datasets",
+    "size_in_bytes",
+)
 
 
 class DeleteOptionsSchema(ma.Schema):
@@ -56,7 +64,7 @@ class BaseURIs(MethodView):
         sort_parameters: SortParameters,
         actor: Actor,
     ) -> Response:
-        """List the base URIs: which are public, and when and with what result each was last indexed, if it ever was."""
+        """List the base URIs: which are public, what they cost, and when and how each was last indexed."""
         order, page = sort_parameters.order, slice_of(pagination_parameters)
         found, total = base_uris.list_base_uris(order, page, **wanted)
         items = [{key: b[key] for key in LISTED if key in b} for b in found]
@@ -70,7 +78,7 @@ class BaseURI(MethodView):
     @guards.admin_only
     @answers(blp, 200, BaseURIObjectSchema, errors=(401, 403, 404, 422))
     def get(self, base_uri: str, actor: Actor) -> Response:
-        """Look up who may search, and register in, a base URI, and whether it is public."""
+        """Look up who may search, and register in, a base URI, whether it is public, and what it costs."""
         return json_answer(base_uris.get_base_uri(base_uri))
 
     @guards.admin_only
@@ -91,8 +99,9 @@ class BaseURI(MethodView):
     def put(self, given: dict[str, Any], base_uri: str, actor: Actor) -> Response:
         """Register a base URI, or replace the permissions on one: 201 if it is new, else 200.
 
-        Of the two lists, one that is left out stays as it is, and so does `public`. What is in a public base URI can be
-        found and read by whoever can reach the server, without a token.
+        Of the two lists, one that is left out stays as it is, and so do `public`, `price_per_tb` and `currency`.
+
+        What is in a public base URI can be found and read by whoever can reach the server, without a token.
         """
         is_new = base_uris.put_base_uri(base_uri, **_access(given), actor=actor)
         db.commit()
@@ -132,4 +141,5 @@ def _access(given: dict[str, Any]) -> dict[str, Any]:
         "searchers": given.get("users_with_search_permissions"),
         "registrants": given.get("users_with_register_permissions"),
         "public": given.get("public"),
+        "price": {key: given[key] for key in ("price_per_tb", "currency") if key in given},
     }

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, Integer, MetaData, Table, column, delete, func, inspect, select, table
+from sqlalchemy import Column, Integer, MetaData, Table, column, delete, func, inspect, select, table, update
 from sqlalchemy.schema import CreateTable, DropTable
 
 from dservercore import db, plugin_host
 from dservercore.catalog import dataset_rows, store_writes, summary
 from dservercore.catalog.full_documents import document_of
+from dservercore.dataset import lacking
 from dservercore.db import sql_db
 from dservercore.errors import ConflictError, UnknownURIError
 from dservercore.models import BaseURI, Dataset, DatasetTag, User
@@ -136,12 +137,15 @@ def complete(told: Progress) -> list[str]:
     db.begin_write()
     for dataset_id, uri in _all_datasets():
         tags: tuple[str, ...] = ()
+        lacks = None
         try:
             tags = tuple(dict.fromkeys(retrieve.get_tags(uri)))
+            lacks = lacking.with_tags(lacking.of_readme(retrieve.get_readme(uri)), bool(tags))
         except UnknownURIError:
             undescribed.append(uri)
         sql_db.session.execute(delete(DatasetTag).where(DatasetTag.dataset_id == dataset_id))
         dataset_rows.write_tags([(dataset_id, (), tags)])
+        sql_db.session.execute(update(Dataset).where(Dataset.id == dataset_id).values(lacks=lacks))
         told()
     summary.recount()
     return undescribed
@@ -178,7 +182,10 @@ def copy_documents(source: RetrieveABC, told: Progress) -> list[str]:
             registered = dataset_rows.hold_registered(uri)
             if registered:  # nobody has deleted it meanwhile
                 dataset_rows.write_tags([(registered.id, registered.tags, tuple(tags))])
-                summary.count_changes([(registered, registered.with_tags(tags))])
+                tagged = registered.with_tags(tags)
+                summary.count_changes([(registered, tagged)])
+                described = tagged.with_readme(lacking.of_readme(document["readme"]))
+                dataset_rows.write_lacks([(tagged, described)])
                 sql_db.session.flush()
                 store_writes.register({**document, "tags": tags})
         told()

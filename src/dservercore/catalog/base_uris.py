@@ -22,6 +22,7 @@ from dservercore import db
 from dservercore.catalog import audit, dataset_rows, deletion, store_writes, summary
 from dservercore.catalog.scope import Actor
 from dservercore.catalog.storage import index_runs
+from dservercore.dataset import prices
 from dservercore.dataset.uris import check_base_uri, parent
 from dservercore.db import sql_db
 from dservercore.db.registered_names import spelling
@@ -53,7 +54,7 @@ def list_base_uris(
     """Return one page of the base URI objects with their users, and how many base URIs there are.
 
     A base URI that has been indexed has ``last_indexed``, an object that says when, and with what result; one that is
-    public has ``public``, which is true.
+    public has ``public``, which is true; one with a price has ``price_per_tb`` and ``currency``.
 
     :param order: ``{"base_uri" | "number_of_datasets" | "size_in_bytes" | "last_indexed": 1 | -1}``, ties by base URI;
         what was never indexed comes before all that was. None: in the order of their registration
@@ -140,12 +141,17 @@ def _in_list(base_uri: BaseURI) -> dict[str, Any]:
 
 
 def _as_object(base_uri: BaseURI) -> dict[str, Any]:
-    # Clients of the original compare the whole of an object: one that is not public has no further key.
-    return base_uri.as_dict() | ({"public": True} if base_uri.public else {})
+    # Clients of the original compare the whole of an object: what is not set is no key.
+    found = base_uri.as_dict() | ({"public": True} if base_uri.public else {})
+    if base_uri.price_per_tb is not None:
+        found |= {"price_per_tb": base_uri.price_per_tb, "currency": base_uri.currency}
+    return found
 
 
 def get_base_uri(base_uri: str) -> dict[str, Any]:
-    """Return the base URI object with the users who have permissions on it; with ``public``, True, if it is.
+    """Return the base URI object with the users who have permissions on it.
+
+    With ``public``, True, if it is; with ``price_per_tb`` and ``currency``, texts, if it has a price.
 
     :raises UnknownBaseURIError: if it is not registered
     """
@@ -220,6 +226,7 @@ def create_base_uri(
     searchers: Iterable[str] | None,
     registrants: Iterable[str] | None,
     public: bool | None = None,
+    price: Mapping[str, Any] | None = None,
     *,
     actor: Actor | None = None,
 ) -> dict[str, Any]:
@@ -228,14 +235,17 @@ def create_base_uri(
     :param searchers: names of the users who get search permission; None: nobody
     :param registrants: names of the users who get register permission; None: nobody
     :param public: whether whoever comes may search it; None: no
+    :param price: as :func:`set_price` takes it; None: it has none
     :raises ConflictError: if it is registered already
-    :raises ValidationError: 422 if it is no base URI, or naming a user who is not registered
+    :raises ValidationError: 422 if it is no base URI or no price, or naming a user who is not registered
     """
     base_uri = check_base_uri(base_uri)
     add_base_uri(base_uri, actor=actor)
     replace_permissions(base_uri, searchers, registrants, actor=actor)
     if public is not None:
         set_public(base_uri, public, actor=actor)
+    if price:
+        set_price(base_uri, price, actor=actor)
     return get_base_uri(base_uri)
 
 
@@ -244,6 +254,7 @@ def put_base_uri(
     searchers: Iterable[str] | None,
     registrants: Iterable[str] | None,
     public: bool | None = None,
+    price: Mapping[str, Any] | None = None,
     *,
     actor: Actor | None = None,
 ) -> bool:
@@ -252,7 +263,8 @@ def put_base_uri(
     :param searchers: names of the users who are to have search permission; None: those who have it now
     :param registrants: names of the users who are to have register permission; None: those who have it now
     :param public: whether whoever comes may search it; None: if it is so now
-    :raises ValidationError: 422 if it is no base URI, or naming a user who is not registered
+    :param price: as :func:`set_price` takes it; None: the one that it has now
+    :raises ValidationError: 422 if it is no base URI or no price, or naming a user who is not registered
     """
     base_uri = check_base_uri(base_uri)
     while True:
@@ -261,6 +273,8 @@ def put_base_uri(
             replace_permissions(base_uri, searchers, registrants, actor=actor)
             if public is not None:
                 set_public(base_uri, public, actor=actor)
+            if price:
+                set_price(base_uri, price, actor=actor)
         except UnknownBaseURIError:  # deleted just now
             continue
         return is_new
@@ -322,6 +336,49 @@ def set_public(base_uri: str, public: bool, *, actor: Actor | None = None) -> bo
     sql_db.session.execute(update(BaseURI).where(BaseURI.id == found.id).values(public=public))
     audit.record(actor, "base_uri.update", base_uri, {"public": [found.public, public]}, base_uri)
     return True
+
+
+def set_price(base_uri: str, price: Mapping[str, Any], *, actor: Actor | None = None) -> bool:
+    """Say what a TB (10**12 bytes) in a base URI costs a year. Return whether that is new.
+
+    :param price: ``price_per_tb``, a number or a text, and ``currency``, as ISO 4217 calls it; what is missing stays as
+        it is, and a ``price_per_tb`` of None takes both away
+    :raises UnknownBaseURIError: if it is not registered
+    :raises ValidationError: 422 naming what is wrong, or missing
+    """
+    wanted = _checked_price(price)
+    db.begin_write()
+    columns = BaseURI.id, BaseURI.price_per_tb, BaseURI.currency
+    statement = select(*columns).where(BaseURI.base_uri == base_uri)
+    found = sql_db.session.execute(statement.with_for_update(key_share=True)).first()
+    if found is None:
+        raise UnknownBaseURIError(f"Base URI {base_uri!r} is not registered")
+    before = {"price_per_tb": found.price_per_tb, "currency": found.currency}
+    after = before | wanted
+    for given, missing in (("price_per_tb", "currency"), ("currency", "price_per_tb")):
+        if after[given] is not None and after[missing] is None:
+            raise invalid(missing, f"is missing: there is a {given} without it")
+    changes = {key: [before[key], after[key]] for key in before if before[key] != after[key]}
+    if changes:
+        sql_db.session.execute(update(BaseURI).where(BaseURI.id == found.id).values(**after))
+        audit.record(actor, "base_uri.update", base_uri, changes, base_uri)
+    return bool(changes)
+
+
+def _checked_price(price: Mapping[str, Any]) -> dict[str, str | None]:
+    if price.get("price_per_tb", "") is None:
+        if price.get("currency") is not None:
+            raise invalid("price_per_tb", "is missing: there is a currency without it")
+        return {"price_per_tb": None, "currency": None}
+    checks = {"price_per_tb": prices.checked_price, "currency": prices.checked_currency}
+    wanted: dict[str, str | None] = {}
+    for field, check in checks.items():
+        if field in price:
+            try:
+                wanted[field] = check(price[field])
+            except ValueError as error:
+                raise invalid(field, str(error)) from None
+    return wanted
 
 
 def _hold_users(usernames: set[str]) -> None:

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, delete, select, union, update
+from sqlalchemy import Integer, bindparam, delete, select, union, update
 
 from dservercore import db
 from dservercore.catalog import events, summary
 from dservercore.catalog.datasets import Document, Registered
 from dservercore.catalog.scope import Scope
-from dservercore.dataset import uris
+from dservercore.dataset import lacking, uris
 from dservercore.dataset.analysis import completion_key
 from dservercore.dataset.fields import DATASET_KEYS, TIMES
 from dservercore.dataset.times import stored_timestamp, timestamp_to_datetime
@@ -41,6 +41,7 @@ _OVERWRITTEN = (
     "base_uri_id",
     "fingerprint",
     "folded_name",
+    "lacks",
 )
 #: Where in a row of ``OBJECT`` the primary key of the base URI is.
 BASE_URI_ID = -1
@@ -89,6 +90,12 @@ _SET_FINGERPRINT = (
         _dataset.c.uploaded_at.is_not_distinct_from(bindparam("since")),
     )
     .values(fingerprint=bindparam("seen"))
+)
+_SET_LACKS = update(_dataset).where(_dataset.c.id == bindparam("key")).values(lacks=bindparam("noted"))
+_NOTE_TAGS = (
+    update(_dataset)
+    .where(_dataset.c.id == bindparam("key"))
+    .values(lacks=_dataset.c.lacks.bitwise_and(lacking.ALL - lacking.TAGS) + bindparam("more", type_=Integer))
 )
 _INSERT_TAGS = _dataset_tag.insert()
 _DELETE_TAGS = delete(_dataset_tag).where(_dataset_tag.c.dataset_id.in_(_ids))
@@ -251,6 +258,7 @@ def _row(document: Document, written: Registered) -> dict[str, Any]:
         "created_at": written.created_at,
         "fingerprint": document.fingerprint,
         "folded_name": completion_key(document.info["name"]),
+        "lacks": written.lacks,
     }
 
 
@@ -260,17 +268,40 @@ def _write_all_tags(written: Mapping[str, Registered], registered: Mapping[str, 
     new = [uri for uri, after in written.items() if uri not in registered and after.tags]
     if new:
         ids |= {row.uri: row.id for row in sql_db.session.execute(_IDS, {"uris": new})}
-    write_tags(
+    _write_tag_rows(
         (key, registered[uri].tags if uri in registered else (), written[uri].tags)
         for uri, key in ids.items()
     )
 
 
 def write_tags(changes: Iterable[tuple[int | None, tuple[str, ...], tuple[str, ...]]]) -> None:
-    """Replace the tag rows of datasets, where they differ.
+    """Replace the tag rows of datasets, where they differ, and note whether they have any.
 
     :param changes: of each dataset its primary key, and its tags before and after
     """
+    changes = list(changes)
+    _write_tag_rows(changes)
+    noted = [
+        {"key": key, "more": 0 if after else lacking.TAGS}
+        for key, before, after in changes
+        if bool(before) != bool(after)
+    ]
+    if noted:
+        sql_db.session.execute(_NOTE_TAGS, noted)
+
+
+def write_lacks(changes: Iterable[tuple[Registered, Registered]]) -> None:
+    """Note what the descriptions of datasets lack, and count it.
+
+    :param changes: of each dataset, which is held, what is noted of it until now, and what is to be
+    """
+    changed = [(before, after) for before, after in changes if before.lacks != after.lacks]
+    if changed:
+        sql_db.session.execute(_SET_LACKS, [{"key": after.id, "noted": after.lacks} for _, after in changed])
+        summary.count_changes(changed)
+
+
+def _write_tag_rows(changes: Iterable[tuple[int | None, tuple[str, ...], tuple[str, ...]]]) -> None:
     gone, rows = [], []
     for dataset_id, before, after in changes:
         if before == after:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from dservercore.dataset import lacking
 from dservercore.dataset.times import timestamp_to_datetime, utcnow
 from dservercore.plugin_api import Former, PluginABC
 
@@ -21,6 +22,7 @@ class Document:
     :param uploaded_at: naive UTC; None: nobody knows
     :param keeps_upload: whether ``uploaded_by`` and ``uploaded_at`` of an earlier registration stay
     :param prepared: what each plugin has made of it before the write, once it is accepted
+    :param lacks: what its README lacks (see ``dataset.lacking``), once it is accepted; None: nobody knows
     """
 
     info: Mapping[str, Any]
@@ -28,6 +30,7 @@ class Document:
     uploaded_at: datetime | None = field(default_factory=utcnow)
     keeps_upload: bool = False
     prepared: Mapping[PluginABC, Any] = field(default_factory=dict)
+    lacks: int | None = None
 
     @property
     def uri(self) -> str:
@@ -60,6 +63,8 @@ class Document:
             frozen_at=timestamp_to_datetime(info["frozen_at"]),
             created_at=timestamp_to_datetime(info["created_at"]),
             uploaded_at=info["uploaded_at"],
+            number_of_items=info["number_of_items"],
+            lacks=lacking.with_tags(self.lacks, bool(info["tags"])),
         )
 
 
@@ -71,6 +76,8 @@ class Registered:
     :param base_uri_id: of the base URI that it is registered in, which need not be the parent of its URI
     :param size_in_bytes: None: nobody knows; it counts nothing in the summaries
     :param uploaded_by: None: nobody knows; it is counted for no uploader in the summaries
+    :param number_of_items: None: nobody knows; it counts nothing in the summaries
+    :param lacks: what its description lacks (see ``dataset.lacking``); None: nobody knows
     """
 
     id: int | None
@@ -84,6 +91,8 @@ class Registered:
     frozen_at: datetime
     created_at: datetime
     uploaded_at: datetime | None
+    number_of_items: int | None
+    lacks: int | None
 
     @classmethod
     def of(cls, row: Any, tags: Iterable[str]) -> Registered:
@@ -100,11 +109,21 @@ class Registered:
             row.frozen_at,
             row.created_at,
             row.uploaded_at,
+            row.number_of_items,
+            row.lacks,
         )
 
     def with_tags(self, tags: Iterable[str]) -> Registered:
         """Return the dataset with other tags."""
-        return replace(self, tags=tuple(tags))
+        wanted = tuple(tags)
+        return replace(self, tags=wanted, lacks=lacking.with_tags(self.lacks, bool(wanted)))
+
+    def with_readme(self, lacks: int) -> Registered:
+        """Return the dataset with another README.
+
+        :param lacks: what that lacks, as ``lacking.of_readme`` returns it
+        """
+        return replace(self, lacks=lacking.with_tags(lacks, bool(self.tags)))
 
     @property
     def former(self) -> Former:

@@ -10,11 +10,11 @@ from sqlalchemy import select
 
 from dservercore import plugin_host
 from dservercore.catalog import events, limits, lookup, store_writes, summary
-from dservercore.catalog.dataset_rows import find_registered, hold_registered, write_tags
+from dservercore.catalog.dataset_rows import find_registered, hold_registered, write_lacks, write_tags
 from dservercore.catalog.datasets import Registered
 from dservercore.catalog.journal import changes
 from dservercore.catalog.scope import Scope, require_dataset
-from dservercore.dataset import uris
+from dservercore.dataset import lacking, uris
 from dservercore.dataset.document import (
     check_json,
     check_text,
@@ -145,7 +145,9 @@ def replace_readme(scopes: Iterable[Scope], uri: str, readme: str, check: Check 
     check_text(readme, "readme")
     limits.check_description({"readme": readme})
     prepared = store_writes.prepare_edit("readme", readme)
+    lacks = lacking.of_readme(readme)
     registered = _begin_edit(scopes, uri, "readme", check)
+    write_lacks([(registered, registered.with_readme(lacks))])
     _store(registered, "readme", readme, prepared=prepared)
     return readme
 

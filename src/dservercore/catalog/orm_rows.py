@@ -130,7 +130,8 @@ def put_admin_metadata(scope: Scope, admin_metadata: Mapping[str, Any]) -> str:
     }
     uri: str = document["uri"]
     before = {uri: registered} if registered else {}
-    dataset_rows.write_rows({uri: Document(document)}, scope.base_uris, before)
+    lacks = registered.lacks if registered else None  # what its README says is not said here
+    dataset_rows.write_rows({uri: Document(document, lacks=lacks)}, scope.base_uris, before)
     return uri
 
 

@@ -19,6 +19,7 @@ from dservercore.catalog import limits, store_writes
 from dservercore.catalog.datasets import Document
 from dservercore.catalog.journal import changes
 from dservercore.catalog.scope import Actor, Scope
+from dservercore.dataset import lacking
 from dservercore.dataset.document import checked
 from dservercore.db import sql_db
 from dservercore.errors import DserverError, UnavailableError
@@ -123,7 +124,9 @@ def _accepted(
     info["uploaded_by"] = uploaded_by
     info["uploaded_at"] = uploaded_at
     # Before anything is locked: what plugins make of long texts takes longer than writing it.
-    return replace(document, info=info, prepared=store_writes.prepare(info))
+    return replace(
+        document, info=info, prepared=store_writes.prepare(info), lacks=lacking.of_readme(info["readme"])
+    )
 
 
 def _runs(accepted: Iterable[tuple[int, Document]]) -> Iterator[list[tuple[int, Document]]]:

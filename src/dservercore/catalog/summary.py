@@ -1,4 +1,4 @@
-"""How many datasets there are, and how large: counted by the writes, read here."""
+"""How many datasets there are, how large and what they lack: counted by writes, read here and by ``statistics``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, bindparam, delete, func, select
 from dservercore import db
 from dservercore.catalog.datasets import Registered
 from dservercore.catalog.scope import Scope
+from dservercore.dataset import lacking
 from dservercore.dataset.analysis import completion_key
 from dservercore.db import sql_db
 from dservercore.db.fast_reads import Prepared, Remembered
@@ -24,6 +25,21 @@ _PLURALS = {
     "tag": "tags",
     "uploader": "uploaders",
 }
+
+#: Numbers of items instead of bytes, in one row for each base URI.
+ITEMS = "items"
+#: Of the month of freezing, such as ``2026-05``.
+MONTH = "month"
+#: Of creators: their datasets that lack something, by what that is.
+LACKING: dict[lacking.Lack, str] = {
+    "readme": "-readme",
+    "description": "-text",
+    "owner": "-owner",
+    "licence": "-licence",
+    "tags": "-tags",
+}
+#: Of creators: their datasets that lack anything of it, and those of which nobody knows yet what they lack.
+LACKING_ANY, UNREAD = "-any", "-unread"
 
 #: The kinds of values that are completed while somebody types them.
 COMPLETED = ("creator", "tag")
@@ -44,19 +60,39 @@ REGISTERED_COLUMNS = tuple(
         "frozen_at",
         "created_at",
         "uploaded_at",
+        "number_of_items",
+        "lacks",
     )
 )
 
 
+def _figures_of(registered: Registered) -> Iterator[tuple[tuple[str, str, int], int]]:
+    """Yield (kind, value, base URI) of each row of ``summary_count`` that includes a dataset, and what it adds there.
+
+    That is its bytes, and in the row of its items their number.
+    """
+    size = registered.size_in_bytes or 0
+    yield from ((key, size) for key in _keys_of(registered))
+    if registered.number_of_items:
+        yield (ITEMS, "", registered.base_uri_id), registered.number_of_items
+
+
 def _keys_of(registered: Registered) -> Iterator[tuple[str, str, int]]:
-    """Yield (kind, value, base URI) of each row of ``summary_count`` that includes a dataset."""
-    key = registered.base_uri_id
+    key, creator = registered.base_uri_id, registered.creator_username
     yield _TOTAL, str(key), key
-    yield "creator", registered.creator_username, key
+    yield "creator", creator, key
     if registered.uploaded_by is not None:
         yield "uploader", registered.uploaded_by, key
     for tag in registered.tags:
         yield "tag", tag, key
+    yield MONTH, f"{registered.frozen_at:%Y-%m}".rjust(7, "0"), key
+    lacks = lacking.with_tags(registered.lacks, bool(registered.tags))
+    if lacks is None:
+        yield UNREAD, creator, key
+    elif lacks:
+        yield LACKING_ANY, creator, key
+        for lack in lacking.names_of(lacks):
+            yield LACKING[lack], creator, key
 
 
 # Writing
@@ -71,9 +107,9 @@ def count_changes(changes: Iterable[tuple[Registered | None, Registered | None]]
     sizes: defaultdict[tuple[str, str, int], int] = defaultdict(int)
     for before, after in changes:
         for registered, sign in ((before, -1), (after, 1)):
-            for key in _keys_of(registered) if registered else ():
+            for key, size in _figures_of(registered) if registered else ():
                 datasets[key] += sign
-                sizes[key] += sign * (registered.size_in_bytes or 0)  # type: ignore[union-attr]
+                sizes[key] += sign * size
     # In one order everywhere, so that two writers never wait for each other's rows.
     changed = sorted(key for key in datasets if datasets[key] or sizes[key])
     if changed:
@@ -159,9 +195,9 @@ def _counted_anew() -> list[dict[str, Any]]:
         for dataset_id, tag in sql_db.session.execute(_TAGS_OF_NEXT, {"first": first, "last": last}):
             tags[dataset_id].append(tag)
         for row in rows:
-            for key in _keys_of(Registered.of(row, tags[row.id])):
+            for key, size in _figures_of(Registered.of(row, tags[row.id])):
                 datasets[key] += 1
-                sizes[key] += row.size_in_bytes or 0
+                sizes[key] += size
     return [_row(key, datasets[key], sizes[key]) for key in datasets]
 
 
@@ -177,6 +213,7 @@ SORTED_BY: Mapping[str, ColumnElement[Any]] = {
     "size_in_bytes": _totals.c.size_high * float(_PART) + _totals.c.size_low,
 }
 WITH_TOTALS, TOTALS_OF = _totals, _totals.c.base_uri_id
+_kinds: Any = bindparam("kinds", expanding=True)
 #: How many datasets each base URI holds, of those that hold any: ``base_uri_id`` and ``datasets``.
 TOTALS = select(_counts.c.base_uri_id, _counts.c.datasets).where(_counts.c.kind == _TOTAL).subquery("totals")
 _NUMBERS = Prepared(select(TOTALS).where(TOTALS.c.base_uri_id.in_(_ids)))
@@ -189,7 +226,7 @@ _FIGURES = Remembered(
         func.sum(_counts.c.size_high),
         func.sum(_counts.c.size_low),
     )
-    .where(_counts.c.base_uri_id.in_(_ids))
+    .where(_counts.c.kind.in_(_kinds), _counts.c.base_uri_id.in_(_ids))
     .group_by(_counts.c.kind, _counts.c.value),
     tuple,
 )
@@ -241,7 +278,7 @@ def _figures(scope: Scope) -> dict[str, dict[str, tuple[int, int]]]:
     """Return ``{kind: {value: (datasets, bytes)}}``."""
     names = {str(key): uri for uri, key in scope.base_uris.items()}
     found: dict[str, dict[str, tuple[int, int]]] = {kind: {} for kind in _PLURALS}
-    for kind, value, datasets, high, low in _FIGURES.get({"ids": scope.ids}):
+    for kind, value, datasets, high, low in _FIGURES.get({"kinds": list(_PLURALS), "ids": scope.ids}):
         label = names[value] if kind == _TOTAL else value
         found[kind][label] = (int(datasets), int(high) * _PART + int(low))
     return found

@@ -59,8 +59,15 @@ def add_base_uri(base_uri: str, public: bool) -> None:
     default=None,
     help="Let everybody find and read what is in it, without a token, or no longer.",
 )
-def update_base_uri(base_uri: str, public: bool | None) -> None:
-    """Open BASE_URI to everybody, or close it again.
+@click.option(
+    "--price-per-tb", metavar="PRICE", help="What a TB (10^12 bytes) costs a year, such as 45 or 45.50."
+)
+@click.option("--currency", metavar="CODE", help="Of the price, as ISO 4217 calls it, such as EUR.")
+@click.option("--no-price", is_flag=True, help="Forget what it costs.")
+def update_base_uri(
+    base_uri: str, public: bool | None, price_per_tb: str | None, currency: str | None, no_price: bool
+) -> None:
+    """Open BASE_URI to everybody, or close it again; say what its storage costs.
 
     What is in a public base URI can be found and read by whoever can reach the server, without a token: names, READMEs,
     annotations, tags and lists of files. Nobody can change it for that. It counts at once, also when it is taken back.
@@ -69,16 +76,46 @@ def update_base_uri(base_uri: str, public: bool | None) -> None:
     \b
       flask base_uri update s3://open-data --public
       flask base_uri update s3://open-data --no-public
+      flask base_uri update s3://open-data --price-per-tb 45 --currency EUR
     """
-    if public is None:
-        raise click.UsageError("Give --public or --no-public.")
+    price: dict[str, str | None] = {"price_per_tb": price_per_tb, "currency": currency}
+    price = {key: value for key, value in price.items() if value is not None}
+    if no_price and price:
+        raise click.UsageError("Give either --no-price, or a price.")
+    if no_price:
+        price = {"price_per_tb": None}
+    if public is None and not price:
+        raise click.UsageError("Give --public, --no-public, --no-price, or --price-per-tb and --currency.")
+    is_changed = is_other_price = False
     try:
-        is_changed = base_uris.set_public(base_uri, public, actor=OPERATOR)
+        if public is not None:
+            is_changed = base_uris.set_public(base_uri, public, actor=OPERATOR)
+        if price:
+            is_other_price = base_uris.set_price(base_uri, price, actor=OPERATOR)
     except UnknownBaseURIError:
         raise Failure(
             f"Base URI '{base_uri}' not registered: add it first, with flask base_uri add"
         ) from None
     db.commit()
+    if public is not None:
+        _say_public(base_uri, public, is_changed)
+    if price:
+        _say_price(base_uri, is_other_price)
+
+
+def _say_price(base_uri: str, is_changed: bool) -> None:
+    shown = base_uris.get_base_uri(base_uri)
+    as_before = "" if is_changed else ", as before"
+    if "price_per_tb" in shown:
+        say(
+            f"Storage in '{base_uri}' costs {shown['price_per_tb']} {shown['currency']} per TB and year{as_before}",
+            err=True,
+        )
+    else:
+        say(f"What storage in '{base_uri}' costs is not known{as_before}", err=True)
+
+
+def _say_public(base_uri: str, public: bool, is_changed: bool) -> None:
     held = count_of(_datasets_in(base_uri), "dataset")
     as_before = "" if is_changed else ", as before"
     if public:
@@ -94,8 +131,8 @@ def update_base_uri(base_uri: str, public: bool | None) -> None:
 def list_base_uris() -> None:
     """List the base URIs, their users and their last indexing, as JSON.
 
-    "public": true is there where everybody may find and read what is in it; last_indexed where `flask base_uri index`
-    has run. Times are seconds since 1970-01-01 UTC.
+    "public": true is there where everybody may find and read what is in it; price_per_tb and currency where a price is
+    set; last_indexed where `flask base_uri index` has run. Times are seconds since 1970-01-01 UTC.
     """
     say_json(base_uris.list_base_uris()[0])
 

@@ -13,7 +13,7 @@ from flask_migrate.cli import db as db_cli
 from sqlalchemy.exc import DBAPIError
 
 from dservercore import db, plugin_host
-from dservercore.catalog import reindexing
+from dservercore.catalog import lacks, reindexing
 from dservercore.cli.console import Failure, Interruption, count_of, errors_in_one_line, say
 from dservercore.cli.progress import Progress
 from dservercore.compat import plugin_tables
@@ -91,6 +91,7 @@ def _upgrade(theirs: Callback, **options: Any) -> None:
         say(f"Database: {_what_changed(made)}", err=True)
         if db.current_revision() == db.newest_revision():
             index_again()
+            read_again()
 
 
 def _looked_into(theirs: Callback, **options: Any) -> None:
@@ -125,6 +126,7 @@ def upgrade_database() -> str:
     db.known_revision()
     changed = _what_changed(run_migrations())
     index_again()
+    read_again()
     return changed
 
 
@@ -161,6 +163,31 @@ def index_again() -> None:
             say(f"  {uri}", err=True)
         if len(left) > NAMED:
             say(f"  and {len(left) - NAMED} more", err=True)
+
+
+def read_again() -> None:
+    """Note what descriptions lack that an older version has stored, and say so, if there are any.
+
+    :raises Interruption: if that is interrupted; it can be repeated
+    """
+    if current_app.extensions["dservercore-revision-before"] is None:
+        return  # nothing is there yet
+    try:
+        number = lacks.number_unread()
+        if not number:
+            return
+        with Progress("Descriptions", number, "datasets") as told:
+            left = lacks.read_again(told)
+    except UnavailableError as error:
+        say(f"What descriptions lack is not known yet: {error.message}", err=True)
+        say(_GO_ON, err=True)
+        return
+    except KeyboardInterrupt:
+        db.rollback()
+        raise Interruption(
+            f"Interrupted, with {count_of(lacks.number_unread(), 'description')} to be read: {_GO_ON}"
+        ) from None
+    say(f"Descriptions: {count_of(number - left, 'dataset')} looked through for what is lacking", err=True)
 
 
 def run_migrations() -> _Made:

@@ -84,7 +84,7 @@ def _entries(readme: str) -> Iterator[tuple[str, str]]:
             if key == [] and isinstance(event, yaml.ScalarEvent):
                 key.append(event.value)
             elif key:
-                if isinstance(event, yaml.ScalarEvent) and not _says_nothing(event):
+                if isinstance(event, yaml.ScalarEvent) and not says_nothing(event):
                     entry = (key[0], event.value)
                 key.clear()
             elif key == []:
@@ -94,7 +94,8 @@ def _entries(readme: str) -> Iterator[tuple[str, str]]:
         yield entry
 
 
-def _says_nothing(event: yaml.ScalarEvent) -> bool:
+def says_nothing(event: yaml.ScalarEvent) -> bool:
+    """Return whether a value is empty, or null."""
     return not event.style and event.value.lower() in ("", "~", "null")
 
 

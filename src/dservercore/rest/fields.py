@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
+from dservercore.dataset import prices
 from dservercore.dataset.times import parse_moment, timestamp_to_datetime
 from dservercore.dataset.values import INTEGER_MAX, MAX_JSON_DEPTH, deeper_than
 from dservercore.settings.parsers import MAX_SECONDS, parse_duration
@@ -118,6 +119,29 @@ class Count(fields.Integer):
 
     def __init__(self, **kwargs: Any):
         super().__init__(validate=validate.Range(min=0, max=INTEGER_MAX), **kwargs)
+
+
+class Price(fields.Field):
+    """A price: a number or a text that is one. Loads to a text, in which no digit is lost."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        if not isinstance(value, (int, float, str)):
+            raise ValidationError("Not a number.")
+        return _checked(prices.checked_price, value)
+
+
+class Currency(fields.String):
+    """A currency, as ISO 4217 calls it."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        return _checked(prices.checked_currency, super()._deserialize(value, attr, data, **kwargs))
+
+
+def _checked(check: Callable[[Any], str], value: Any) -> str:
+    try:
+        return check(value)
+    except ValueError as error:
+        raise ValidationError(f"{str(error)[0].upper()}{str(error)[1:]}.") from None
 
 
 class StringList(fields.List):

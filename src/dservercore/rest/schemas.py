@@ -13,6 +13,7 @@ from dservercore.dataset import conditions
 from dservercore.dataset.conditions import MAX_DEPTH
 from dservercore.dataset.facets import FACETS
 from dservercore.dataset.fields import FIELDS, Field
+from dservercore.dataset.lacking import LACKS
 from dservercore.dataset.values import INTEGER_MAX, deeper_than, is_blank
 from dservercore.db.usernames import USERNAME_LENGTH
 from dservercore.rest.body_limits import MAX_FILTER_VALUE_LENGTH, MAX_FILTER_VALUES
@@ -21,10 +22,12 @@ from dservercore.rest.fields import (
     Choices,
     ContainsOnlyThese,
     Count,
+    Currency,
     JSONObject,
     JSONValue,
     Lifetime,
     Moment,
+    Price,
     StringList,
     Timestamp,
     UUIDString,
@@ -503,6 +506,134 @@ class SummarySchema(ma.Schema):
     size_in_bytes_per_uploader = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
 
 
+class StatisticsQuerySchema(ma.Schema):
+    """How much of the figures is wanted."""
+
+    top = fields.Integer(
+        load_default=10,
+        validate=Range(min=1, max=1000),
+        metadata=_described("So many base URIs, creators and tags at most"),
+    )
+
+
+class LackingCountsSchema(ma.Schema):
+    """How many datasets lack what in their description."""
+
+    any = fields.Integer(required=True, metadata=_described("Anything of what follows"))
+    readme = fields.Integer(required=True)
+    description = fields.Integer(required=True)
+    owner = fields.Integer(required=True)
+    licence = fields.Integer(required=True)
+    tags = fields.Integer(required=True)
+    unread = fields.Integer(
+        required=True, metadata=_described("Of so many it is not known; they are in none of the others")
+    )
+
+
+class MonthFiguresSchema(ma.Schema):
+    """The datasets that were frozen in a month."""
+
+    month = fields.String(required=True, metadata=_described("Such as `2026-05`, in UTC"))
+    datasets = fields.Integer(required=True)
+    size_in_bytes = fields.Integer(required=True)
+
+
+class BaseURIFiguresSchema(ma.Schema):
+    """The datasets in a base URI."""
+
+    base_uri = fields.String(required=True)
+    datasets = fields.Integer(required=True)
+    size_in_bytes = fields.Integer(required=True)
+    number_of_items = fields.Integer(required=True)
+    lacking = fields.Nested(LackingCountsSchema, required=True)
+    price_per_tb = fields.String(
+        metadata=_described("What 10^12 bytes cost a year: a decimal number; absent: it is not known")
+    )
+    currency = fields.String(metadata=_described("Of the price, as ISO 4217 calls it"))
+    cost_per_year = fields.String(metadata=_described("What the datasets cost by it, to a hundredth"))
+
+
+class CreatorFiguresSchema(ma.Schema):
+    """The datasets of a creator."""
+
+    creator_username = fields.String(required=True)
+    datasets = fields.Integer(required=True)
+    size_in_bytes = fields.Integer(required=True)
+    lacking = fields.Nested(LackingCountsSchema, required=True)
+
+
+class LackingCreatorSchema(ma.Schema):
+    """What the datasets of a creator lack."""
+
+    creator_username = fields.String(required=True)
+    datasets = fields.Integer(required=True)
+    lacking = fields.Nested(LackingCountsSchema, required=True)
+
+
+class TagFiguresSchema(ma.Schema):
+    """The datasets with a tag."""
+
+    tag = fields.String(required=True)
+    datasets = fields.Integer(required=True)
+    size_in_bytes = fields.Integer(required=True)
+
+
+class StatisticsSchema(ma.Schema):
+    """Figures about all datasets that somebody may search."""
+
+    number_of_datasets = fields.Integer(required=True)
+    total_size_in_bytes = fields.Integer(required=True)
+    number_of_items = fields.Integer(required=True)
+    cost_per_year = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(),
+        required=True,
+        metadata=_described("By currency, of the base URIs that have a price: decimal numbers"),
+    )
+    number_of_base_uris = fields.Integer(required=True)
+    number_of_creators = fields.Integer(required=True)
+    number_of_tags = fields.Integer(required=True)
+    lacking = fields.Nested(LackingCountsSchema, required=True)
+    newest = fields.List(
+        fields.Nested(DatasetObjectSchema), required=True, metadata=_described("Registered last")
+    )
+    months = fields.List(
+        fields.Nested(MonthFiguresSchema), required=True, metadata=_described("Those with datasets")
+    )
+    base_uris = fields.List(
+        fields.Nested(BaseURIFiguresSchema), required=True, metadata=_described("The largest ones")
+    )
+    creators = fields.List(
+        fields.Nested(CreatorFiguresSchema), required=True, metadata=_described("With most datasets")
+    )
+    creators_lacking = fields.List(
+        fields.Nested(LackingCreatorSchema),
+        required=True,
+        metadata=_described("Of whose datasets most lack something"),
+    )
+    tags = fields.List(
+        fields.Nested(TagFiguresSchema), required=True, metadata=_described("With most datasets")
+    )
+
+
+class LackingFilterSchema(ma.Schema):
+    """Which datasets that lack something are wanted."""
+
+    lacks = fields.String(validate=OneOf(LACKS), metadata=_described("What they lack; left out: anything"))
+    base_uri = fields.String(metadata=_described("Those in this base URI"))
+    creator = fields.String(metadata=_described("Those of this creator"))
+
+
+class LackingDatasetSchema(DatasetObjectSchema):
+    """One dataset whose description lacks something."""
+
+    lacking = fields.List(
+        fields.String(validate=OneOf(LACKS)),
+        required=True,
+        metadata=_described("What it lacks, the most important first"),
+    )
+
+
 # What describes a dataset
 
 
@@ -786,6 +917,9 @@ class AudienceChangeSchema(ma.Schema):
 
 # Base URIs
 
+_PRICE = "What 10^12 bytes cost a year: a decimal number as a text, such as `45.5`; absent: it is not known"
+_CURRENCY = "Of the price, as ISO 4217 calls it; absent: there is no price"
+
 
 class IndexRunSchema(ma.Schema):
     """How the last run of `flask base_uri index` over a base URI ended."""
@@ -844,6 +978,8 @@ class BaseURIItemSchema(ma.Schema):
 
     base_uri = fields.String(required=True)
     public = fields.Boolean(metadata=_described("Whoever comes may search it; absent: it is not public"))
+    price_per_tb = fields.String(metadata=_described(_PRICE))
+    currency = fields.String(metadata=_described(_CURRENCY))
     last_indexed = fields.Nested(IndexRunSchema, metadata=_described("Absent: it has not been indexed"))
     number_of_datasets = fields.Integer(metadata=_described("With `figures=true` alone"))
     size_in_bytes = fields.Integer(metadata=_described("Of its datasets together; with `figures=true` alone"))
@@ -858,6 +994,8 @@ class BaseURIObjectSchema(ma.Schema):
     public = fields.Boolean(
         metadata=_described("Whoever comes may search it, without a token; absent: it is not public")
     )
+    price_per_tb = fields.String(metadata=_described(_PRICE))
+    currency = fields.String(metadata=_described(_CURRENCY))
 
 
 class BaseURIPutSchema(ma.Schema):
@@ -870,6 +1008,13 @@ class BaseURIPutSchema(ma.Schema):
     users_with_search_permissions = _strings("User names")
     users_with_register_permissions = _strings("User names")
     public = fields.Boolean(metadata=_described("Whether whoever comes may search it, without a token"))
+    price_per_tb = Price(
+        allow_none=True,
+        metadata=_described("What 10^12 bytes cost a year; null: nothing is known of it, nor of a currency"),
+    )
+    currency = Currency(
+        allow_none=True, metadata=_described("As ISO 4217 calls it, such as `EUR`; it comes with the price")
+    )
     last_indexed = fields.Raw(metadata=_described("Ignored"))
 
 

@@ -13,6 +13,7 @@ from dservercore.rest.retries import RetryingFlask
 from dservercore.web import (
     account,
     admin,
+    dashboard,
     dataset_pages,
     error_pages,
     navigation,
@@ -74,6 +75,7 @@ def init_web(app: RetryingFlask, of_extensions: Iterable[Blueprint]) -> None:
     shown.add_to(pages)
     navigation.add_to(pages)
     search.add_to(pages)
+    dashboard.add_to(pages)
     sign_in_pages.add_to(pages)
     account.add_to(pages)
     admin.add_to(pages)

@@ -20,6 +20,7 @@ from dservercore.catalog import dataset_rows, store_writes, summary
 from dservercore.catalog.backup import tables
 from dservercore.catalog.backup.archive import DESCRIPTIONS, Archive, BackupError, Progress, table_file
 from dservercore.catalog.datasets import Document
+from dservercore.dataset import lacking
 from dservercore.dataset.serialization import parse_manifest
 from dservercore.db import registered_names, sql_db
 from dservercore.errors import ValidationError
@@ -229,6 +230,11 @@ def _register(descriptions: Sequence[dict[str, Any]]) -> None:
         )
     try:
         store_writes.register_all([Document(document) for document in documents])
+        dataset_rows.write_lacks(
+            (one, one.with_readme(lacking.of_readme(document["readme"])))
+            for document in documents
+            for one in [registered[document["uri"]]]
+        )
     except ValidationError as error:
         raise BackupError(
             f"One of {len(uris)} datasets, the first of which is {uris[0]}, cannot be stored here: {error.message}"

@@ -12,12 +12,12 @@ from functools import partial
 from typing import Literal
 
 from dservercore import db, plugin_host
-from dservercore.catalog import dataset_rows, reindexing, store_writes, summary
+from dservercore.catalog import dataset_rows, lacks, reindexing, store_writes, summary
 from dservercore.catalog.full_documents import document_of
 from dservercore.catalog.journal import changes, entries, replay
 from dservercore.catalog.scope import OperatorScope, Scope
 from dservercore.catalog.storage import indexing
-from dservercore.dataset import uris
+from dservercore.dataset import lacking, uris
 from dservercore.dataset.times import utcnow
 from dservercore.errors import UnknownURIError
 from dservercore.plugin_api import Former, StoreABC
@@ -111,6 +111,8 @@ def _look_at(register_scope: Scope, outdated: Set[str], uri: str) -> Iterator[Di
         yield Difference("search", uri, "is missing", partial(_register_again, uri))
     elif uri not in outdated and not search.holds(document):
         yield Difference("search", uri, "is found by something else", partial(_register_again, uri))
+    if row.lacks != row.with_readme(lacking.of_readme(document["readme"])).lacks:
+        yield Difference("summaries", uri, "is noted to lack something else", partial(_note_anew, uri))
 
 
 def _look_at_leftover(store: Store, scope: Scope, uuid: str, uri: str) -> Iterator[Difference]:
@@ -154,6 +156,12 @@ def _index_again(uris: list[str]) -> str:
     if left:
         raise LookupError(f"{len(left)} of them cannot be described, such as {left[0]}")
     return "indexed again"
+
+
+def _note_anew(uri: str) -> str:
+    lacks.note_anew([uri])
+    db.commit()
+    return "noted anew"
 
 
 def _recount() -> str:
