@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from showing import COOKIE, Page, application, new_session, served
+from showing import COOKIE, Page, application, served, session_of
 
 from dservercore import sql_db
 from dservercore.auth.permissions import operator_scope
@@ -45,18 +45,17 @@ def main() -> int:
         sys.exit("make lighthouse takes Chromium and npx")
     directory = options.directory or _filled(Path(".lighthouse"), options.datasets)
     app = application(directory)
-    cookie = f"{COOKIE}={new_session(app, options.user)}"
     is_good = True
     print(
         f"{'page':20} {'performance':>15} {'accessibility':>15} {'best-practices':>15}   LCP      CLS   bytes"
     )
-    with served(directory, options.port) as address:
+    with session_of(app, options.user) as secret, served(directory, options.port) as address:
         for page in PAGES:
             path = page.path(app)
             if path is None:
                 print(f"{page.name:20} there is no such page")
                 continue
-            reports = [_report(address + path, cookie, chromium) for _ in range(options.runs)]
+            reports = [_report(address + path, f"{COOKIE}={secret}", chromium) for _ in range(options.runs)]
             is_good &= _tell(page.name, reports)
     return 0 if is_good else 1
 

@@ -56,10 +56,11 @@ class Page:
         with app.app_context():
             named = Dataset.name.like(f"%{dataset}%").desc()
             shown = sql_db.session.query(Dataset).order_by(named, Dataset.frozen_at.desc()).first()
-        if self.parts and shown is None:
-            return None
+            if self.parts and shown is None:
+                return None
+            parts = {part: getattr(shown, part) for part in self.parts}
         with app.test_request_context():
-            path = app.url_for(self.endpoint, **{part: getattr(shown, part) for part in self.parts})
+            path = app.url_for(self.endpoint, **parts)
         return f"{path}?{urlencode(self.query)}" if self.query else path
 
 
@@ -69,12 +70,21 @@ def application(directory: Path) -> Flask:
     return create_app()
 
 
-def new_session(app: Flask, username: str) -> str:
-    """Return the secret of a session in which a user is signed in."""
+@contextmanager
+def session_of(app: Flask, username: str) -> Iterator[str]:
+    """Give the secret of a session in which a user is signed in; it ends afterwards, and others stay as they are."""
+    agent = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
     with app.app_context():
-        secret = sessions.begin(username, "link", sessions.Client("127.0.0.1", "Mozilla/5.0 (X11; Linux)"))
+        secret = sessions.begin(username, "link", sessions.Client("127.0.0.1", agent))
         sql_db.session.commit()
-    return secret
+    try:
+        yield secret
+    finally:
+        with app.app_context():
+            session = sessions.find(secret)
+            if session:
+                sessions.end_of(username, session.id)
+                sql_db.session.commit()
 
 
 @contextmanager

@@ -233,6 +233,7 @@ WALKS = {
 }
 
 NOT_WALKED = {
+    "pages": "takes a clone, npm and Chromium: tests/web/test_shipped.py",
     "run-with-docker-compose": "takes Docker: tests/docs/test_docker_guide.py reads it",
     "run-in-production": "takes root, systemd and nginx",
     "move-to-postgresql": "takes a PostgreSQL or MariaDB server, and a search plugin for it",
