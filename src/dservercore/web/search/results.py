@@ -146,11 +146,19 @@ def _places_in(description: str, pieces: Pieces) -> list[tuple[int, int] | None]
     for text, is_hit in pieces:
         end = start + len(text)
         if is_hit:
-            first = max(0, start - _AROUND)
-            at = description.find(excerpt[first : end + _AROUND])
-            places.append((at + start - first, at + end - first) if at >= 0 else None)
+            places.append(_place_in(description, excerpt, start, end))
         start = end
     return places
+
+
+def _place_in(description: str, excerpt: str, start: int, end: int) -> tuple[int, int] | None:
+    """Return where in a description a hit of an excerpt stands, by what is on both sides of it, or on one."""
+    for before, after in ((_AROUND, _AROUND), (0, 2 * _AROUND), (2 * _AROUND, 0)):
+        first = max(0, start - before)
+        at = description.find(excerpt[first : end + after])
+        if at >= 0:
+            return at + start - first, at + end - first
+    return None
 
 
 def _tags(asked: Asked, tags: Sequence[str], matches: Sequence[Pieces]) -> list[Tag]:
