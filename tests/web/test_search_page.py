@@ -290,7 +290,11 @@ class TestResults:
         assert names_of(page) == []
         assert "Without Tag beans 1 result" in text_of(page)
         assert links_of(page)["Without Tag beans"] == "/?free_text=rye"
+        assert links_of(page)["Without “rye”"] == "/?tags=beans"
         assert "Check the spelling" in page
+        page = look("/?free_text=zzzz&tags=beans&creator_usernames=pia", CHAMPION)
+        assert "Without all filters" not in page  # which finds nothing, either
+        assert "Without" not in text_of(page)
 
 
 class TestFacets:
@@ -624,7 +628,7 @@ def test_facets_chips_and_order_keep_one_another(app, some, address, chrome):
     box = until(chrome, lambda driver: driver.find_element(By.ID, "q"))
     assert box.get_attribute("value") == "harvest frozen:2021"
     box.clear()
-    box.send_keys("bean")
+    box.send_keys("bean", Keys.TAB)  # which closes the suggestions
     until(chrome, lambda driver: shown_names(driver) == ["bean-harvest"])
     assert query_of(chrome) == {"free_text": "bean", "tags": "field", "sort": "name"}
     chrome.find_element(By.CSS_SELECTOR, ".choices a").click()

@@ -109,7 +109,7 @@
     async function ask() {
       asking?.abort();
       asking = new AbortController();
-      const asked = new URLSearchParams({ q: box.value, limit: "7" });
+      const asked = new URLSearchParams({ q: box.value, limit: "6" });
       try {
         const answer = await fetch(`${box.dataset.suggestions}?${asked}`, { signal: asking.signal, headers: { Accept: "application/json" } });
         if (answer.ok && !answer.redirected) fill(await answer.json());
