@@ -98,7 +98,7 @@
         // What kind it is stands beside it.
         name.textContent = kind === "word" ? text : text.replace(/^[a-z]+:"?|"$/g, "");
         of.className = "kind";
-        of.textContent = box.dataset[kind] ?? "";
+        of.textContent = kind === "word" ? "" : box.dataset[kind] ?? "";
         option.append(name, of);
         return option;
       }));
