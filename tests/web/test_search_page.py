@@ -391,6 +391,7 @@ class TestAddresses:
             ("free_text=a&free_text=b", "free_text: Given more than once"),
             ("free_text=%00", "free_text"),
             ("tags=%FF", ""),
+            ("&".join(f"tags=t{number}" for number in range(101)), "tags: This page takes 100 values"),
             ("free_text=" + "a+" * 300, "free_text"),
         ],
     )
