@@ -120,6 +120,7 @@ OF_BROWSERS = {
     *("web.admin", "web.admin_users", "web.change_users", "web.admin_user", "web.change_user"),
     *("web.admin_groups", "web.change_groups", "web.admin_group", "web.change_group", "web.admin_audit"),
     *("web.admin_base_uris", "web.change_base_uris", "web.admin_base_uri", "web.change_base_uri"),
+    *("web.search_suggestions", "web.search_values", "web.search_csv", "web.search_ndjson"),
 }
 WITH_BODY = [(method, path) for method, path in PROTECTED if method in ("POST", "PUT", "PATCH")]
 

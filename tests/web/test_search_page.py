@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-import shlex
 import subprocess
 import sys
 from html import unescape
@@ -20,6 +20,7 @@ from selenium.webdriver.common.keys import Keys
 from dservercore import create_app, sql_db
 from dservercore.auth import sign_in
 from dservercore.catalog import base_uris, sessions
+from dservercore.catalog.scope import OPERATOR
 from dservercore.web.search.conditions import Parts, query_of_size, split
 from dservercore.web.search.facets import _next_choice as next_choice
 from dservercore.web.search.results import pieces_of
@@ -152,7 +153,7 @@ class TestWhoLooks:
 
     def test_visitors_see_what_is_public(self, app, client, some, look):
         with app.app_context():
-            base_uris.update_base_uri(RED, is_public=True)
+            base_uris.set_public(RED, True, actor=OPERATOR)
             sql_db.session.commit()
         for path in (
             "/",
@@ -163,7 +164,7 @@ class TestWhoLooks:
         ):
             answer = client.get(path)
             assert answer.status_code == 200
-            assert "hidden" not in answer.text
+            assert "hidden-harvest" not in answer.text
             assert "secret" not in answer.text
             assert "bean" in answer.text
         assert client.get("/search/suggestions?q=hid").json == []
@@ -198,7 +199,7 @@ class TestWhoLooks:
         assert signed_in(READER).get("/search/suggestions?q=sec").json != []
         assert f"base_uris={BLUE}" not in look("/", CHAMPION)
 
-    def test_pages_are_kept_nowhere(self, signed_in, some):
+    def test_nothing_is_kept_for_others(self, signed_in, some):
         for path in (
             "/",
             "/?free_text=bean",
@@ -206,7 +207,9 @@ class TestWhoLooks:
             "/search.csv",
             "/search/suggestions?q=b",
         ):
-            assert signed_in(READER).get(path).headers["Cache-Control"] == "no-store"
+            answer = signed_in(READER).get(path)
+            kept = "no-store" if answer.mimetype == "text/html" else "private, no-cache"
+            assert answer.headers["Cache-Control"] == kept
 
 
 class TestResults:
@@ -287,7 +290,11 @@ class TestResults:
         assert names_of(page) == []
         assert "Without Tag beans 1 result" in text_of(page)
         assert links_of(page)["Without Tag beans"] == "/?free_text=rye"
+        assert links_of(page)["Without “rye”"] == "/?tags=beans"
         assert "Check the spelling" in page
+        page = look("/?free_text=zzzz&tags=beans&creator_usernames=pia", CHAMPION)
+        assert "Without all filters" not in page  # which finds nothing, either
+        assert "Without" not in text_of(page)
 
 
 class TestFacets:
@@ -384,6 +391,7 @@ class TestAddresses:
             ("free_text=a&free_text=b", "free_text: Given more than once"),
             ("free_text=%00", "free_text"),
             ("tags=%FF", ""),
+            ("&".join(f"tags=t{number}" for number in range(101)), "tags: This page takes 100 values"),
             ("free_text=" + "a+" * 300, "free_text"),
         ],
     )
@@ -473,8 +481,14 @@ class TestPrograms:
         assert names_of(page) == wanted
         curl, python, _ = self.snippets(page)
         token = bearer(CHAMPION)["Authorization"].split()[1]
-        command = [part.replace("$TOKEN", token) for part in shlex.split(curl)]
-        run = subprocess.run([*command, "--silent"], capture_output=True, text=True, check=True, timeout=60)
+        run = subprocess.run(
+            ["bash", "-c", f"{curl} --silent"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+            env={"TOKEN": token, "PATH": os.environ["PATH"]},
+        )
         assert [dataset["name"] for dataset in json.loads(run.stdout)] == wanted
         run = subprocess.run(
             [sys.executable, "-c", python],
@@ -515,12 +529,11 @@ class TestHostileTexts:
     def test_are_shown_as_they_are(self, look, register):
         register(
             name=HOSTILE[:80],
-            tags=[HOSTILE],
             creator_username=HOSTILE,
             readme=f"description: {json.dumps(HOSTILE + ' harvest')}",
             annotations={"note": HOSTILE},
         )
-        register(name=RTL[:80], tags=["x" * 250, "豆"])
+        register(name=RTL[:80], tags=["x" * 80])
         for path in ("/", "/?free_text=alert+harvest+note", "/search/values?facet=creator_usernames"):
             page = look(path)
             assert not re.search(r"<script>|<img|onerror=alert\(2\)>[^<]*<img", page)
@@ -611,12 +624,12 @@ def test_facets_chips_and_order_keep_one_another(app, some, address, chrome):
         chrome, lambda driver: query_of(driver) == {"free_text": "harvest", "tags": "field", "sort": "name"}
     )
     until(chrome, lambda driver: shown_names(driver) == ["bean-harvest", "pea-harvest"])
-    chrome.find_element(By.ID, "year-2021").click()
+    chrome.find_element(By.CSS_SELECTOR, "#year-2021 .bar").click()
     until(chrome, lambda driver: shown_names(driver) == ["pea-harvest"])
     box = until(chrome, lambda driver: driver.find_element(By.ID, "q"))
     assert box.get_attribute("value") == "harvest frozen:2021"
     box.clear()
-    box.send_keys("bean")
+    box.send_keys("bean", Keys.TAB)  # which closes the suggestions
     until(chrome, lambda driver: shown_names(driver) == ["bean-harvest"])
     assert query_of(chrome) == {"free_text": "bean", "tags": "field", "sort": "name"}
     chrome.find_element(By.CSS_SELECTOR, ".choices a").click()
@@ -660,20 +673,22 @@ def test_suggestions_are_taken_by_keyboard_and_by_click(app, some, address, chro
     box().send_keys("a")
     tag = until(
         chrome,
-        lambda driver: next((o for o in options(driver) if o.get_attribute("data-text") == "tag:peas"), None),
+        lambda driver: next(
+            (o for o in options(driver) if o.get_attribute("data-text") == 'tag:"peas"'), None
+        ),
     )
     assert "tag" in tag.text
     tag.click()
-    until(chrome, lambda driver: query_of(driver) == {"free_text": "tag:peas"})
+    until(chrome, lambda driver: query_of(driver) == {"free_text": 'tag:"peas"'})
     until(chrome, lambda driver: shown_names(driver) == ["pea-harvest"])
 
 
 @needs_browser
 def test_all_of_it_works_without_scripts_and_on_a_phone(app, some, register, address, chrome):
     register(
-        name="w" * 80, tags=["t" * 200, *[f"t{number}" for number in range(9)]], creator_username="u" * 200
+        name="w" * 80, tags=["t" * 80, *[f"t{number}" for number in range(9)]], creator_username="u" * 200
     )
-    register(name=HOSTILE[:80], tags=[HOSTILE], creator_username=RTL)
+    register(name=HOSTILE[:80], creator_username=RTL)
     run_scripts(chrome, False)
     enter(chrome, app, address, CHAMPION)
     be_wide(chrome, 320)
@@ -695,7 +710,10 @@ def test_all_of_it_works_without_scripts_and_on_a_phone(app, some, register, add
     )
     assert query_of(chrome) == {"free_text": "harvest"}
     be_wide(chrome, 1200)
-    follow(chrome, chrome.find_element(By.CSS_SELECTOR, "#facet-tags ~ .values a"))
+    # They are open without being so, which the driver does not believe.
+    facet = chrome.find_element(By.CSS_SELECTOR, "#facet-tags ~ .values a")
+    assert facet.rect["width"] > 100
+    chrome.get(facet.get_attribute("href"))
     assert query_of(chrome) == {"free_text": "harvest", "tags": "field"}
     chrome.find_element(By.CSS_SELECTOR, "#sort option[value=name]").click()
     follow(chrome, chrome.find_element(By.CSS_SELECTOR, "#search-form button"))

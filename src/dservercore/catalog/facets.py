@@ -51,9 +51,10 @@ def count(
 ) -> dict[Facet, list[dict[str, Any]]]:
     """Return ``[{"value": str, "count": int}, ...]`` for each facet: of the datasets in *scope* that match *query*.
 
-    Each facet is counted without its own filter, while all others hold (but see ``narrow``). The commonest values come first, and equals in
-    the order of their code points; years come with the latest first, classes of sizes with the smallest. A value that
-    *query* filters by is there whatever its count. A facet that the search plugin cannot count is left out.
+    Each facet is counted without its own filter, while all others hold (but see ``narrow``). The commonest values come
+    first, and equals in the order of their code points; years come with the latest first, classes of sizes with the
+    smallest. A value that *query* filters by is there whatever its count. A facet that the search plugin cannot count
+    is left out.
 
     :param query: ``free_text`` and filters; a blank text and an empty list filter nothing, except that
         ``base_uris: []`` finds nothing

@@ -29,6 +29,9 @@ FILTERS = ("tags", "creator_usernames", "base_uris", "uploaded_by", "uuids")
 
 PAGE_SIZE, MAX_PAGE_SIZE = 10, 100
 
+#: Of all filters together: there are links that take back each, and each of those has all the others.
+MAX_VALUES = 100
+
 #: The orders without a wish: where there are words, and where there are none.
 BEST_FIRST, NEWEST_FIRST = f"-{RELEVANCE}", "-frozen_at"
 
@@ -183,6 +186,9 @@ def asked_in(app: Flask, of: Request, *others: str) -> Asked:
     wished = SortMixin().requested_sort([], [*DATASET_SORT_FIELDS, RELEVANCE])
     if len(wished.order) > len(DATASET_SORT_FIELDS):
         raise invalid("sort", "Too many fields.", location="query")
+    many = max(FILTERS, key=lambda name: len(query.get(name, ())))
+    if sum(len(query.get(name, ())) for name in FILTERS) > MAX_VALUES:
+        raise invalid(many, f"This page takes {MAX_VALUES} values of filters at most.", location="query")
     return Asked(
         text=" ".join(query.get("free_text", "").split()),
         filters={name: tuple(dict.fromkeys(query[name])) for name in FILTERS if query.get(name)},

@@ -151,7 +151,7 @@ def shown_facet(
         for place, (value, number) in enumerate(numbers.items())
         if place < most or value in chosen
     ]
-    return ShownFacet(name, gettext(LISTS[name]), values, len(numbers) > most)
+    return ShownFacet(name, gettext(LISTS[name]), values, len(numbers) > most or len(counted) == MAX_TOP)
 
 
 def _value(name: str, text: str, number: int, leads_to: Asked, is_chosen: bool, shown_as: str = "") -> Value:

@@ -128,29 +128,37 @@ def _highlighted(
     description: str, excerpts: Sequence[tuple[str, Pieces]]
 ) -> tuple[Pieces, list[tuple[str, Pieces]]]:
     """Return a description with what was asked for highlighted, and the excerpts that show more than it does."""
-    hits: list[tuple[int, int]] = []
+    places: set[tuple[int, int]] = set()
     others = []
     for name, pieces in excerpts:
-        places = _places_in(description, pieces)
-        if all(places):
-            hits += filter(None, places)
-        else:
+        in_description = list(filter(None, _places_in(description, pieces)))
+        places.update(in_description)
+        words = {text.casefold() for text, is_hit in pieces if is_hit}
+        if words - {description[start:end].casefold() for start, end in in_description}:
             others.append((name, pieces))
-    return pieces_of(description, sorted(set(hits))), others
+    return pieces_of(description, sorted(places)), others
 
 
 def _places_in(description: str, pieces: Pieces) -> list[tuple[int, int] | None]:
-    """Return where in a description each hit of an excerpt stands; None where it does not, with what is around it."""
+    """Return where in a description each hit of an excerpt stands; None: it does not, with what is around it."""
     excerpt, start = _text_of(pieces), 0
     places: list[tuple[int, int] | None] = []
     for text, is_hit in pieces:
         end = start + len(text)
         if is_hit:
-            first = max(0, start - _AROUND)
-            at = description.find(excerpt[first : end + _AROUND])
-            places.append((at + start - first, at + end - first) if at >= 0 else None)
+            places.append(_place_in(description, excerpt, start, end))
         start = end
     return places
+
+
+def _place_in(description: str, excerpt: str, start: int, end: int) -> tuple[int, int] | None:
+    """Return where in a description a hit of an excerpt stands, by what is on both sides of it, or on one."""
+    for before, after in ((_AROUND, _AROUND), (0, 2 * _AROUND), (2 * _AROUND, 0)):
+        first = max(0, start - before)
+        at = description.find(excerpt[first : end + after])
+        if at >= 0:
+            return at + start - first, at + end - first
+    return None
 
 
 def _tags(asked: Asked, tags: Sequence[str], matches: Sequence[Pieces]) -> list[Tag]:

@@ -112,7 +112,7 @@ def _rendered(scope: Scope, wanted: Asked, page: ResultPage, facets: ShownFacets
         histogram=Histogram,
         choices=chosen,
         without_choices=without_choices(wanted),
-        ways_out=_ways_out(scope, chosen) if not page.total else [],
+        ways_out=_ways_out(scope, wanted, chosen) if not page.total else [],
         page_url=lambda number: replace(wanted, page=number).url(),
         last_page=-(-page.total // wanted.page_size),
         orders=_orders(wanted),
@@ -140,10 +140,15 @@ def _orders(wanted: Asked) -> list[tuple[str, str, bool]]:
     ]
 
 
-def _ways_out(scope: Scope, chosen: list[Choice]) -> list[tuple[Choice, int]]:
+def _ways_out(scope: Scope, wanted: Asked, chosen: list[Choice]) -> list[tuple[Choice, int]]:
     """Return what one could take back, and how many datasets would be found then; those alone that help."""
+    ways = chosen[:MOST_WAYS_OUT]
+    if len(chosen) > 1:
+        ways.append(Choice("", gettext("all filters"), without_choices(wanted)))
+    if chosen and wanted.has_words:
+        ways.append(Choice("", f"“{wanted.words}”", wanted.reworded(words="")))
     found = []
-    for choice in chosen[:MOST_WAYS_OUT]:
+    for choice in ways:
         without = choice.without.changed(page_size=1)
         number = result_page(
             scope,

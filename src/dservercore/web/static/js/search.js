@@ -31,7 +31,8 @@
     if (!event.detail.serverResponse.includes(`id="${event.detail.target.id}"`)) {
       event.detail.shouldSwap = false;
       const path = event.detail.pathInfo.requestPath;
-      const query = new URLSearchParams(new FormData(document.getElementById("search-form"))).toString();
+      const given = [...new FormData(document.getElementById("search-form"))].filter(([, value]) => value !== "");
+      const query = new URLSearchParams(given).toString();
       window.location.assign(path.includes("?") ? path : `${path}?${query}`);
       return;
     }
@@ -51,9 +52,9 @@
     if (event.target.matches("select[data-submits]")) event.target.form.requestSubmit();
   });
 
-  // Where a style sheet cannot show what is in a closed element.
+  // The style sheet shows what is in them anyway, in browsers that can do so.
   function openOnWideScreens() {
-    if (CSS.supports("selector(::details-content)") || !matchMedia("(min-width: 60rem)").matches) return;
+    if (!matchMedia("(min-width: 60rem)").matches) return;
     document.getElementById("facets")?.setAttribute("open", "");
   }
 
@@ -94,9 +95,10 @@
         option.id = `suggestion-${place}`;
         option.setAttribute("role", "option");
         option.dataset.text = text;
-        name.textContent = text;
+        // What kind it is stands beside it.
+        name.textContent = kind === "word" ? text : text.replace(/^[a-z]+:"?|"$/g, "");
         of.className = "kind";
-        of.textContent = box.dataset[kind] ?? "";
+        of.textContent = kind === "word" ? "" : box.dataset[kind] ?? "";
         option.append(name, of);
         return option;
       }));
@@ -107,7 +109,7 @@
     async function ask() {
       asking?.abort();
       asking = new AbortController();
-      const asked = new URLSearchParams({ q: box.value, limit: "7" });
+      const asked = new URLSearchParams({ q: box.value, limit: "6" });
       try {
         const answer = await fetch(`${box.dataset.suggestions}?${asked}`, { signal: asking.signal, headers: { Accept: "application/json" } });
         if (answer.ok && !answer.redirected) fill(await answer.json());
