@@ -614,37 +614,6 @@ class TestHostileNames:
             assert "<script>alert" not in page
 
 
-class TestSearchingByRequest:
-    """What the pages search and show, the API does, too."""
-
-    def get(self, app: Flask, bearer: Any, path: str) -> Any:
-        answer = app.test_client().get(path, headers=bearer(ADMIN))
-        assert answer.status_code == 200, answer.text
-        return answer.json
-
-    def test_lists(self, app: Flask, bearer: Any, register: Any) -> None:
-        register(size_in_bytes=12)
-        found = self.get(app, bearer, f"/users?containing={CHAMPION.upper()}")
-        assert [user["username"] for user in found] == [CHAMPION]
-        assert [one["group"] for one in self.get(app, bearer, "/groups?containing=A")] == [LAB]
-        assert self.get(app, bearer, "/groups?containing=x") == []
-        assert self.get(app, bearer, "/base-uris?containing=RED") == [{"base_uri": RED}]
-        largest = self.get(app, bearer, "/base-uris?figures=true&sort=-size_in_bytes")
-        assert largest == [
-            {"base_uri": RED, "number_of_datasets": 1, "size_in_bytes": 12},
-            {"base_uri": BLUE, "number_of_datasets": 0, "size_in_bytes": 0},
-        ]
-
-    def test_how_a_user_signs_in(self, app: Flask, bearer: Any) -> None:
-        assert self.get(app, bearer, f"/users/{READER}/identity") == {
-            "username": READER,
-            "is_service": False,
-            "has_password": False,
-            "source": None,
-            "source_key": None,
-        }
-
-
 def test_many_users_cost_few_statements(app: Flask, ada: Browser) -> None:
     with app.app_context():
         for number in range(100):
