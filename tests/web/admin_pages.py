@@ -74,10 +74,10 @@ class _Text(HTMLParser):
 
 
 def text_of(page: str) -> str:
-    """Return what somebody reads on a page, with one blank between words."""
+    """Return what somebody reads on a page, with one blank between words, and without signs for the direction."""
     parser = _Text()
     parser.feed(page)
-    return " ".join(" ".join(parser.parts).split())
+    return " ".join(" ".join(parser.parts).translate(dict.fromkeys((0x2068, 0x2069))).split())
 
 
 class _Links(HTMLParser):

@@ -15,6 +15,9 @@ from dservercore.rest.errors import status_of
 from dservercore.web.forms import Form
 from dservercore.web.texts import gettext, noted
 
+# Between these, the direction of a text is its own affair.
+_ISOLATE, _END = "\u2068", "\u2069"
+
 #: Does what a form asks for, in the transaction that is open. Returns what to say about it, or the page to show.
 Act = Callable[[], Any]
 
@@ -50,6 +53,14 @@ def take(acts: Mapping[str, Act], show: Page, back: str | Callable[[], str]) -> 
         return result
     flash(result)
     return redirect(back if isinstance(back, str) else back(), 303)
+
+
+def said(text: str, **names: str) -> str:
+    """Return a text with names in it, which may be of a script that is written from right to left.
+
+    :param text: in the language of the reader, with a place such as ``%(name)s`` for each
+    """
+    return text % {key: f"{_ISOLATE}{name}{_END}" for key, name in names.items()}
 
 
 #: What a message of the catalog is about, by the field that it names.

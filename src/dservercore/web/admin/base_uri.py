@@ -14,16 +14,14 @@ from flask import Blueprint, make_response, render_template, request, url_for
 from dservercore.catalog import audience, base_uris, groups, users
 from dservercore.catalog.scope import GRANTS, Actor
 from dservercore.errors import DserverError, invalid
-from dservercore.web.admin.acts import checked_grant, reason, sent, sent_grant, take
-from dservercore.web.admin.choices import known_groups, known_users
+from dservercore.web.admin.acts import checked_grant, reason, said, sent, sent_grant, take
+from dservercore.web.admin.choices import MOST_SHOWN, containing, known_groups, known_users
 from dservercore.web.forms import Form
 from dservercore.web.page_guards import admin_only
 from dservercore.web.texts import gettext
 
 #: What is asked about before it is done, by the value of ``confirm``.
 CONFIRMED = ("public", "private", "delete")
-#: Of those who have a permission, so many are shown; the others are found by their names.
-MOST_SHOWN = 200
 
 _OF_GROUP = "group/"
 
@@ -70,7 +68,7 @@ def _grant(base_uri: str, actor: Actor) -> str:
         groups.grant(sent_grant(), to.removeprefix(_OF_GROUP), base_uri, actor=actor)
     else:
         users.grant(sent_grant(), to, base_uri, actor=actor)
-    return gettext("Granted: %(name)s, %(base_uri)s.") % {"name": to, "base_uri": base_uri}
+    return said(gettext("Granted: %(name)s, %(base_uri)s."), name=to, base_uri=base_uri)
 
 
 def _revoke(base_uri: str, actor: Actor) -> str:
@@ -79,17 +77,17 @@ def _revoke(base_uri: str, actor: Actor) -> str:
         groups.revoke(sent_grant(), to.removeprefix(_OF_GROUP), base_uri, actor=actor)
     else:
         users.revoke(sent_grant(), to, base_uri, actor=actor)
-    return gettext("No longer granted: %(name)s, %(base_uri)s.") % {"name": to, "base_uri": base_uri}
+    return said(gettext("No longer granted: %(name)s, %(base_uri)s."), name=to, base_uri=base_uri)
 
 
 def _open(base_uri: str, actor: Actor) -> str:
     base_uris.set_public(base_uri, True, actor=actor)
-    return gettext("%(base_uri)s is public now.") % {"base_uri": base_uri}
+    return said(gettext("%(base_uri)s is public now."), base_uri=base_uri)
 
 
 def _close(base_uri: str, actor: Actor) -> str:
     base_uris.set_public(base_uri, False, actor=actor)
-    return gettext("%(base_uri)s is public no longer.") % {"base_uri": base_uri}
+    return said(gettext("%(base_uri)s is public no longer."), base_uri=base_uri)
 
 
 def _delete(base_uri: str, actor: Actor) -> str:
@@ -97,7 +95,7 @@ def _delete(base_uri: str, actor: Actor) -> str:
     if with_datasets and sent("name").strip() != base_uri:
         raise invalid("name", gettext("is not that of this base URI: type it as it is written above"))
     base_uris.delete_base_uri(base_uri, with_datasets, actor=actor)
-    return gettext("%(base_uri)s is deleted.") % {"base_uri": base_uri}
+    return said(gettext("%(base_uri)s is deleted."), base_uri=base_uri)
 
 
 # Pages
@@ -138,7 +136,7 @@ def _granted(about: dict[str, Any], named: str) -> dict[str, list[str]]:
     """Return, by permission, whom it is granted to: groups first, as ``group/<name>``."""
     of_groups = base_uris.groups_granted(about["base_uri"])
     return {
-        kind: _named(
+        kind: containing(
             [
                 *(f"{_OF_GROUP}{name}" for name in of_groups[kind]),
                 *about[f"users_with_{kind}_permissions"],
@@ -149,10 +147,6 @@ def _granted(about: dict[str, Any], named: str) -> dict[str, list[str]]:
     }
 
 
-def _named(names: list[str], text: str) -> list[str]:
-    return [name for name in names if text.lower() in name.lower()]
-
-
 def _audience(base_uri: str, named: str) -> dict[str, list[dict[str, Any]]]:
     """Return, by permission, who has it, and why; of a public base URI, without those who have it for that alone."""
     found = audience.audience_of(base_uri)
@@ -160,7 +154,7 @@ def _audience(base_uri: str, named: str) -> dict[str, list[dict[str, Any]]]:
         kind: [
             one
             for one in found[kind]
-            if (one["directly"] or one["groups"]) and named.lower() in one["username"].lower()
+            if (one["directly"] or one["groups"]) and containing([one["username"]], named)
         ]
         for kind in GRANTS
     }

@@ -10,7 +10,7 @@ from flask import Blueprint, make_response, render_template, url_for
 from dservercore.catalog import base_uris
 from dservercore.catalog.scope import Actor
 from dservercore.dataset.uris import check_base_uri
-from dservercore.web.admin.acts import sent, take
+from dservercore.web.admin.acts import said, sent, take
 from dservercore.web.admin.lists import Wanted, rows_of
 from dservercore.web.forms import Form
 from dservercore.web.page_guards import admin_only
@@ -44,7 +44,7 @@ def change(actor: Actor) -> Any:
 def _add(actor: Actor) -> str:
     base_uri = sent("base_uri").strip()
     base_uris.add_base_uri(base_uri, actor=actor)
-    return gettext("%(base_uri)s is registered. Grant permissions on it next.") % {"base_uri": base_uri}
+    return said(gettext("%(base_uri)s is registered. Grant permissions on it next."), base_uri=base_uri)
 
 
 def _page(status: int = 200, problem: str = "") -> Any:

@@ -7,6 +7,14 @@ from dservercore.catalog import base_uris, groups, users
 #: More than so many make a page large, and help nobody to choose.
 MOST = 200
 
+#: Of names in a list that is no page of its own, so many are shown; the others are found by what is in them.
+MOST_SHOWN = 200
+
+
+def containing(names: list[str], text: str) -> list[str]:
+    """Return those names that have a text in them, in upper or lower case."""
+    return [name for name in names if text.casefold() in name.casefold()]
+
 
 def known_users() -> list[str]:
     """Return the names of the users."""

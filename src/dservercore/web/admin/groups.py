@@ -10,8 +10,8 @@ from flask import Blueprint, make_response, render_template, request, url_for
 from dservercore.catalog import audience, groups
 from dservercore.catalog.scope import Actor
 from dservercore.errors import DserverError
-from dservercore.web.admin.acts import checked_grant, reason, sent, sent_grant, take
-from dservercore.web.admin.choices import known_base_uris, known_users
+from dservercore.web.admin.acts import checked_grant, reason, said, sent, sent_grant, take
+from dservercore.web.admin.choices import MOST_SHOWN, containing, known_base_uris, known_users
 from dservercore.web.admin.lists import Wanted, rows_of
 from dservercore.web.forms import Form
 from dservercore.web.page_guards import admin_only
@@ -73,36 +73,36 @@ def change(group: str, actor: Actor) -> Any:
 def _add(actor: Actor) -> str:
     name = sent("group").strip()
     groups.add_group(name, actor=actor)
-    return gettext("%(group)s is a group now.") % {"group": name}
+    return said(gettext("%(group)s is a group now."), group=name)
 
 
 def _join(group: str, actor: Actor) -> str:
     username = sent("username").strip()
     groups.add_member(group, username, actor=actor)
-    return gettext("%(name)s is a member of %(group)s.") % {"name": username, "group": group}
+    return said(gettext("%(name)s is a member of %(group)s."), name=username, group=group)
 
 
 def _leave(group: str, actor: Actor) -> str:
     username = sent("username")
     groups.remove_member(group, username, actor=actor)
-    return gettext("%(name)s is a member of %(group)s no longer.") % {"name": username, "group": group}
+    return said(gettext("%(name)s is a member of %(group)s no longer."), name=username, group=group)
 
 
 def _grant(group: str, actor: Actor) -> str:
     base_uri = sent("base_uri").strip()
     groups.grant(sent_grant(), group, base_uri, actor=actor)
-    return gettext("Granted: %(name)s, %(base_uri)s.") % {"name": group, "base_uri": base_uri}
+    return said(gettext("Granted: %(name)s, %(base_uri)s."), name=group, base_uri=base_uri)
 
 
 def _revoke(group: str, actor: Actor) -> str:
     base_uri = sent("base_uri")
     groups.revoke(sent_grant(), group, base_uri, actor=actor)
-    return gettext("No longer granted: %(name)s, %(base_uri)s.") % {"name": group, "base_uri": base_uri}
+    return said(gettext("No longer granted: %(name)s, %(base_uri)s."), name=group, base_uri=base_uri)
 
 
 def _delete(group: str, actor: Actor) -> str:
     groups.delete_group(group, actor=actor)
-    return gettext("The group %(group)s is deleted.") % {"group": group}
+    return said(gettext("The group %(group)s is deleted."), group=group)
 
 
 # Pages
@@ -127,6 +127,7 @@ def _list_page(status: int = 200, problem: str = "") -> Any:
 
 def _page(name: str, status: int = 200, problem: str = "") -> Any:
     group = groups.get_group(name)
+    named = request.args.get("containing", "").strip()
     preview = None
     if not problem:
         try:
@@ -136,6 +137,9 @@ def _page(name: str, status: int = 200, problem: str = "") -> Any:
     page = render_template(
         "web/admin/group.html",
         group=group,
+        members=containing(group["members"], named),
+        containing=named,
+        most=MOST_SHOWN,
         problem=problem,
         preview=preview,
         users=known_users(),

@@ -22,7 +22,7 @@ from dservercore.catalog import (
 from dservercore.catalog.scope import Actor
 from dservercore.errors import DserverError
 from dservercore.settings.external_url import external_url
-from dservercore.web.admin.acts import Act, checked_grant, reason, sent, sent_grant, take
+from dservercore.web.admin.acts import Act, checked_grant, reason, said, sent, sent_grant, take
 from dservercore.web.admin.choices import known_base_uris, known_groups
 from dservercore.web.browsers import name_of
 from dservercore.web.forms import Form
@@ -85,12 +85,12 @@ def _rename(username: str, actor: Actor) -> str:
 
 def _make_admin(username: str, actor: Actor) -> str:
     users.update_user(username, {"is_admin": True}, actor=actor)
-    return gettext("%(name)s is an administrator now.") % {"name": username}
+    return said(gettext("%(name)s is an administrator now."), name=username)
 
 
 def _make_no_admin(username: str, actor: Actor) -> str:
     users.update_user(username, {"is_admin": False}, actor=actor)
-    return gettext("%(name)s is an administrator no longer.") % {"name": username}
+    return said(gettext("%(name)s is an administrator no longer."), name=username)
 
 
 def _new_link(username: str, actor: Actor) -> Any:
@@ -109,38 +109,35 @@ def _revoke_all(username: str, actor: Actor) -> str:
     revocation = personal_tokens.revoke_all(username, actor=actor)
     db.commit()
     revocation.wait()
-    return gettext("All tokens, sessions and links of %(name)s have ended.") % {"name": username}
+    return said(gettext("All tokens, sessions and links of %(name)s have ended."), name=username)
 
 
 def _join(username: str, actor: Actor) -> str:
     group = sent("group").strip()
     groups.add_member(group, username, actor=actor)
-    return gettext("%(name)s is a member of %(group)s.") % {"name": username, "group": group}
+    return said(gettext("%(name)s is a member of %(group)s."), name=username, group=group)
 
 
 def _leave(username: str, actor: Actor) -> str:
     groups.remove_member(sent("group"), username, actor=actor)
-    return gettext("%(name)s is a member of %(group)s no longer.") % {
-        "name": username,
-        "group": sent("group"),
-    }
+    return said(gettext("%(name)s is a member of %(group)s no longer."), name=username, group=sent("group"))
 
 
 def _grant(username: str, actor: Actor) -> str:
     base_uri = sent("base_uri").strip()
     users.grant(sent_grant(), username, base_uri, actor=actor)
-    return gettext("Granted: %(name)s, %(base_uri)s.") % {"name": username, "base_uri": base_uri}
+    return said(gettext("Granted: %(name)s, %(base_uri)s."), name=username, base_uri=base_uri)
 
 
 def _revoke(username: str, actor: Actor) -> str:
     base_uri = sent("base_uri")
     users.revoke(sent_grant(), username, base_uri, actor=actor)
-    return gettext("No longer granted: %(name)s, %(base_uri)s.") % {"name": username, "base_uri": base_uri}
+    return said(gettext("No longer granted: %(name)s, %(base_uri)s."), name=username, base_uri=base_uri)
 
 
 def _delete(username: str, actor: Actor) -> str:
     users.delete_user(username, actor=actor)
-    return gettext("%(name)s is deleted.") % {"name": username}
+    return said(gettext("%(name)s is deleted."), name=username)
 
 
 # Pages

@@ -9,7 +9,7 @@ from flask import Blueprint, make_response, render_template, url_for
 
 from dservercore.catalog import users
 from dservercore.catalog.scope import Actor
-from dservercore.web.admin.acts import sent, take
+from dservercore.web.admin.acts import said, sent, take
 from dservercore.web.admin.lists import Wanted, rows_of
 from dservercore.web.forms import Form
 from dservercore.web.page_guards import admin_only
@@ -45,7 +45,7 @@ def _add(actor: Actor) -> str:
         is_service=bool(sent("is_service")),
         actor=actor,
     )
-    return gettext("%(name)s is registered.") % {"name": users.get_user(name)["username"]}
+    return said(gettext("%(name)s is registered."), name=users.get_user(name)["username"])
 
 
 def _page(status: int = 200, problem: str = "") -> Any:
