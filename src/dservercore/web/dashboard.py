@@ -5,7 +5,6 @@ from __future__ import annotations
 from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
-from typing import cast
 
 from flask import Blueprint, abort, current_app, render_template, request, url_for
 
