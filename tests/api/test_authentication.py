@@ -114,6 +114,7 @@ PUBLIC = [
 OF_BROWSERS = {
     *("auth.Token", "auth.Logout", "web.sign_in_with_password", "web.use_link", "web.sign_out"),
     *("web.account", "web.change_password", "web.end_session"),
+    *("web.dataset", "web.copies", "web.dataset_readme", "web.dataset_manifest", "web.dataset_export"),
 }
 WITH_BODY = [(method, path) for method, path in PROTECTED if method in ("POST", "PUT", "PATCH")]
 

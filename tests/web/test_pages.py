@@ -12,7 +12,7 @@ import pytest
 from dservercore import create_app, sql_db
 from dservercore.catalog import login_links, passwords, sessions
 from dservercore.web.static_files import FOR_EVER, served_files
-from support.world import CHAMPION
+from support.world import CHAMPION, RED
 from web.browser import (
     axe_source,
     complaints,
@@ -36,8 +36,21 @@ PAGES = {
     "/sign-in": "Sign in",
     "/sign-in/link": "Sign in with a link",
 }
+UUID = "af6727bf-29c7-43dd-b42f-a5d7ede28337"
+
 #: The same of those that only somebody who has signed in can open.
-PAGES_OF_USERS = {"/account": "Your account"}
+PAGES_OF_USERS = {
+    "/account": "Your account",
+    f"/datasets/s3/red/{UUID}": "bean-harvest",
+    f"/uuid/{UUID}": "Copies of bean-harvest",
+}
+#: What is for browsers and no page.
+FILES = {
+    "/static/<digest>/<path:file>",
+    "/dataset-readme/<uri:uri>",
+    "/dataset-manifest/<uri:uri>",
+    "/dataset-export/<name>/<uri:uri>",
+}
 
 
 @pytest.fixture
@@ -179,12 +192,18 @@ def test_every_page_is_opened(app):
         for rule in app.url_map.iter_rules()
         if rule.endpoint.startswith("web.") and "GET" in (rule.methods or ())
     }
-    assert rules - {"/static/<digest>/<path:file>"} == PAGES.keys() | PAGES_OF_USERS.keys()
+    adapter = app.url_map.bind("localhost")
+    opened = {adapter.match(path, return_rule=True)[0].rule for path in (*PAGES, *PAGES_OF_USERS)}
+    assert rules - FILES == opened
 
 
 @needs_browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_everybody_can_read_them_and_nobody_else_is_asked(app, people, address, scheme, chrome, pytestconfig):
+def test_everybody_can_read_them_and_nobody_else_is_asked(
+    app, register, address, scheme, chrome, pytestconfig
+):
+    register(uuid=UUID)
+    register(uuid=UUID, uri=f"{RED}/copy", name="bean-harvest")
     with app.app_context():
         passwords.set_password(CHAMPION, PASSWORD)
         for means in ("link", "oidc:keycloak"):  # sessions beside that of the browser, to be ended
