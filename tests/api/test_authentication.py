@@ -121,6 +121,7 @@ OF_BROWSERS = {
     *("web.admin_groups", "web.change_groups", "web.admin_group", "web.change_group", "web.admin_audit"),
     *("web.admin_base_uris", "web.change_base_uris", "web.admin_base_uri", "web.change_base_uri"),
     *("web.search_suggestions", "web.search_values", "web.search_csv", "web.search_ndjson"),
+    *("web.dataset", "web.copies", "web.dataset_readme", "web.dataset_manifest", "web.dataset_export"),
 }
 WITH_BODY = [(method, path) for method, path in PROTECTED if method in ("POST", "PUT", "PATCH")]
 

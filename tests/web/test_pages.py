@@ -36,12 +36,16 @@ PAGES = {
     "/sign-in": "Sign in",
     "/sign-in/link": "Sign in with a link",
 }
+UUID = "af6727bf-29c7-43dd-b42f-a5d7ede28337"
+
 #: The same of those that only somebody who has signed in can open.
 PAGES_OF_USERS = {
     "/account": "Your account",
     "/dashboard": "Dashboard",
     "/dashboard/work-list": "What lacks description",
     "/search/values": "Tags",
+    f"/datasets/s3/red/{UUID}": "bean-harvest",
+    f"/uuid/{UUID}": "Copies of bean-harvest",
 }
 #: The same of those of administrators.
 PAGES_OF_ADMINS = {
@@ -69,8 +73,16 @@ PAGES_ON_ONE = {
         f"/admin/base-uris/s3/red?revoke=search&to={READER}": RED,
     },
 }
-#: What a page asks for, or has people download.
-NO_PAGES = {"/search/suggestions", "/search.csv", "/search.ndjson"}
+#: What is for browsers and no page.
+FILES = {
+    "/static/<digest>/<path:file>",
+    "/dataset-readme/<uri:uri>",
+    "/dataset-manifest/<uri:uri>",
+    "/dataset-export/<name>/<uri:uri>",
+    "/search/suggestions",
+    "/search.csv",
+    "/search.ndjson",
+}
 
 
 @pytest.fixture
@@ -212,9 +224,9 @@ def test_every_page_is_opened(app):
         for rule in app.url_map.iter_rules()
         if rule.endpoint.startswith("web.") and "GET" in (rule.methods or ())
     }
-    assert rules - {"/static/<digest>/<path:file>"} - NO_PAGES == (
-        PAGES.keys() | PAGES_OF_USERS.keys() | PAGES_OF_ADMINS.keys() | PAGES_ON_ONE.keys()
-    )
+    adapter = app.url_map.bind("localhost")
+    opened = {adapter.match(path, return_rule=True)[0].rule for path in (*PAGES, *PAGES_OF_USERS)}
+    assert rules - FILES == opened | PAGES_OF_ADMINS.keys() | PAGES_ON_ONE.keys()
 
 
 @needs_browser
@@ -222,7 +234,8 @@ def test_every_page_is_opened(app):
 def test_everybody_can_read_them_and_nobody_else_is_asked(
     app, register, address, scheme, chrome, pytestconfig
 ):
-    register(readme="")
+    register(uuid=UUID, readme="")
+    register(uuid=UUID, uri=f"{RED}/copy", name="bean-harvest")
     with app.app_context():
         groups.add_group("lab")
         groups.add_member("lab", READER)
