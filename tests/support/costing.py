@@ -124,6 +124,17 @@ def requests_of(config: dict[str, Any]) -> Iterator[Request]:
         yield Request("zeros", route, deep, path, user, expected=(422,))
         yield Request("base URIs", route, encoded(longest), path, user, expected=(422,))
         yield Request("name", route, encoded({"name": LIGATURE * 20_000}), path, user, expected=(422,))
+    for route, path in (
+        ("POST /me/searches", "/me/searches"),
+        ("PATCH /me/searches/<int:search_id>", "/me/searches/1"),
+    ):
+        query = "&".join(f"{n:05}=x" for n in range(20_000))
+        yield Request("zeros", route, deep, path, expected=(422,))
+        yield Request("name", route, encoded({"name": LIGATURE * 20_000}), path, expected=(404, 422))
+        yield Request("query", route, encoded({"name": "x", "query": query}), path, expected=(422,))
+        yield Request(
+            "long query", route, encoded({"name": "x", "query": query[:6000]}), path, expected=(422,)
+        )
     people = {"users_with_search_permissions": [f"user-{n}" for n in range(20_000)]}
     for method in ("PUT", "POST"):
         route, path = f"{method} /base-uris/<base_uri:base_uri>", f"/base-uris/s3://{method.lower()}"
