@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 import sys
 import time
 import unicodedata
@@ -112,9 +113,12 @@ def requests_of(config: dict[str, Any]) -> Iterator[Request]:
     for new in ("4@8({[<369!1|/0$5+7%2" * 40, LIGATURE * 341):
         yield Request(new[:9], "PUT /me/password", encoded({"new": new}), "/me/password", expected=(200, 422))
     form = b"code=x&" + b"&".join(b"password=%d" % n for n in range(4000))
-    end = "/account/sessions/<int:session_id>/end"
-    for route in ("/sign-in", "/sign-in/link", "/sign-out", "/account/password", end):
-        path = route.replace("<int:session_id>", "1")
+    forms = ["/sign-in", "/sign-in/link", "/sign-out"]
+    forms += [f"/account/{path}" for path in ("name", "password", "tokens", "dtool.json")]
+    forms += ["/account/tokens/<int:token_id>/end", "/account/sessions/<int:session_id>/end"]
+    forms += ["/searches", "/searches/<int:search_id>/name", "/searches/<int:search_id>/delete"]
+    for route in forms:
+        path = re.sub("<int:[^>]+>", "1", route)
         yield Request("form", f"POST {route}", form, path, content_type=FORM, expected=(303, 400))
     for route, path, user in (
         ("POST /me/tokens", "/me/tokens", CHAMPION),

@@ -1,7 +1,7 @@
 """Searches that users name and keep, to ask for them again.
 
-A search is kept as the query string of ``GET /uris``: what stands behind the question mark on the page where one searches,
-and in a request of a program.
+A search is kept as the query string of ``GET /uris``: what stands behind the question mark in the address of the page
+where one searches, and in a request of a program.
 """
 
 from __future__ import annotations

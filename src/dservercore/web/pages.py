@@ -12,8 +12,10 @@ from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from dservercore.rest.retries import RetryingFlask
 from dservercore.web import (
     account,
+    account_tokens,
     error_pages,
     home,
+    kept_searches,
     navigation,
     page_guards,
     shown,
@@ -74,6 +76,8 @@ def init_web(app: RetryingFlask, of_extensions: Iterable[Blueprint]) -> None:
     home.add_to(pages)
     sign_in_pages.add_to(pages)
     account.add_to(pages)
+    account_tokens.add_to(pages)
+    kept_searches.add_to(pages)
     page_guards.add_to(pages)
     app.register_blueprint(pages)
     app.repeatable |= {pages.name}
