@@ -148,6 +148,7 @@ class TestTheName:
         assert answer.status_code == status
         assert 'id="display_name-error"' in answer.text
         assert "too long" in answer.text or "The name contains a control character" in answer.text
+        assert '<a href="#name">see what is wrong</a>' in answer.text
         assert SCRIPT not in answer.text
         assert f'value="{name}"' in unescape(answer.text)
 

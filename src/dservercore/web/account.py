@@ -41,6 +41,15 @@ _MEANS = {
     "link": noted("with a link"),
     "ldap": noted("with the directory"),
 }
+#: The section of the page that has a form.
+_SECTIONS = {
+    "search_form": "searches",
+    "rename_form": "searches",
+    "dtool_form": "dtool",
+    "token_form": "tokens",
+    "name_form": "name",
+    "form": "password",
+}
 #: Base URIs that the page lists.
 MAX_PLACES = 1000
 
@@ -143,6 +152,9 @@ def page(actor: Actor, status: int = HTTPStatus.OK, problem: str = "", **shown: 
     :param shown: what else the template shows, such as a form that was sent, instead of an empty one
     """
     username, current = str(actor.username), sign_in.current()
+    wrong = next(
+        (section for name, section in _SECTIONS.items() if name in shown and shown[name].errors), None
+    )
     user = users.get_user(username)
     places, usable = _places(username), permissions.usable_base_uris(username, GRANTS)
     return make_response(
@@ -165,6 +177,7 @@ def page(actor: Actor, status: int = HTTPStatus.OK, problem: str = "", **shown: 
                 "sessions": [_shown(row) for row in sessions.list_of(username, sign_in.limits())],
                 "current": current.id if current else None,
                 "problem": problem,
+                "wrong": wrong,
                 "name_form": NameForm(formdata=None, display_name=user["display_name"]),
                 "form": _password_form(actor, sent=False),
                 "token_form": TokenForm(actor, usable, formdata=None),
