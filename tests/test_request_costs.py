@@ -30,6 +30,7 @@ WITHOUT_BODY = {
     "DELETE /groups/<group>/members/<username>",
     "DELETE /groups/<group>/register/<base_uri:base_uri>",
     "DELETE /groups/<group>/search/<base_uri:base_uri>",
+    "DELETE /me/searches/<int:search_id>",
     "DELETE /me/sessions",
     "DELETE /me/sessions/<int:session>",
     "DELETE /me/tokens",

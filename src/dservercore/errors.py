@@ -87,6 +87,10 @@ class UnknownTokenError(_NotFoundError):
     """The user has no such token."""
 
 
+class UnknownKeptSearchError(_NotFoundError):
+    """The user keeps no such search."""
+
+
 class UnknownUserError(_NotFoundError):
     """No user is registered under the name."""
 

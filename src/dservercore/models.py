@@ -26,6 +26,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    UniqueConstraint,
     event,
     false,
     text,
@@ -54,6 +55,7 @@ JOB_KIND_LENGTH = 128
 SOURCE_LENGTH = 64
 SOURCE_KEY_LENGTH = 255
 TOKEN_NAME_LENGTH = 80
+SEARCH_NAME_LENGTH = 80
 DIGEST_LENGTH = 64
 ADDRESS_LENGTH = 64
 PRICE_LENGTH = 24
@@ -308,6 +310,22 @@ class LoginLink(sql_db.Model):  # type: ignore[name-defined]
     digest: Mapped[str] = _digest()
     created_at: Mapped[int] = mapped_column(BigInteger)
     expires_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class KeptSearch(sql_db.Model):  # type: ignore[name-defined]
+    """A search that a user has named, to ask for it again."""
+
+    __tablename__ = "kept_search"
+    __table_args__ = (UniqueConstraint("user_id", "name", name="uq_kept_search_name"),)
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    # The constraint is an index that begins with it.
+    user_id: Mapped[int] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(_folded_text(SEARCH_NAME_LENGTH))
+    # A query string as ``GET /uris`` takes it, percent-encoded.
+    query: Mapped[str] = mapped_column(Text)
+    # Seconds since the epoch, UTC.
+    created_at: Mapped[int] = mapped_column(BigInteger)
 
 
 class SignInAttempt(sql_db.Model):  # type: ignore[name-defined]

@@ -37,16 +37,8 @@ DOCUMENTED_HEADERS = ("X-Pagination", "X-Sort", "X-Search", "X-Storage-Updated",
 
 #: How the paths of pages and files begin, of which the document says nothing.
 PAGES = (
-    "/doc/",
-    "/static/",
-    "/sign-in",
-    "/sign-out",
-    "/account",
-    "/admin",
-    "/search",
-    "/dashboard",
-    "/dataset",
-    "/uuid/",
+    *("/doc/", "/static/", "/sign-in", "/sign-out", "/account", "/admin"),
+    *("/search", "/dashboard", "/dataset", "/uuid/", "/searches"),
 )
 
 

@@ -113,11 +113,20 @@ def requests_of(config: dict[str, Any]) -> Iterator[Request]:
     for new in ("4@8({[<369!1|/0$5+7%2" * 40, LIGATURE * 341):
         yield Request(new[:9], "PUT /me/password", encoded({"new": new}), "/me/password", expected=(200, 422))
     form = b"code=x&" + b"&".join(b"password=%d" % n for n in range(4000))
-    end = "/account/sessions/<int:session_id>/end"
-    of_admins = [f"/admin/{name}" for name in ("users", "groups", "base-uris")]
     of_one = ["/admin/users/<username>", "/admin/groups/<group>", "/admin/base-uris/<base_uri:base_uri>"]
-    of_users = ["/sign-in", "/sign-in/link", "/sign-out", "/account/password", end]
-    for route in (*of_users, *of_admins, *of_one):
+    forms = [
+        "/sign-in",
+        "/sign-in/link",
+        "/sign-out",
+        "/admin/users",
+        "/admin/groups",
+        "/admin/base-uris",
+        *of_one,
+    ]
+    forms += [f"/account/{path}" for path in ("name", "password", "tokens", "dtool.json")]
+    forms += ["/account/tokens/<int:token_id>/end", "/account/sessions/<int:session_id>/end"]
+    forms += ["/searches", "/searches/<int:search_id>/name", "/searches/<int:search_id>/delete"]
+    for route in forms:
         path = re.sub("<[^>]+>", "1", route)
         yield Request("form", f"POST {route}", form, path, content_type=FORM, expected=(303, 400))
     for route, path, user in (
@@ -128,6 +137,17 @@ def requests_of(config: dict[str, Any]) -> Iterator[Request]:
         yield Request("zeros", route, deep, path, user, expected=(422,))
         yield Request("base URIs", route, encoded(longest), path, user, expected=(422,))
         yield Request("name", route, encoded({"name": LIGATURE * 20_000}), path, user, expected=(422,))
+    for route, path in (
+        ("POST /me/searches", "/me/searches"),
+        ("PATCH /me/searches/<int:search_id>", "/me/searches/1"),
+    ):
+        query = "&".join(f"{n:05}=x" for n in range(20_000))
+        yield Request("zeros", route, deep, path, expected=(422,))
+        yield Request("name", route, encoded({"name": LIGATURE * 20_000}), path, expected=(404, 422))
+        yield Request("query", route, encoded({"name": "x", "query": query}), path, expected=(422,))
+        yield Request(
+            "long query", route, encoded({"name": "x", "query": query[:6000]}), path, expected=(422,)
+        )
     people = {"users_with_search_permissions": [f"user-{n}" for n in range(20_000)]}
     for method in ("PUT", "POST"):
         route, path = f"{method} /base-uris/<base_uri:base_uri>", f"/base-uris/s3://{method.lower()}"

@@ -41,6 +41,7 @@ UUID = "af6727bf-29c7-43dd-b42f-a5d7ede28337"
 #: The same of those that only somebody who has signed in can open.
 PAGES_OF_USERS = {
     "/account": "Your account",
+    "/sign-in/done": "You are signed in",
     "/dashboard": "Dashboard",
     "/dashboard/work-list": "What lacks description",
     "/search/values": "Tags",
@@ -79,6 +80,8 @@ FILES = {
     "/dataset-readme/<uri:uri>",
     "/dataset-manifest/<uri:uri>",
     "/dataset-export/<name>/<uri:uri>",
+    "/account/dtool.json",
+    "/account/README.yml",
     "/search/suggestions",
     "/search.csv",
     "/search.ndjson",

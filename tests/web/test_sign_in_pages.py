@@ -283,7 +283,7 @@ class TestAccount:
     def test_visitors_are_led_to_sign_in_and_back(self, client: FlaskClient) -> None:
         answer = client.get("/account?x=1")
         assert (answer.status_code, answer.location) == (303, "/sign-in?next=%2Faccount%3Fx%3D1")
-        assert client.post("/account/password").location == "/sign-in?next=%2Faccount%2Fpassword"
+        assert client.post("/account/password").location == "/sign-in?next=%2Faccount"
 
     def test_nothing_of_somebody_who_is_signed_in_is_kept(self, client: FlaskClient) -> None:
         assert client.get("/").headers["Cache-Control"] == "private, no-cache"
@@ -309,7 +309,7 @@ class TestAccount:
             sessions.begin(CHAMPION, "link", sessions.Client("192.0.2.7", agent))
             sql_db.session.commit()
         sign_in_here(client)
-        assert f'title="{agent}">Firefox on Linux' in client.get("/account").text
+        assert f'title="{agent}"><bdi>Firefox on Linux' in client.get("/account").text
 
     def test_a_password_manager_is_told_whose_password_it_is(self, client: FlaskClient) -> None:
         sign_in_here(client)

@@ -28,6 +28,7 @@ STATUS_OF = {
     errors.UnknownDirectoryError: HTTPStatus.NOT_FOUND,
     errors.UnknownGroupError: HTTPStatus.NOT_FOUND,
     errors.UnknownTokenError: HTTPStatus.NOT_FOUND,
+    errors.UnknownKeptSearchError: HTTPStatus.NOT_FOUND,
     errors.UnknownUserError: HTTPStatus.NOT_FOUND,
     errors.ConflictError: HTTPStatus.CONFLICT,
     errors.PreconditionError: HTTPStatus.PRECONDITION_FAILED,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
+from urllib.parse import parse_qsl
 
 import marshmallow as ma
 from marshmallow import fields
 from marshmallow.validate import Length, OneOf, Range
 
+from dservercore.catalog.kept_searches import MAX_QUERY_LENGTH
 from dservercore.dataset import conditions
 from dservercore.dataset.conditions import MAX_DEPTH
 from dservercore.dataset.facets import FACETS
@@ -815,6 +817,61 @@ class RevocationSchema(ma.Schema):
     tokens = fields.Integer(required=True, metadata=_described("Tokens of programs"))
     sessions = fields.Integer(required=True, metadata=_described("Sessions of browsers"))
     links = fields.Integer(required=True, metadata=_described("Addresses that sign somebody in"))
+
+
+# Searches that are kept
+
+
+#: What ``GET /uris`` takes in its query string, and a search that is kept may have in its own.
+SEARCH_PARAMETERS = frozenset(
+    {*SearchQueryStringSchema().fields, *PageOptionsSchema().fields, "sort", "page", "page_size"}
+)
+
+
+def _check_search(query: str) -> None:
+    if len(query) > MAX_QUERY_LENGTH:
+        raise ma.ValidationError(f"Longer than maximum length {MAX_QUERY_LENGTH}.")
+    unknown = sorted({name for name, _ in parse_qsl(query.removeprefix("?"))} - SEARCH_PARAMETERS)
+    if unknown:
+        raise ma.ValidationError(f"Has {unknown[0][:100]!r}, which is no parameter of GET /uris.")
+
+
+class KeptSearchUpdateSchema(ma.Schema):
+    """What to change about a search that is kept. What is left out stays as it is."""
+
+    name = fields.String(metadata=_described("For you to know it by; 1 to 80 characters"))
+    query = fields.String(
+        validate=_check_search,
+        metadata=_described(
+            "The query string of `GET /uris`, percent-encoded, such as `free_text=barley&tags=field&sort=-frozen_at`;"
+            " empty: all datasets. `page` is not kept"
+        ),
+    )
+
+
+class KeptSearchPostSchema(KeptSearchUpdateSchema):
+    """A search to be kept."""
+
+    name = fields.String(required=True, metadata=_described("For you to know it by; 1 to 80 characters"))
+    query = fields.String(
+        required=True,
+        validate=_check_search,
+        metadata=_described(
+            "The query string of `GET /uris`, percent-encoded, such as `free_text=barley&tags=field&sort=-frozen_at`;"
+            " empty: all datasets. `page` is not kept"
+        ),
+    )
+
+
+class KeptSearchSchema(ma.Schema):
+    """A search that is kept."""
+
+    id = fields.Integer(required=True)
+    name = fields.String(required=True)
+    query = fields.String(
+        required=True, metadata=_described("The query string of `GET /uris`, percent-encoded")
+    )
+    created_at = fields.Integer(required=True, metadata=_described("Seconds since the epoch, UTC"))
 
 
 # Groups, and why somebody may do something

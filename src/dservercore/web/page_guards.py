@@ -9,16 +9,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import wraps
+from http import HTTPStatus
 from typing import Any, TypeVar, cast
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
-from flask import Blueprint, current_app, g, redirect, request
+from flask import Blueprint, Response, current_app, g, redirect, request
 from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.exceptions import HTTPException
 
 from dservercore.auth import guards, permissions, sign_in
 from dservercore.catalog.scope import Actor, Grant, Scope, acting
 from dservercore.db.fast_reads import one_version
 from dservercore.errors import AuthenticationError, AuthorizationError
+from dservercore.web import lost_sessions
 from dservercore.web.forms import Form
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -80,22 +83,63 @@ def _guard(view: View, establish: Callable[[str], dict[str, Actor | Scope]], vis
             if username is None:
                 public = permissions.public_scope() if visitors else None
                 if public is None or not public.base_uris:
-                    return to_sign_in()
+                    return lost_sessions.kept_form() or to_sign_in()
                 return view(*args, **kwargs, actor=acting(), search_scope=public)
             try:
                 established = establish(username)
             except AuthenticationError:  # deleted just now
                 return to_sign_in()
             g.actor, g.username = established["actor"], username
+            if lost_sessions.is_unconfirmed():
+                return lost_sessions.to_confirm()
             return view(*args, **kwargs, **established)
 
     return cast(View, guarded)
 
 
 def to_sign_in() -> Any:
-    """Return the redirect to the page where users sign in, which leads back to the page that was asked for."""
-    wanted = request.full_path.rstrip("?") if request.method in ("GET", "HEAD") else request.path
+    """Return the redirect to the page where users sign in, which leads back to the page that was asked for.
+
+    From a form, it leads back to the page above: that of ``/account/password`` is ``/account``.
+    """
+    is_read = request.method in ("GET", "HEAD")
+    wanted = _address_below() if is_read else quote(_page_above(request.path), _NOT_QUOTED)
+    if (
+        "HX-Request" in request.headers
+    ):  # or else the page to sign in would come into the middle of another one
+        wanted = _path_of(request.headers.get("HX-Current-URL", "")) or wanted
+        address = f"{request.script_root}/sign-in?{urlencode({'next': wanted})}"
+        return Response(status=HTTPStatus.UNAUTHORIZED, headers={"HX-Redirect": address})
     return redirect(f"{request.script_root}/sign-in?{urlencode({'next': wanted})}", 303)
+
+
+# What may be in a path, and with the percent sign in a query string, as it is.
+_NOT_QUOTED = "/:@!$&'()*+,;=-._~"
+
+
+def _address_below() -> str:
+    """Return path and query string of the request at hand, both percent-encoded."""
+    query = request.query_string.decode("latin-1")
+    path = quote(request.path, _NOT_QUOTED)
+    return f"{path}?{quote(query, f'{_NOT_QUOTED}?%', 'latin-1')}" if query else path
+
+
+def _page_above(path: str) -> str:
+    """Return the path of the nearest page that can be opened, which is the path itself or begins it."""
+    adapter = current_app.create_url_adapter(request)
+    while path.strip("/") and adapter is not None:
+        try:
+            adapter.match(path, "GET")
+            return path
+        except HTTPException:  # there is none, or it takes forms alone, or another spelling is wanted
+            path = path.rstrip("/").rpartition("/")[0]
+    return "/"
+
+
+def _path_of(address: str) -> str | None:
+    """Return path and query of an address of this server, as one below it; None if it is of another one."""
+    below = request.host_url.rstrip("/") + request.script_root
+    return address.removeprefix(below) if address.startswith(f"{below}/") else None
 
 
 def add_to(pages: Blueprint) -> None:

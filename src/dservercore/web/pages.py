@@ -12,10 +12,12 @@ from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from dservercore.rest.retries import RetryingFlask
 from dservercore.web import (
     account,
+    account_tokens,
     admin,
     dashboard,
     dataset_pages,
     error_pages,
+    kept_searches,
     navigation,
     page_guards,
     search,
@@ -80,6 +82,8 @@ def init_web(app: RetryingFlask, of_extensions: Iterable[Blueprint]) -> None:
     account.add_to(pages)
     admin.add_to(pages)
     dataset_pages.add_to(pages)
+    account_tokens.add_to(pages)
+    kept_searches.add_to(pages)
     page_guards.add_to(pages)
     app.register_blueprint(pages)
     app.repeatable |= {pages.name}

@@ -13,11 +13,13 @@ from dservercore import db
 from dservercore.auth import passwords, sign_in
 from dservercore.catalog import attempts, login_links, metrics
 from dservercore.catalog import passwords as stored_passwords
-from dservercore.catalog.scope import acting
+from dservercore.catalog.scope import Actor, acting
 from dservercore.errors import AuthenticationError, ConflictError, TooManyAttemptsError, UnavailableError
 from dservercore.web.forms import Form
+from dservercore.web.page_guards import signed_in
+from dservercore.web.texts import gettext, noted
 
-LINK_REFUSAL = (
+LINK_REFUSAL = noted(
     "This link does not work: it has expired, was used already, or was not copied whole. Ask for another one."
 )
 
@@ -26,26 +28,27 @@ class PasswordForm(Form):
     """A name and a password."""
 
     username = StringField(
-        "Name", [InputRequired("Your name is missing.")], render_kw={"autocomplete": "username"}
+        noted("Name"), [InputRequired(noted("Your name is missing."))], render_kw={"autocomplete": "username"}
     )
     password = PasswordField(
-        "Password",
-        [InputRequired("Your password is missing.")],
+        noted("Password"),
+        [InputRequired(noted("Your password is missing."))],
         render_kw={"autocomplete": "current-password"},
     )
-    send = SubmitField("Sign in")
+    send = SubmitField(noted("Sign in"))
 
 
 class LinkForm(Form):
     """The button that uses a link up."""
 
-    send = SubmitField("Sign in")
+    send = SubmitField(noted("Sign in"))
 
 
 def add_to(pages: Blueprint) -> None:
     """Serve the pages."""
     pages.add_url_rule("/sign-in", "sign_in", show_sign_in)
     pages.add_url_rule("/sign-in", "sign_in_with_password", sign_in_with_password, methods=["POST"])
+    pages.add_url_rule("/sign-in/done", "signed_in_again", show_signed_in_again)
     pages.add_url_rule("/sign-in/link", "link", show_link)
     pages.add_url_rule("/sign-in/link", "use_link", use_link, methods=["POST"])
     pages.add_url_rule("/sign-out", "sign_out", sign_out, methods=["POST"])
@@ -76,6 +79,12 @@ def sign_in_with_password() -> Any:
     except UnavailableError as error:
         return _sign_in_page(form, HTTPStatus.SERVICE_UNAVAILABLE, error.message)
     return answer
+
+
+@signed_in
+def show_signed_in_again(actor: Actor) -> Any:
+    """Return the page for who has signed in because of a form in another tab (see ``web/lost_sessions``)."""
+    return render_template("web/signed_in_again.html")
 
 
 def _sign_in_page(form: PasswordForm, status: int = HTTPStatus.OK, problem: str = "") -> Response:
@@ -124,7 +133,9 @@ def use_link() -> Any:
 
 def _refused_link() -> Response:
     metrics.sign_in("link", "refused")
-    return make_response(render_template("web/link.html", problem=LINK_REFUSAL), HTTPStatus.FORBIDDEN)
+    return make_response(
+        render_template("web/link.html", problem=gettext(LINK_REFUSAL)), HTTPStatus.FORBIDDEN
+    )
 
 
 def sign_out() -> Any:

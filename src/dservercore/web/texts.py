@@ -56,7 +56,9 @@ def noted(text: str) -> str:
 
 
 def init_texts(app: Flask) -> None:
-    """Let templates write ``_("...")`` and ``{% trans %}``."""
+    """Let templates write ``_("...")``, ``{% trans %}`` and ``text | translated``."""
     app.jinja_env.add_extension("jinja2.ext.i18n")
     app.jinja_env.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]
     app.jinja_env.globals["language"] = language
+    # For a text that a view has: `_` would take a percent sign in it for a placeholder.
+    app.jinja_env.filters["translated"] = gettext
