@@ -12,6 +12,8 @@ from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from dservercore.rest.retries import RetryingFlask
 from dservercore.web import (
     account,
+    dataset_edits,
+    dataset_pages,
     error_pages,
     home,
     navigation,
@@ -74,6 +76,8 @@ def init_web(app: RetryingFlask, of_extensions: Iterable[Blueprint]) -> None:
     home.add_to(pages)
     sign_in_pages.add_to(pages)
     account.add_to(pages)
+    dataset_pages.add_to(pages)
+    dataset_edits.add_to(pages)
     page_guards.add_to(pages)
     app.register_blueprint(pages)
     app.repeatable |= {pages.name}
