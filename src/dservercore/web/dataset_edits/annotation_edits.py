@@ -129,15 +129,21 @@ def _unchanged(name: str, before: str) -> Callable[[Any], None]:
         if name not in annotations:
             if before != ABSENT:
                 raise PreconditionError(
-                    gettext("Somebody has deleted this annotation meanwhile. If you save it again, it is back.")
+                    gettext(
+                        "Somebody has deleted this annotation meanwhile. If you save it again, it is back."
+                    )
                 )
         elif before == ABSENT:
             raise PreconditionError(
-                gettext("There is an annotation of this name already. If you save again, yours takes its place.")
+                gettext(
+                    "There is an annotation of this name already. If you save again, yours takes its place."
+                )
             )
         elif writes.tag_of(annotations[name]) != before:
             raise PreconditionError(
-                gettext("Somebody has changed this annotation meanwhile. If you save again, yours takes its place.")
+                gettext(
+                    "Somebody has changed this annotation meanwhile. If you save again, yours takes its place."
+                )
             )
 
     return check
@@ -169,18 +175,9 @@ def _page(
             raise
         # What was typed is not lost where the annotations cannot be read either.
         annotations = {}
-    section = _section(annotations, True, *bounds)
-    section |= {"refusal": refusal, "says": says}
+    section = _section(annotations, True, *bounds) | {"refusal": refusal, "says": says}
     if typed is not None:
-        is_there = typed["name"] in annotations
-        section["typed"] = typed
-        section["changed"] = typed["name"] if is_there and typed["before"] != ABSENT else None
-        if refusal is not None and refusal.status == HTTPStatus.PRECONDITION_FAILED:
-            # Sent again, the form is meant for what is there now, which is shown beside it.
-            current = writes.tag_of(annotations[typed["name"]]) if is_there else ABSENT
-            section["typed"] = {**typed, "before": current}
-            section["changed"] = typed["name"] if is_there else None
-            section["theirs"] = dict(shown_annotations({typed["name"]: annotations[typed["name"]]})) if is_there else None
+        section |= _form(annotations, typed, refusal)
     edits = {"uri": uri, "annotations": section, "form": Form(formdata=None)}
     if is_part:
         page = render_template("web/dataset/annotations_now.html", edits=edits, is_part=True)
@@ -188,3 +185,19 @@ def _page(
     place = writes.place_of(search_scope, uri)
     page = render_template("web/dataset/edit_annotations.html", edits=edits, place=place)
     return writes.answer(page, refusal)
+
+
+def _form(annotations: Mapping[str, Any], typed: dict[str, str], refusal: Refusal | None) -> dict[str, Any]:
+    """Return what stands in the form, where that is, and what somebody else has made of the annotation meanwhile."""
+    name = typed["name"]
+    if refusal is None or refusal.status != HTTPStatus.PRECONDITION_FAILED:
+        is_change = name in annotations and typed["before"] != ABSENT
+        return {"typed": typed, "changed": name if is_change else None}
+    # Sent again, the form is meant for what is there now, which is shown beside it.
+    if name not in annotations:
+        return {"typed": {**typed, "before": ABSENT}}
+    return {
+        "typed": {**typed, "before": writes.tag_of(annotations[name])},
+        "changed": name,
+        "theirs": dict(shown_annotations({name: annotations[name]})),
+    }

@@ -54,7 +54,11 @@ def change(uri: str, actor: Actor, search_scope: Scope, register_scope: Scope) -
     stored = _stored(search_scope, uri)
     readme = writes.as_sent("readme", stored)
     verdict = verdict_on(readme)
-    if not verdict.is_yaml and "anyway" not in request.form and (stored is None or verdict_on(stored).is_yaml):
+    if (
+        not verdict.is_yaml
+        and "anyway" not in request.form
+        and (stored is None or verdict_on(stored).is_yaml)
+    ):
         refusal = Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, verdict.message)
         return _page(actor, search_scope, uri, typed, before, refusal, verdict)
     try:

@@ -11,6 +11,9 @@ from typing import Any
 #: Nodes of all annotations of a page together; levels; characters of a text.
 MOST_NODES, MOST_LEVELS, MOST_CHARACTERS = 1000, 8, 2000
 
+#: Characters of a list that stands in one line.
+MOST_IN_LINE = 70
+
 #: Annotations of a dataset's page.
 MOST_ANNOTATIONS = 200
 
@@ -28,6 +31,7 @@ class Shown:
     :param link: where a text leads that is an address
     :param parts: of a list or an object: name, None in a list, and value
     :param more: how many parts there are beside
+    :param is_line: whether the parts of a list are short enough to stand in one line
     """
 
     kind: str
@@ -37,6 +41,7 @@ class Shown:
     link: str | None = None
     parts: list[tuple[str | None, Shown]] = field(default_factory=list)
     more: int = 0
+    is_line: bool = False
 
 
 class _Room:
@@ -77,7 +82,20 @@ def _shown(value: Any, room: _Room, level: int) -> Shown:
             break
         shown.parts.append((name and name[:MOST_CHARACTERS], _shown(member, room, level + 1)))
     shown.more = len(value) - len(shown.parts)
+    shown.is_line = kind == "list" and not shown.more and _is_line([part for _, part in shown.parts])
     return shown
+
+
+def _is_line(parts: list[Shown]) -> bool:
+    texts = [part.text for part in parts]
+    return (
+        all(
+            part.kind in ("text", "number", "word") and part.text and not part.is_ambiguous and not part.link
+            for part in parts
+        )
+        and sum(len(text) + 2 for text in texts) <= MOST_IN_LINE
+        and not any("," in text or "\n" in text for text in texts)
+    )
 
 
 def _text(value: str) -> Shown:

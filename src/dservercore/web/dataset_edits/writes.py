@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any, NamedTuple, TypeVar, cast
 
-from flask import Response, current_app, make_response, request, url_for
+from flask import Response, make_response, request, url_for
 from sqlalchemy.exc import DBAPIError, OperationalError
 from werkzeug.exceptions import RequestEntityTooLarge
 
@@ -28,6 +28,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 #: What can keep an edit from being made, of which the page tells who made it.
 REFUSALS = (DserverError, OperationalError)
 
+_FORM = "application/x-www-form-urlencoded"
 _MOST_FIELDS = 100
 
 
@@ -60,9 +61,8 @@ def takes_form(limit: Callable[[Mapping[str, Any]], BodyLimit]) -> Callable[[Vie
         @wraps(view)
         def bounded(*args: Any, **kwargs: Any) -> Any:
             # Each pair of a form takes a hundred times the room of the two characters that ask for it.
-            if request.method == "POST" and request.mimetype == "application/x-www-form-urlencoded":
-                if read_body(request).count(b"&") > _MOST_FIELDS:
-                    raise RequestEntityTooLarge
+            if request.mimetype == _FORM and read_body(request).count(b"&") > _MOST_FIELDS:
+                raise RequestEntityTooLarge
             return view(*args, **kwargs)
 
         return cast(View, takes_body(limit)(bounded))
@@ -164,13 +164,3 @@ def answer(page: str, refusal: Refusal | None = None) -> Response:
 def dataset_url(uri: str, section: str) -> str:
     """Return the address of a section of the dataset's page."""
     return url_for("web.dataset", uri=uri, _anchor=section)
-
-
-def search_url(**query: str) -> str:
-    """Return the address of a search."""
-    return url_for("web.home", **query)
-
-
-def has_page(endpoint: str) -> bool:
-    """Return whether there is such a page."""
-    return endpoint in current_app.view_functions

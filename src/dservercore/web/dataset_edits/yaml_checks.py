@@ -31,7 +31,7 @@ class Verdict:
     column: int | None = None
 
 
-class _Mistake(Exception):
+class _MistakeError(Exception):
     def __init__(self, message: str, mark: Any):
         super().__init__(message)
         self.message, self.mark = message, mark
@@ -44,7 +44,7 @@ def verdict_on(readme: str) -> Verdict:
     try:
         # By events, not as objects: what nests deeply, or repeats itself by aliases, costs no more than its length.
         kind, number = _examined(readme)
-    except _Mistake as mistake:
+    except _MistakeError as mistake:
         return _at(mistake.message, mistake.mark)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -60,50 +60,67 @@ def verdict_on(readme: str) -> Verdict:
     return Verdict(True, said.format(number=number))
 
 
+@dataclass
+class _Collection:
+    """A mapping or a list that has begun.
+
+    :param keys: of a mapping, those so far; None: it is a list
+    :param expects_key: whether the next node is a key
+    """
+
+    keys: set[str] | None
+    expects_key: bool
+
+
 def _examined(readme: str) -> tuple[str, int]:
     """Return what the README is, ``mapping``, ``sequence`` or ``scalar``, and how many parts it has.
 
-    :raises _Mistake, yaml.YAMLError: if it is no YAML
+    :raises _MistakeError, yaml.YAMLError: if it is no YAML
     """
     kind, number, documents = "scalar", 0, 0
     anchors: set[str] = set()
-    # Of each collection that is open: the keys of a mapping, or None; whether the next node is a key.
-    open_: list[tuple[set[str] | None, bool]] = []
+    begun: list[_Collection] = []
     for event in yaml.parse(readme, Loader=_LOADER):
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
             if documents > 1:
-                raise _Mistake(gettext("a second document begins here: “---” stands once"), event.start_mark)
+                raise _MistakeError(
+                    gettext("a second document begins here: “---” stands once"), event.start_mark
+                )
         elif isinstance(event, yaml.CollectionEndEvent):
-            open_.pop()
+            begun.pop()
         elif isinstance(event, yaml.NodeEvent):
-            keys, is_key = open_[-1] if open_ else (None, False)
-            if len(open_) == 1:
-                number += is_key or keys is None
-            if keys is not None:
-                if is_key and isinstance(event, yaml.ScalarEvent):
-                    if event.value in keys and event.value != "<<":
-                        raise _Mistake(
-                            gettext("“{key}” is there twice").format(key=event.value[:80]), event.start_mark
-                        )
-                    keys.add(event.value)
-                open_[-1] = (keys, not is_key)
-            if isinstance(event, yaml.AliasEvent):
-                if event.anchor not in anchors:
-                    raise _Mistake(
-                        gettext("nothing is called “{name}”: a text that begins with * needs quotes").format(
-                            name=event.anchor[:80]
-                        ),
-                        event.start_mark,
-                    )
-            elif event.anchor:
-                anchors.add(event.anchor)
-            is_mapping = isinstance(event, yaml.MappingStartEvent)
-            if is_mapping or isinstance(event, yaml.SequenceStartEvent):
-                if not open_:
+            _note_anchor(anchors, event)
+            if begun:
+                is_part = begun[-1].keys is None or begun[-1].expects_key
+                number += is_part and len(begun) == 1
+                _note_key(begun[-1], event)
+            if isinstance(event, yaml.CollectionStartEvent):
+                is_mapping = isinstance(event, yaml.MappingStartEvent)
+                if not begun:
                     kind = "mapping" if is_mapping else "sequence"
-                open_.append((set() if is_mapping else None, is_mapping))
+                begun.append(_Collection(set() if is_mapping else None, is_mapping))
     return kind, number
+
+
+def _note_anchor(anchors: set[str], event: yaml.NodeEvent) -> None:
+    name = event.anchor or ""
+    if not isinstance(event, yaml.AliasEvent):
+        anchors.add(name)
+    elif name not in anchors:
+        said = gettext("nothing is called “{name}”: a text that begins with * needs quotes")
+        raise _MistakeError(said.format(name=name[:80]), event.start_mark)
+
+
+def _note_key(collection: _Collection, event: yaml.NodeEvent) -> None:
+    if collection.keys is None:
+        return
+    if collection.expects_key and isinstance(event, yaml.ScalarEvent) and event.value != "<<":
+        if event.value in collection.keys:
+            said = gettext("“{key}” is there twice")
+            raise _MistakeError(said.format(key=event.value[:80]), event.start_mark)
+        collection.keys.add(event.value)
+    collection.expects_key = not collection.expects_key
 
 
 def _character(readme: str, mark: Any) -> str:
