@@ -36,7 +36,7 @@ DOCUMENTED_HEADERS = ("X-Pagination", "X-Sort", "X-Search", "X-Storage-Updated",
 
 
 #: How the paths of pages and files begin, of which the document says nothing.
-PAGES = ("/doc/", "/static/", "/sign-in", "/sign-out", "/account")
+PAGES = ("/doc/", "/static/", "/sign-in", "/sign-out", "/account", "/datasets/", "/edit/", "/as-json/")
 
 
 class OpenAPIDocument:

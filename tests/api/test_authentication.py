@@ -114,6 +114,9 @@ PUBLIC = [
 OF_BROWSERS = {
     *("auth.Token", "auth.Logout", "web.sign_in_with_password", "web.use_link", "web.sign_out"),
     *("web.account", "web.change_password", "web.end_session"),
+    *("web.dataset", "web.known_tags", "web.check_readme", "web.tags_as_json", "web.annotations_as_json"),
+    *("web.edit_tags", "web.edit_annotations", "web.edit_readme"),
+    *("web.change_tags", "web.change_annotations", "web.change_readme"),
 }
 WITH_BODY = [(method, path) for method, path in PROTECTED if method in ("POST", "PUT", "PATCH")]
 

@@ -142,7 +142,11 @@ class TestTags:
         champion.post(path("edit/tags", uri), data={**form, "tag": "mine"})
         assert stored.tags == ["beans", "2026", "theirs", "mine"]
 
-    @pytest.mark.parametrize("wrong", ["two words", "", "../x", "a" * 81, HOSTILE, "größe"])
+    @pytest.mark.parametrize(
+        "wrong",
+        ["two words", "", "../x", "a" * 81, HOSTILE, "größe"],
+        ids=["two words", "nothing", "a path", "too long", "hostile", "an umlaut"],
+    )
     def test_what_is_no_name_is_refused_and_kept_in_the_form(
         self, champion: FlaskClient, uri: str, stored: Stored, wrong: str
     ) -> None:
@@ -248,6 +252,7 @@ class TestAnnotations:
             ("other", "x", "Choose one of the types"),
             ("text", "x" * 600_000, "this server takes at most"),
         ],
+        ids=lambda given: given[:20] if isinstance(given, str) else None,
     )
     def test_what_is_none_is_refused_with_the_reason_and_kept_in_the_form(
         self, champion: FlaskClient, uri: str, stored: Stored, kind: str, text: str, reason: str
@@ -259,7 +264,9 @@ class TestAnnotations:
         assert text.replace("\r\n", "\n")[:50] in html.unescape(answer.text).replace("\r\n", "\n")
         assert stored.annotations == {"soil": "loam"}
 
-    @pytest.mark.parametrize("wrong", ["two words", "", "..", HOSTILE])
+    @pytest.mark.parametrize(
+        "wrong", ["two words", "", "..", HOSTILE], ids=["two words", "nothing", "dots", "hostile"]
+    )
     def test_what_is_no_name_is_refused(
         self, champion: FlaskClient, uri: str, stored: Stored, wrong: str
     ) -> None:
@@ -489,6 +496,7 @@ class TestVerdicts:
             ("a: \x01", "a character that YAML does not know"),
             ("[" * 100_000, "Not YAML"),
         ],
+        ids=lambda given: given[:20],
     )
     def test_say_where_it_is_no_yaml(self, readme: str, message: str) -> None:
         verdict = verdict_on(readme)
@@ -512,7 +520,9 @@ class TestDifferences:
         assert not is_cut
 
     @pytest.mark.parametrize(
-        "before", ["", "same", "x\n" * 100_000, "".join(f"{n}\n" for n in range(50_000))]
+        "before",
+        ["", "same", "x\n" * 100_000, "".join(f"{n}\n" for n in range(50_000))],
+        ids=["nothing", "a line", "equal lines", "other lines"],
     )
     def test_of_long_texts_are_shown_as_far_as_a_page_can_bear(self, before: str) -> None:
         lines, is_cut = differences(before, "".join(f"{n}!\n" for n in range(50_000)))

@@ -38,6 +38,28 @@ PAGES = {
 }
 #: The same of those that only somebody who has signed in can open.
 PAGES_OF_USERS = {"/account": "Your account"}
+#: Of those that are about a dataset, which whoever may edit it can open.
+PAGES_OF_DATASETS = {
+    "/datasets/<uri:uri>": "bean-harvest",
+    "/edit/tags/<uri:uri>": "Edit the tags",
+    "/edit/annotations/<uri:uri>": "Edit the annotations",
+    "/edit/readme/<uri:uri>": "Edit the README",
+}
+#: What the pages ask for themselves.
+NO_PAGES = {
+    "/static/<digest>/<path:file>",
+    "/edit/known-tags",
+    "/as-json/tags/<uri:uri>",
+    "/as-json/annotations/<uri:uri>",
+}
+
+OF_EVERY_TYPE = {
+    "text": "loam",
+    "numbers": [5, 0.5],
+    "object": {"list": ["a, b", {"deep": True}], "nothing": None},
+    "link": "https://example.org",
+    "empty": "",
+}
 
 
 @pytest.fixture
@@ -179,23 +201,30 @@ def test_every_page_is_opened(app):
         for rule in app.url_map.iter_rules()
         if rule.endpoint.startswith("web.") and "GET" in (rule.methods or ())
     }
-    assert rules - {"/static/<digest>/<path:file>"} == PAGES.keys() | PAGES_OF_USERS.keys()
+    pages = PAGES.keys() | PAGES_OF_USERS.keys() | PAGES_OF_DATASETS.keys()
+    assert rules - NO_PAGES == pages
 
 
 @needs_browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_everybody_can_read_them_and_nobody_else_is_asked(app, people, address, scheme, chrome, pytestconfig):
+def test_everybody_can_read_them_and_nobody_else_is_asked(
+    app, register, address, scheme, chrome, pytestconfig
+):
     with app.app_context():
         passwords.set_password(CHAMPION, PASSWORD)
         for means in ("link", "oidc:keycloak"):  # sessions beside that of the browser, to be ended
             sessions.begin(CHAMPION, means, sessions.Client("192.0.2.7", "Mozilla/5.0 (X11)"))
         link = login_links.make(CHAMPION)
         sql_db.session.commit()
+    uri = register(annotations=OF_EVERY_TYPE)["uri"]
+    of_datasets = {path.replace("<uri:uri>", uri): heading for path, heading in PAGES_OF_DATASETS.items()}
+    of_datasets[f"/edit/annotations/{uri}?name=object"] = "Edit the annotations"
+    of_users = {**PAGES_OF_USERS, **of_datasets}
     axe = axe_source(pytestconfig.cache.mkdir("axe"))
     prefer(chrome, scheme)
     pages = {**PAGES, "/nowhere": "Not Found", f"/sign-in/link?code={link}": "Sign in with a link"}
-    for path, heading in {**pages, **PAGES_OF_USERS}.items():
-        if path in PAGES_OF_USERS:
+    for path, heading in {**pages, **of_users}.items():
+        if path in of_users:
             enter(chrome, app, address, CHAMPION)
         chrome.get(address + path)
         assert chrome.find_element("tag name", "h1").text == heading
