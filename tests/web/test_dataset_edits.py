@@ -736,7 +736,8 @@ def the(driver: webdriver.Chrome, selector: str) -> Any:
 
 
 def says(part: str, text: str) -> Callable[[webdriver.Chrome], bool]:
-    return lambda driver: text in the(driver, f"#{part}-status").text
+    # A refusal is read out there, and seen at the field that it is about.
+    return lambda driver: text in the(driver, f"#{part}-status").get_attribute("textContent")
 
 
 @needs_browser
@@ -778,6 +779,20 @@ class TestInABrowser:
         assert stored.annotations == {"ph": {"from": 5.0, "to": 7}}
         assert the(chrome, "html") == page  # no other page was opened for all that
         assert [said for said in complaints(chrome) if "422" not in said] == []
+
+    def test_who_has_been_signed_out_is_led_to_where_one_signs_in(
+        self, app: Flask, address: str, chrome: webdriver.Chrome, uri: str
+    ) -> None:
+        enter(chrome, app, address, CHAMPION)
+        chrome.get(address + path("datasets", uri))
+        chrome.delete_all_cookies()
+        the(chrome, "#tag").send_keys("soil", Keys.ENTER)
+        until(chrome, lambda driver: "/sign-in" in driver.current_url)
+        enter(chrome, app, address, CHAMPION)
+        chrome.get(address + path("datasets", uri))
+        chrome.delete_all_cookies()
+        the(chrome, "a[aria-label='Change the annotation soil']").click()
+        until(chrome, lambda driver: "/sign-in" in driver.current_url)
 
     def test_so_they_are_without_scripts(
         self, app: Flask, address: str, chrome: webdriver.Chrome, uri: str, stored: Stored

@@ -134,7 +134,9 @@ def _character(readme: str, mark: Any) -> str:
 def _explained(problem: str, character: str) -> str:
     """Return what the parser says, and what to do about it where that is known."""
     if "mapping values are not allowed" in problem:
-        return gettext("no colon can be here: a text with “: ” in it needs quotes, and fields begin alike")
+        return gettext(
+            "no colon can be here. A text with “: ” in it needs quotes, and fields that belong together begin in one column"
+        )
     if "cannot start any token" in problem:
         if character == "\t":
             return gettext("a tab: YAML is indented with spaces")

@@ -2,8 +2,6 @@
 (() => {
   "use strict";
 
-  const sent = new WeakSet();
-
   // Yes, no and nothing have no text beside.
   function fitType(select) {
     const value = select.form.querySelector(".of-value");
@@ -18,23 +16,29 @@
     if (event.target.matches("form.annotation select[name=type]")) fitType(event.target);
   });
 
-  // What answers is no part of this page: who has been signed out, for one, sends the form as a page does.
+  // As a page does it, with the button that was pressed.
+  function sendWithoutScript(form, button) {
+    if (button && button.name) {
+      const pressed = document.createElement("input");
+      Object.assign(pressed, { type: "hidden", name: button.name, value: button.value });
+      form.append(pressed);
+    }
+    form.submit();
+  }
+
+  // What answers may be no part of this page: of who has been signed out, for one, it is the page to sign in.
   document.addEventListener("htmx:beforeSwap", (event) => {
-    const { elt, xhr } = event.detail;
-    if (!elt.matches("form[data-in-place], a[hx-get^='/'].change, #readme")) return;
-    const isPart = (xhr.getResponseHeader("Content-Type") || "").startsWith("text/html")
-      && new URL(xhr.responseURL).pathname === new URL(event.detail.requestConfig.path, location).pathname;
-    if (isPart) return;
+    const { xhr, requestConfig } = event.detail;
+    const { elt } = requestConfig;
+    if (!elt.closest(".edits, .readme-form") || xhr.status === 204) return;
+    const asked = new URL(requestConfig.path, location).pathname;
+    const isHTML = (xhr.getResponseHeader("Content-Type") || "").startsWith("text/html");
+    if (isHTML && new URL(xhr.responseURL).pathname === asked) return;
     event.detail.shouldSwap = false;
-    if (elt.matches("form")) {
-      sent.add(elt);
-      const button = event.detail.requestConfig.triggeringEvent?.submitter;
-      if (elt.isConnected) elt.requestSubmit(button?.isConnected ? button : undefined);
-    } else if (elt.matches("a")) location.assign(elt.href);
+    if (elt.matches("form")) sendWithoutScript(elt, requestConfig.triggeringEvent?.submitter);
+    else if (elt.matches("a")) location.assign(elt.href);
   });
-  document.addEventListener("htmx:confirm", (event) => {
-    if (sent.has(event.target)) event.preventDefault();
-  });
+
   document.addEventListener("htmx:sendError", (event) => {
     const section = event.target.closest("section.edits");
     const says = section && section.querySelector("[role=status]");
