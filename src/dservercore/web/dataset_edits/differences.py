@@ -32,15 +32,21 @@ def differences(before: str, after: str) -> tuple[list[Line], bool]:
     head = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(left, right, strict=False)))
     rest = zip(reversed(left[head:]), reversed(right[head:]), strict=False)
     tail = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], rest))
-    lines = _same(left[:head], is_first=True)
-    lines += _compared(left[head : len(left) - tail], right[head : len(right) - tail])
-    lines += _same(left[len(left) - tail :], is_last=True)
-    return lines[:MOST_SHOWN], len(lines) > MOST_SHOWN
+    left_rest, right_rest = left[head : len(left) - tail], right[head : len(right) - tail]
+    is_long = max(len(left_rest), len(right_rest)) > MOST_COMPARED
+    lines = [
+        *_same(left[:head], is_first=True),
+        *(_cut(left_rest, right_rest) if is_long else _compared(left_rest, right_rest)),
+        *_same(left[len(left) - tail :], is_last=True),
+    ]
+    return lines[:MOST_SHOWN], is_long or len(lines) > MOST_SHOWN
+
+
+def _cut(left: Sequence[str], right: Sequence[str]) -> list[Line]:
+    return [*_lines("before", left[: MOST_SHOWN // 2]), *_lines("after", right[: MOST_SHOWN // 2])]
 
 
 def _compared(left: Sequence[str], right: Sequence[str]) -> list[Line]:
-    if len(left) > MOST_COMPARED or len(right) > MOST_COMPARED:
-        return [*_lines("before", left), *_lines("after", right)]
     lines: list[Line] = []
     for kind, i1, i2, j1, j2 in SequenceMatcher(None, left, right).get_opcodes():
         if kind == "equal":

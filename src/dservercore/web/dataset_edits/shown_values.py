@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 #: Nodes of all annotations of a page together; levels; characters of a text.
-MOST_NODES, MOST_LEVELS, MOST_CHARACTERS = 1000, 8, 2000
+MOST_NODES, MOST_LEVELS, MOST_CHARACTERS = 500, 8, 2000
 
 #: Characters of a list that stands in one line.
 MOST_IN_LINE = 70

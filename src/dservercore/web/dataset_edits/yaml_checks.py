@@ -135,7 +135,8 @@ def _explained(problem: str, character: str) -> str:
     """Return what the parser says, and what to do about it where that is known."""
     if "mapping values are not allowed" in problem:
         return gettext(
-            "no colon can be here. A text with “: ” in it needs quotes, and fields that belong together begin in one column"
+            "no colon can be here. A text with “: ” in it needs quotes,"
+            " and fields that belong together begin in one column"
         )
     if "cannot start any token" in problem:
         if character == "\t":
