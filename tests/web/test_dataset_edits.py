@@ -410,6 +410,7 @@ class TestReadme:
         assert stored.readme == readme
         refused = send(champion, "edit/readme", uri, readme=readme + "x" * 50_000)
         assert refused.status_code == 422
+        assert "Not YAML" not in refused.text
         assert "1,050,011 characters, and this server takes at most 1,048,576" in refused.text
 
     def test_that_is_no_yaml_is_saved_once_somebody_wants_that(
@@ -757,6 +758,9 @@ class TestInABrowser:
         enter(chrome, app, address, CHAMPION)
         chrome.get(address + path("datasets", uri))
         page = the(chrome, "html")
+        the(chrome, "#tag").send_keys("be")
+        until(chrome, lambda driver: the(driver, "#known-tags option[value=beans]"))
+        the(chrome, "#tag").clear()
         the(chrome, "#tag").send_keys("soil", Keys.ENTER)
         until(chrome, says("tags", "The tag soil is added."))
         assert chrome.switch_to.active_element.get_attribute("id") == "tag"

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 import yaml
-from flask import Blueprint, Response, flash, redirect, render_template, request
+from flask import Blueprint, Response, current_app, flash, redirect, render_template, request
 
 from dservercore import db
 from dservercore.catalog import metadata
@@ -53,7 +53,7 @@ def change(uri: str, actor: Actor, search_scope: Scope, register_scope: Scope) -
         return _page(actor, search_scope, uri, typed, before, writes.stale_form())
     stored = _stored(search_scope, uri)
     readme = writes.as_sent("readme", stored)
-    verdict = verdict_on(readme)
+    verdict = verdict_on(readme, current_app.config["DSERVER_MAX_README_LENGTH"])
     if (
         not verdict.is_yaml
         and "anyway" not in request.form
@@ -77,9 +77,7 @@ def check(actor: Actor) -> Any:
     if not Form().validate_on_submit():
         return "", HTTPStatus.NO_CONTENT
     readme = writes.as_sent("readme")
-    if len(readme) > MOST_WHILE_TYPING:
-        return render_template("web/dataset/readme_verdict.html", verdict=Verdict(True))
-    return render_template("web/dataset/readme_verdict.html", verdict=verdict_on(readme))
+    return render_template("web/dataset/readme_verdict.html", verdict=verdict_on(readme, MOST_WHILE_TYPING))
 
 
 def template_for(actor: Actor) -> str:
@@ -141,7 +139,7 @@ def _page(
         before=before,
         form=Form(formdata=None),
         refusal=refusal,
-        verdict=verdict or verdict_on(typed[:MOST_WHILE_TYPING]),
+        verdict=verdict or verdict_on(typed, MOST_WHILE_TYPING),
         has_conflict=has_conflict,
         lines=lines,
         is_cut=is_cut,

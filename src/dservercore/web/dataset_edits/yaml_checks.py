@@ -37,9 +37,12 @@ class _MistakeError(Exception):
         self.message, self.mark = message, mark
 
 
-def verdict_on(readme: str) -> Verdict:
-    """Return what there is to be said of a README."""
-    if not readme.strip():
+def verdict_on(readme: str, most: int | None = None) -> Verdict:
+    """Return what there is to be said of a README: nothing, if it has more than so many characters.
+
+    :param most: None: it may have any number
+    """
+    if not readme.strip() or (most is not None and len(readme) > most):
         return Verdict(True)
     try:
         # By events, not as objects: what nests deeply, or repeats itself by aliases, costs no more than its length.
