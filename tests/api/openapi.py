@@ -38,7 +38,7 @@ DOCUMENTED_HEADERS = ("X-Pagination", "X-Sort", "X-Search", "X-Storage-Updated",
 #: How the paths of pages and files begin, of which the document says nothing.
 PAGES = (
     *("/doc/", "/static/", "/sign-in", "/sign-out", "/account", "/admin"),
-    *("/search", "/dashboard", "/dataset", "/uuid/", "/searches"),
+    *("/search", "/dashboard", "/dataset", "/uuid/", "/searches", "/edit/", "/as-json/"),
 )
 
 

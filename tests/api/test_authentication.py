@@ -126,6 +126,9 @@ OF_BROWSERS = {
     *("web.admin_base_uris", "web.change_base_uris", "web.admin_base_uri", "web.change_base_uri"),
     *("web.search_suggestions", "web.search_values", "web.search_csv", "web.search_ndjson"),
     *("web.dataset", "web.copies", "web.dataset_readme", "web.dataset_manifest", "web.dataset_export"),
+    *("web.dataset", "web.known_tags", "web.check_readme", "web.tags_as_json", "web.annotations_as_json"),
+    *("web.edit_tags", "web.edit_annotations", "web.edit_readme"),
+    *("web.change_tags", "web.change_annotations", "web.change_readme"),
 }
 WITH_BODY = [(method, path) for method, path in PROTECTED if method in ("POST", "PUT", "PATCH")]
 

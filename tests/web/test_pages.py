@@ -47,6 +47,10 @@ PAGES_OF_USERS = {
     "/search/values": "Tags",
     f"/datasets/s3/red/{UUID}": "bean-harvest",
     f"/uuid/{UUID}": "Copies of bean-harvest",
+    f"/edit/tags/s3/red/{UUID}": "Edit the tags",
+    f"/edit/annotations/s3/red/{UUID}": "Edit the annotations",
+    f"/edit/annotations/s3/red/{UUID}?name=object": "Edit the annotations",
+    f"/edit/readme/s3/red/{UUID}": "Edit the README",
 }
 #: The same of those of administrators.
 PAGES_OF_ADMINS = {
@@ -83,8 +87,19 @@ FILES = {
     "/account/dtool.json",
     "/account/README.yml",
     "/search/suggestions",
+    "/edit/known-tags",
+    "/as-json/tags/<uri:uri>",
+    "/as-json/annotations/<uri:uri>",
     "/search.csv",
     "/search.ndjson",
+}
+
+OF_EVERY_TYPE = {
+    "text": "loam",
+    "numbers": [5, 0.5],
+    "object": {"list": ["a, b", {"deep": True}], "nothing": None},
+    "link": "https://example.org",
+    "empty": "",
 }
 
 
@@ -228,7 +243,9 @@ def test_every_page_is_opened(app):
         if rule.endpoint.startswith("web.") and "GET" in (rule.methods or ())
     }
     adapter = app.url_map.bind("localhost")
-    opened = {adapter.match(path, return_rule=True)[0].rule for path in (*PAGES, *PAGES_OF_USERS)}
+    opened = {
+        adapter.match(path.partition("?")[0], return_rule=True)[0].rule for path in (*PAGES, *PAGES_OF_USERS)
+    }
     assert rules - FILES == opened | PAGES_OF_ADMINS.keys() | PAGES_ON_ONE.keys()
 
 
@@ -237,7 +254,7 @@ def test_every_page_is_opened(app):
 def test_everybody_can_read_them_and_nobody_else_is_asked(
     app, register, address, scheme, chrome, pytestconfig
 ):
-    register(uuid=UUID, readme="")
+    register(uuid=UUID, readme="", annotations=OF_EVERY_TYPE)
     register(uuid=UUID, uri=f"{RED}/copy", name="bean-harvest")
     with app.app_context():
         groups.add_group("lab")

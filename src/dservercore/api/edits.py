@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, current_app
+from flask import Response
 
 from dservercore import db
 from dservercore.catalog.storage import access
@@ -37,7 +37,7 @@ def edit_answer(uri: str, field: access.Field, value: Any) -> Response:
     new value.
     """
     db.commit()
-    updated = current_app.config["DSERVER_UPDATE_STORAGE"] and access.update_dataset(uri, field, value)
+    updated = access.bring_edit(uri, field, value)
     answer: dict[str, Any] = {field: value}
     headers = {STORAGE_UPDATED: "true" if updated else "false", **tagged(etag_of(answer))}
     return json_answer(answer, headers=headers)

@@ -86,6 +86,17 @@ def suggest(scope: Scope, text: str, most: int) -> list[dict[str, str]]:
     return [each for each in chain.from_iterable(zip_longest(*by_kind)) if each][:most]
 
 
+def known_tags(scope: Scope, beginning: str, most: int) -> list[str]:
+    """Return tags of datasets in scope that begin so, whatever separates their words; the most frequent ones first.
+
+    :param beginning: blank: they may begin as they like
+    :param most: how many at most
+    """
+    if not scope.base_uris:
+        return []
+    return _completions(_VALUES, scope, completion_key(beginning), most, kind="tag")
+
+
 def _words(scope: Scope, text: str, most: int) -> Sequence[str]:
     try:
         return plugin_host.plugins().search.complete(text, list(scope.base_uris), most)

@@ -15,6 +15,7 @@ from dservercore.web import (
     account_tokens,
     admin,
     dashboard,
+    dataset_edits,
     dataset_pages,
     error_pages,
     kept_searches,
@@ -84,6 +85,7 @@ def init_web(app: RetryingFlask, of_extensions: Iterable[Blueprint]) -> None:
     dataset_pages.add_to(pages)
     account_tokens.add_to(pages)
     kept_searches.add_to(pages)
+    dataset_edits.add_to(pages)
     page_guards.add_to(pages)
     app.register_blueprint(pages)
     app.repeatable |= {pages.name}

@@ -227,6 +227,14 @@ def why_not_indexable(base_uri: str) -> str | None:
 # Writing
 
 
+def bring_edit(uri: str, field: Field, value: Any) -> bool | None:
+    """Bring an edit that has been committed to the dataset in its storage. Return whether that was possible.
+
+    None: it was not tried, because of the setting ``DSERVER_UPDATE_STORAGE``.
+    """
+    return update_dataset(uri, field, value) if current_app.config["DSERVER_UPDATE_STORAGE"] else None
+
+
 def update_dataset(uri: str, field: Field, value: Any) -> bool:
     """Make the README, tags or annotations of a stored dataset equal to *value*. Return whether that was possible.
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from flask import Response, make_response, redirect, render_template, request, url_for
@@ -15,14 +13,12 @@ from dservercore.catalog import audit, lookup, metadata
 from dservercore.catalog.copies import compare_copies
 from dservercore.catalog.scope import Actor, Scope
 from dservercore.errors import AuthorizationError, UnknownURIError
+from dservercore.web import dataset_edits
 from dservercore.web.dataset_pages import commands, files, readme
 from dservercore.web.page_guards import with_scope
 
 _MOST_OF_HISTORY = 50
 _FILES = ("files", "file-list")  # ids of the parts of the section with the files that htmx replaces
-
-#: The module by which tags, annotations and README are edited on the page.
-_EDITS = "dservercore.web.dataset_edits"
 
 
 @with_scope("search", visitors=True)
@@ -63,16 +59,8 @@ def _page(scope: Scope, actor: Actor, dataset: Mapping[str, Any]) -> str:
         history=_history(uri) if actor.is_admin else None,
         sections=[section for each in _extensions() for section in each.dataset_sections(dataset)],
         exports=[form for each in _extensions() for form in each.export_formats()],
-        **_description(scope, actor, uri),
+        **dataset_edits.sections(actor, scope, uri),
     )
-
-
-def _description(scope: Scope, actor: Actor, uri: str) -> dict[str, Any]:
-    """Return ``tags`` and ``annotations``, and what the forms need in which they are edited."""
-    shown = {"tags": metadata.get_tags(scope, uri), "annotations": metadata.get_annotations(scope, uri)}
-    if find_spec(_EDITS):
-        shown |= import_module(_EDITS).sections(actor, scope, uri)
-    return shown
 
 
 def _extensions() -> list[Any]:
