@@ -218,9 +218,11 @@ def _hits(database: sqlite3.Connection, words: list[bytes]) -> Iterator[tuple[in
     for first, lines in database.execute("SELECT first, folded FROM paths ORDER BY first"):
         if not all(word in lines for word in words):
             continue  # so it is for most of them, and nothing need be taken apart
-        for key, line in enumerate(lines.split(b"\n"), first):
-            if all(word in line for word in words):
-                yield key, line.decode()
+        found = list(enumerate(lines.split(b"\n"), first))
+        for word in sorted(words, key=len, reverse=True):  # of the long ones there are few
+            found = [hit for hit in found if word in hit[1]]
+        for key, line in found:
+            yield key, line.decode()
 
 
 def _path_of(database: sqlite3.Connection, directory: int) -> str:
