@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -55,8 +57,8 @@ class Listing:
     :param is_cut: whether there are more than that, which were not counted
     :param path: of the directory; empty: of the dataset itself
     :param parents: names and paths of the directories that lead to it, from the outermost to itself
-    :param items: files in it and below it
-    :param size: of these, in bytes
+    :param items: files in it and below it; 0: of a search
+    :param size: of these, in bytes; 0: of a search
     :param example: identifier of any file of the dataset; None: of none that is known
     """
 
@@ -193,26 +195,34 @@ _OF_FILE = "SELECT directory, name, bytes, identifier, hash, changed_at FROM fil
 
 
 def _found(database: sqlite3.Connection, words: list[str], order: Order, page: slice) -> Listing:
-    conditions = " AND ".join(["instr(folded, ?)"] * len(words)) or "1"
-    # Only what is found is looked up among the files, which are many times as long.
-    statement = (
-        "SELECT found.id, folded, file.bytes FROM"
-        f" (SELECT id, folded FROM path WHERE {conditions} LIMIT ?) AS found JOIN file USING (id)"
-    )
-    rows = database.execute(statement, (*words, MOST_FOUND + 1)).fetchall()
-    is_cut = len(rows) > MOST_FOUND
-    rows = rows[:MOST_FOUND]
-    rows.sort(key=lambda row: (-row[2] if order == "size" else 0, tree.order_key(row[1]), row[1]))
+    hits = list(islice(_hits(database, [word.encode() for word in words]), MOST_FOUND + 1))
+    is_cut = len(hits) > MOST_FOUND
+    hits = hits[:MOST_FOUND]
+    hits.sort(key=lambda hit: (tree.order_key(hit[1]), hit[1]))
+    if order == "size":
+        sizes = {key: _row(database, "SELECT bytes FROM file WHERE id = ?", key)[0] for key, _ in hits}
+        hits.sort(key=lambda hit: -sizes[hit[0]])
     paths: dict[int, str] = {}
     entries = []
-    for key, _, _ in rows[page]:
+    for key, _ in hits[page]:
         directory, name, *rest = _row(database, _OF_FILE, key)
         path = paths.get(directory)
         if path is None:
             path = paths[directory] = _path_of(database, directory)
         entries.append(_file(f"{path}{name}", name, *rest))
-    size = sum(row[2] for row in rows)
-    return Listing(entries, len(rows), is_cut, items=len(rows), size=size)
+    return Listing(entries, len(hits), is_cut)
+
+
+def _hits(database: sqlite3.Connection, words: list[bytes]) -> Iterator[tuple[int, str]]:
+    """Yield key and folded path of each file whose path has all words."""
+    for first, lines in database.execute("SELECT first, folded FROM paths ORDER BY first"):
+        if not all(word in lines for word in words):
+            continue  # so it is for most of them, and nothing need be taken apart
+        found = list(enumerate(lines.split(b"\n"), first))
+        for word in sorted(words, key=len, reverse=True):  # of the long ones there are few
+            found = [hit for hit in found if word in hit[1]]
+        for key, line in found:
+            yield key, line.decode()
 
 
 def _path_of(database: sqlite3.Connection, directory: int) -> str:

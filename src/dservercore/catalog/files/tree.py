@@ -23,7 +23,8 @@ CREATE TABLE file (
     id INTEGER PRIMARY KEY, directory INTEGER, name TEXT, sorted TEXT, bytes INTEGER, identifier TEXT, hash TEXT,
     changed_at REAL
 );
-CREATE TABLE path (id INTEGER PRIMARY KEY, folded TEXT);
+-- Of each batch of files the paths to look in, in lines; the first one is that of the file ``first``.
+CREATE TABLE paths (first INTEGER PRIMARY KEY, folded BLOB);
 INSERT INTO directory (id, level, name, sorted) VALUES (1, 0, '', '');
 """
 _INDEXES = """
@@ -57,7 +58,7 @@ def write(database: sqlite3.Connection, items: Iterable[tuple[str, dict[str, Any
     directories = _Directories(database)
     numbered = enumerate(items, 1)
     while some := list(islice(numbered, _BATCH)):
-        files, paths = [], []
+        files, lines = [], []
         for number, (identifier, item) in some:
             relpath = _text(item.get("relpath"))
             size = _size(item.get("size_in_bytes"))
@@ -67,9 +68,9 @@ def write(database: sqlite3.Connection, items: Iterable[tuple[str, dict[str, Any
             files.append(
                 (number, directory, name, order_key(name), size, stored_identifier, hash_, changed_at)
             )
-            paths.append((number, relpath.casefold()))
+            lines.append(relpath.casefold().replace("\n", " "))
         database.executemany("INSERT INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?)", files)
-        database.executemany("INSERT INTO path VALUES (?, ?)", paths)
+        database.execute("INSERT INTO paths VALUES (?, ?)", (some[0][0], "\n".join(lines).encode()))
     directories.flush()
     database.executescript(_INDEXES)
     (deepest,) = database.execute("SELECT max(level) FROM directory").fetchone()

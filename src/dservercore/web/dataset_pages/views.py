@@ -55,7 +55,7 @@ def _page(scope: Scope, actor: Actor, dataset: Mapping[str, Any]) -> str:
         readme=readme.shown(scope, dataset, metadata.get_readme(scope, uri)),
         files=shown_files,
         copies=compare_copies(scope, dataset),
-        commands=commands.for_dataset(dataset, shown_files.listing and shown_files.listing.example),
+        commands=commands.for_dataset(dataset, shown_files.listing.example if shown_files.listing else None),
         history=_history(uri) if actor.is_admin else None,
         sections=[section for each in _extensions() for section in each.dataset_sections(dataset)],
         exports=[form for each in _extensions() for form in each.export_formats()],
