@@ -108,7 +108,7 @@ PUBLIC = [
     "/",
     "/sign-in",
     "/sign-in/link",
-    "/static/0123456789ab/style.css",
+    "/static/0123456789ab/site.css",
 ]
 #: What asks itself who somebody is: for a password, or for the session of a browser.
 OF_BROWSERS = {

@@ -168,7 +168,7 @@ def path_of(request: str, place: int, who: str) -> str:
         tag="beans",
         filename="redoc/LICENSE",
         digest="0123456789ab",
-        file="style.css",
+        file="site.css",
         session=1,
         session_id=1,
     )
