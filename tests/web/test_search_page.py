@@ -606,7 +606,11 @@ def test_answers_come_as_one_types_and_back_leads_back(app, some, address, chrom
     assert query_of(chrome) == {}
     chrome.forward()
     until(chrome, lambda driver: total(driver) == "1 result")
-    assert chrome.find_element(By.ID, "q").get_attribute("value") == "peas"
+    box = chrome.find_element(By.ID, "q")
+    assert box.get_attribute("value") == "peas"
+    box.send_keys(Keys.CONTROL, "a", Keys.NULL, "rye", Keys.ENTER)
+    until(chrome, lambda driver: shown_names(driver) == ["rye"])
+    until(chrome, lambda driver: query_of(driver) == {"free_text": "rye"})
     assert complaints(chrome) == []
 
 

@@ -15,6 +15,11 @@
     for (const name of ["free_text", "sort", "page_size", "prefix"]) {
       if (parameters[name] === "") delete parameters[name];
     }
+    if (elt.id === "search-form") {
+      // What was typed right before is still to be asked for, and is the same step.
+      isTyping = true;
+      setTimeout(() => { isTyping = false; }, 400);
+    }
     if (elt.id !== "q") return;
     elt.setAttribute(isTyping ? "hx-replace-url" : "hx-push-url", "true");
     elt.setAttribute(isTyping ? "hx-push-url" : "hx-replace-url", "false");
