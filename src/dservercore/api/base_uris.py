@@ -58,7 +58,7 @@ class BaseURIs(MethodView):
     ) -> Response:
         """List the base URIs: which are public, and when and with what result each was last indexed, if it ever was."""
         order, page = sort_parameters.order, slice_of(pagination_parameters)
-        found, total = base_uris.list_base_uris(order, page, **wanted)
+        found, total = base_uris.list_base_uris(order, page, with_users=False, **wanted)
         items = [{key: b[key] for key in LISTED if key in b} for b in found]
         return page_answer((items, total), pagination_parameters)
 
