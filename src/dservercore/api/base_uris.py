@@ -66,7 +66,7 @@ class BaseURIs(MethodView):
     ) -> Response:
         """List the base URIs: which are public, what they cost, and when and how each was last indexed."""
         order, page = sort_parameters.order, slice_of(pagination_parameters)
-        found, total = base_uris.list_base_uris(order, page, **wanted)
+        found, total = base_uris.list_base_uris(order, page, with_users=False, **wanted)
         items = [{key: b[key] for key in LISTED if key in b} for b in found]
         return page_answer((items, total), pagination_parameters)
 

@@ -50,6 +50,7 @@ def list_base_uris(
     *,
     containing: str = "",
     figures: bool = False,
+    with_users: bool = True,
 ) -> tuple[list[dict[str, Any]], int]:
     """Return one page of the base URI objects with their users, and how many base URIs there are.
 
@@ -61,8 +62,11 @@ def list_base_uris(
     :param page: positions of the base URIs to return; None: all
     :param containing: a text that is in the base URI, in upper or lower case
     :param figures: tell of each ``number_of_datasets`` and ``size_in_bytes``, too
+    :param with_users: tell of each who has permissions on it, who may be thousands
     """
-    statement, number = select(BaseURI).options(*_WITH_USERS), select(func.count(BaseURI.id))
+    statement, number = select(BaseURI), select(func.count(BaseURI.id))
+    if with_users:
+        statement = statement.options(*_WITH_USERS)
     if containing:
         has_text = _contains(containing)
         statement, number = statement.where(has_text), number.where(has_text)
@@ -73,7 +77,7 @@ def list_base_uris(
         statement = statement.offset(page.start).limit(page.stop - page.start)
     found = sql_db.session.execute(statement).scalars().all()
     totals = summary.totals_of([base_uri.id for base_uri in found]) if figures else {}
-    listed = [_in_list(base_uri) | _figures(totals.get(base_uri.id)) for base_uri in found]
+    listed = [_in_list(base_uri, with_users) | _figures(totals.get(base_uri.id)) for base_uri in found]
     return listed, sql_db.session.execute(number).scalar_one()
 
 
@@ -135,17 +139,18 @@ def groups_granted(base_uri: str) -> dict[str, list[str]]:
     return {kind: _granted_groups(table, key) for kind, table in GROUP_GRANT_TABLES.items()}
 
 
-def _in_list(base_uri: BaseURI) -> dict[str, Any]:
+def _in_list(base_uri: BaseURI, with_users: bool) -> dict[str, Any]:
     last_run = index_runs.result_of(base_uri.last_indexed)
-    return _as_object(base_uri) | ({"last_indexed": last_run} if last_run else {})
+    return _as_object(base_uri, with_users) | ({"last_indexed": last_run} if last_run else {})
 
 
-def _as_object(base_uri: BaseURI) -> dict[str, Any]:
+def _as_object(base_uri: BaseURI, with_users: bool = True) -> dict[str, Any]:
+    about = base_uri.as_dict() if with_users else {"base_uri": base_uri.base_uri}
     # Clients of the original compare the whole of an object: what is not set is no key.
-    found = base_uri.as_dict() | ({"public": True} if base_uri.public else {})
+    about |= {"public": True} if base_uri.public else {}
     if base_uri.price_per_tb is not None:
-        found |= {"price_per_tb": base_uri.price_per_tb, "currency": base_uri.currency}
-    return found
+        about |= {"price_per_tb": base_uri.price_per_tb, "currency": base_uri.currency}
+    return about
 
 
 def get_base_uri(base_uri: str) -> dict[str, Any]:

@@ -50,6 +50,11 @@ def list_groups(
     return _objects({row.id: row.name for row in rows}), total
 
 
+def first_names(number: int) -> list[str]:
+    """Return so many names of groups at most, the first ones in order."""
+    return list(sql_db.session.execute(select(_group.c.name).order_by(_group.c.name).limit(number)).scalars())
+
+
 def get_group(name: str) -> dict[str, Any]:
     """Return the group object.
 

@@ -94,6 +94,11 @@ def is_service(user_id: int) -> bool:
     return bool(sql_db.session.execute(select(User.is_service).where(User.id == user_id)).scalar())
 
 
+def first_names(number: int) -> list[str]:
+    """Return so many user names at most, the first ones in order."""
+    return list(sql_db.session.execute(select(User.username).order_by(User.username).limit(number)).scalars())
+
+
 def services_among(usernames: Iterable[str]) -> set[str]:
     """Return those of *usernames* that are service accounts."""
     statement = select(User.username).where(User.is_service, User.username.in_(set(usernames)))

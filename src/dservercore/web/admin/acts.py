@@ -10,7 +10,7 @@ from flask import flash, redirect, request
 
 from dservercore import db
 from dservercore.catalog.scope import GRANTS, Grant
-from dservercore.errors import DserverError, TooManyAttemptsError, ValidationError, invalid
+from dservercore.errors import DserverError, ValidationError, invalid
 from dservercore.rest.errors import status_of
 from dservercore.web.forms import Form
 from dservercore.web.texts import gettext, noted
@@ -45,10 +45,7 @@ def take(acts: Mapping[str, Act], show: Page, back: str | Callable[[], str]) -> 
         db.commit()
     except DserverError as error:
         db.rollback()
-        answer = show(status_of(error) or HTTPStatus.BAD_REQUEST, reason(error))
-        if isinstance(error, TooManyAttemptsError):
-            answer.headers["Retry-After"] = str(error.seconds)
-        return answer
+        return show(status_of(error) or HTTPStatus.BAD_REQUEST, reason(error))
     if not isinstance(result, str):
         return result
     flash(result)

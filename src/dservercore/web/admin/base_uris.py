@@ -49,7 +49,9 @@ def _add(actor: Actor) -> str:
 
 def _page(status: int = 200, problem: str = "") -> Any:
     def find(rows: slice) -> tuple[list[dict[str, Any]], int]:
-        return base_uris.list_base_uris(asked.order, rows, containing=asked.containing, figures=True)
+        return base_uris.list_base_uris(
+            asked.order, rows, containing=asked.containing, figures=True, with_users=False
+        )
 
     asked = Wanted.of_request(_FIELDS)
     wanted, found, total = rows_of(asked, find)

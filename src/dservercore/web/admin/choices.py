@@ -18,17 +18,17 @@ def containing(names: list[str], text: str) -> list[str]:
 
 def known_users() -> list[str]:
     """Return the names of the users."""
-    found, total = users.list_users({"username": 1}, slice(0, MOST))
-    return [user["username"] for user in found] if total <= MOST else []
+    names = users.first_names(MOST + 1)
+    return names if len(names) <= MOST else []
 
 
 def known_groups() -> list[str]:
     """Return the names of the groups."""
-    found, total = groups.list_groups({"group": 1}, slice(0, MOST))
-    return [group["group"] for group in found] if total <= MOST else []
+    names = groups.first_names(MOST + 1)
+    return names if len(names) <= MOST else []
 
 
 def known_base_uris() -> list[str]:
     """Return the base URIs."""
-    found, total = base_uris.list_base_uris({"base_uri": 1}, slice(0, MOST))
+    found, total = base_uris.list_base_uris({"base_uri": 1}, slice(0, MOST), with_users=False)
     return [one["base_uri"] for one in found] if total <= MOST else []

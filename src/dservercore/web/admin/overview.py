@@ -30,7 +30,7 @@ def show(actor: Actor) -> Any:
         versions=plugin_host.versions(),
         users=users.list_users(page=_NOTHING)[1],
         groups=groups.list_groups(page=_NOTHING)[1],
-        base_uris=base_uris.list_base_uris(page=_NOTHING)[1],
+        base_uris=base_uris.list_base_uris(page=_NOTHING, with_users=False)[1],
         datasets=datasets,
         size=size,
         never_indexed=never,

@@ -105,6 +105,7 @@ def _rendered(scope: Scope, wanted: Asked, page: ResultPage, facets: ShownFacets
     return render_template(
         "web/search.html",
         asked=wanted,
+        query_string=wanted.query_string,
         total=page.total,
         done=page.done,
         results=results.shown(wanted, page.datasets),
