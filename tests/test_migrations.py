@@ -21,10 +21,10 @@ from flask import Flask
 from sqlalchemy.sql.sqltypes import NullType
 
 from dservercore import create_app, sql_db
-from dservercore.catalog import base_uris, users
+from dservercore.catalog import base_uris, summary, users
 from dservercore.dataset.serialization import pack
 from dservercore.db import migrations_directory
-from dservercore.models import SEARCH_INDEX
+from dservercore.models import SEARCH_INDEX, SummaryCount
 from support.databases import new_database
 from support.live_server import environment
 from support.mongod import mongo_plugins
@@ -154,6 +154,29 @@ def test_rows_survive_from_each_revision(app: Flask, revision: str) -> None:
             }
     flask_migrate.upgrade()
     assert rows() == after
+
+
+def test_figures_are_counted_of_what_is_there(app: Flask) -> None:
+    flask_migrate.upgrade(revision="0016")
+    fill()
+    flask_migrate.upgrade()
+    stored = sql_db.session.execute(sqlalchemy.select(SummaryCount.__table__)).mappings().all()
+    new = {"month", "items", "-unread"}
+    counted = [
+        tuple(sorted((name, str(value)) for name, value in row.items()))
+        for row in stored
+        if row["kind"] in new
+    ]
+    summary.recount()
+    sql_db.session.flush()
+    again = sql_db.session.execute(sqlalchemy.select(SummaryCount.__table__)).mappings().all()
+    assert sorted(counted) == sorted(
+        tuple(sorted((name, str(value)) for name, value in row.items()))
+        for row in again
+        if row["kind"] in new
+    )
+    assert {row["kind"] for row in again} >= new
+    sql_db.session.rollback()
 
 
 def test_the_way_back_removes_everything(app: Flask) -> None:

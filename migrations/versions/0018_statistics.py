@@ -20,8 +20,9 @@ _MONTH = {
 }
 _COUNT = """
 INSERT INTO summary_count (kind, value, base_uri_id, datasets, size_high, size_low, folded)
-SELECT '{kind}', {value}, base_uri_id, count(*), sum({high}), sum({low}), '' FROM dataset
-WHERE {number} >= 0 GROUP BY {value}, base_uri_id
+SELECT '{kind}', named, base_uri_id, count(*), sum({high}), sum({low}), ''
+FROM (SELECT {named} AS named, base_uri_id, {number} AS number FROM dataset) counted
+WHERE number >= 0 GROUP BY named, base_uri_id
 """
 
 
@@ -37,20 +38,13 @@ def upgrade() -> None:
     _count("items", "''", "nullif(number_of_items, 0)", dialect)
 
 
-def _count(kind: str, value: str, number: str, dialect: str) -> None:
-    divided = "/" if dialect in ("sqlite", "postgresql") else "DIV"
-    # By text: a percent sign is no parameter.
-    op.execute(
-        sa.text(
-            _COUNT.format(
-                kind=kind,
-                value=value,
-                number=number,
-                high=f"({number}) {divided} 4294967296",
-                low=f"mod({number}, 4294967296)" if dialect != "sqlite" else f"({number}) % 4294967296",
-            )
-        )
-    )
+def _count(kind: str, named: str, number: str, dialect: str) -> None:
+    divided, rest = {
+        "sqlite": ("number / 4294967296", "number % 4294967296"),
+        "postgresql": ("number / 4294967296", "mod(number, 4294967296)"),
+    }.get(dialect, ("number DIV 4294967296", "mod(number, 4294967296)"))
+    # As text: a percent sign is no parameter.
+    op.execute(sa.text(_COUNT.format(kind=kind, named=named, number=number, high=divided, low=rest)))
 
 
 def downgrade() -> None:
