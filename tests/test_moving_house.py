@@ -139,6 +139,10 @@ def furnish(house: House) -> None:
     house.flask("init", "--admin", ADMIN)
     for name in PEOPLE[1:]:
         house.send(ADMIN, "PUT", f"/users/{name}", {"display_name": f"{name}, Dr."})
+    for name in PEOPLE:
+        for search in ("Beans", "beans", "béans 🌱", "豆"):
+            kept = {"name": search, "query": f"free_text={search}&tags=ss&sort=-uri"}
+            house.send(name, "POST", "/me/searches", kept)
     for base in BASES:
         content = {"users_with_search_permissions": PEOPLE[:4], "users_with_register_permissions": PEOPLE[:2]}
         house.send(ADMIN, "PUT", f"/base-uris/{base}", content)
@@ -161,7 +165,12 @@ def answers(house: House) -> dict[tuple[str, str], Any]:
     asked += [(ADMIN, f"/users/{name}{rest}") for name in PEOPLE for rest in ("", "/summary")]
     asked += [(ADMIN, f"/base-uris/{base}") for base in BASES]
     for name in PEOPLE:
-        asked += [(name, "/me"), (name, "/me/summary"), (name, "/uris?page=2&page_size=5&sort=-uri")]
+        asked += [
+            (name, "/me"),
+            (name, "/me/searches"),
+            (name, "/me/summary"),
+            (name, "/uris?page=2&page_size=5&sort=-uri"),
+        ]
     for sort in ("name", "-created_at", "size_in_bytes", "uploaded_at", "creator_username"):
         asked.append((ADMIN, f"/uris?page_size=100&sort={sort},uri"))
     for query in ("free_text=emoji", "free_text=beans+-loam", "tags=beans", "tags=ss", "uploaded_by=Müller"):
@@ -194,6 +203,7 @@ def test_every_answer_stays_the_same(
     # New rows get numbers of their own, and what was restored can be changed.
     house.send(ADMIN, "PUT", "/users/new", {})
     house.send(ADMIN, "PUT", "/base-uris/s3://new", {"users_with_search_permissions": [ADMIN]})
+    house.send(ADMIN, "POST", "/me/searches", {"name": "new", "query": ""})
     register(house, BASES[0], 100)
     uri = f"{BASES[1]}/{uuid.UUID(int=2)}"
     house.send(ADMIN, "PUT", f"/tags/{uri}", {"tags": ["moved"]})

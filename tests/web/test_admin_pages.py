@@ -630,3 +630,39 @@ def test_many_users_cost_few_statements(app: Flask, ada: Browser) -> None:
         return len(counted)
 
     assert statements("/admin/users") < 15
+
+
+class TestPrice:
+    """What storage in a base URI costs."""
+
+    PAGE = "/admin/base-uris/s3/red"
+
+    def price(self, app: Flask) -> tuple[Any, Any]:
+        with app.app_context():
+            about = base_uris.get_base_uri(RED)
+        return about.get("price_per_tb"), about.get("currency")
+
+    def test_is_set_and_taken_away(self, app: Flask, ada: Browser) -> None:
+        assert "has a price now" in ada.do(self.PAGE, "price", price_per_tb=" 45.50 ", currency="eur")
+        assert self.price(app) == ("45.5", "EUR")
+        assert 'value="45.5"' in ada.open(self.PAGE)
+        assert "has no price now" in ada.do(self.PAGE, "price", price_per_tb="", currency="EUR")
+        assert self.price(app) == (None, None)
+
+    @pytest.mark.parametrize(
+        ("price", "currency", "field"),
+        [
+            ("cheap", "EUR", "price_per_tb"),
+            ("-1", "EUR", "price_per_tb"),
+            ("45", "", "currency"),
+            ("45", "euros", "currency"),
+        ],
+    )
+    def test_that_is_none_is_refused_and_what_was_typed_is_kept(
+        self, app: Flask, ada: Browser, price: str, currency: str, field: str
+    ) -> None:
+        answer = ada.send(self.PAGE, "price", price_per_tb=price, currency=currency)
+        assert answer.status_code == 422
+        assert field in answer.text
+        assert f'value="{price}"' in answer.text
+        assert self.price(app) == (None, None)

@@ -22,7 +22,15 @@ from dservercore.web.forms import Form
 from dservercore.web.page_guards import signed_in
 from dservercore.web.pages import Pages
 from support.world import CHAMPION, READER
-from web.browser import complaints, enter, follow, needs_browser, run_scripts
+from web.browser import (
+    axe_source,
+    complaints,
+    enter,
+    follow,
+    needs_browser,
+    run_scripts,
+    violations,
+)
 
 pytestmark = pytest.mark.attack
 
@@ -245,7 +253,12 @@ def test_a_form_that_was_open_in_another_session_comes_back_with_what_was_typed(
 @needs_browser
 @pytest.mark.parametrize("scripts", [True, False])
 def test_nothing_that_was_typed_is_lost(
-    app: Flask, address: str, notes: list[Any], chrome: webdriver.Chrome, scripts: bool
+    app: Flask,
+    address: str,
+    notes: list[Any],
+    chrome: webdriver.Chrome,
+    scripts: bool,
+    pytestconfig: pytest.Config,
 ) -> None:
     """The session ends between typing and sending; signing in is in another tab."""
     with app.app_context():
@@ -262,6 +275,8 @@ def test_nothing_that_was_typed_is_lost(
     assert chrome.find_element(By.TAG_NAME, "h1").text == "Your text is still here"
     assert chrome.find_element(By.NAME, "text").get_attribute("value") == typed
 
+    if scripts:
+        assert violations(chrome, axe_source(pytestconfig.cache.mkdir("axe"))) == []
     first = chrome.current_window_handle
     link = chrome.find_element(By.CSS_SELECTOR, "a.button")
     assert link.get_attribute("target") == "_blank"

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from dservercore import create_app, sql_db
-from dservercore.catalog import groups, login_links, passwords, sessions
+from dservercore.catalog import groups, kept_searches, login_links, passwords, personal_tokens, sessions
 from dservercore.web.static_files import FOR_EVER, served_files
 from support.world import ADMIN, CHAMPION, NOBODY, READER, RED
 from web.browser import (
@@ -264,6 +264,8 @@ def test_everybody_can_read_them_and_nobody_else_is_asked(
         for means in ("link", "oidc:keycloak"):  # sessions beside that of the browser, to be ended
             sessions.begin(CHAMPION, means, sessions.Client("192.0.2.7", "Mozilla/5.0 (X11)"))
         link = login_links.make(CHAMPION)
+        kept_searches.keep(CHAMPION, "barley", "free_text=barley&tags=field")
+        personal_tokens.create_token(CHAMPION, personal_tokens.Wish("robot", None, base_uris=[RED]), [RED])
         sql_db.session.commit()
     axe = axe_source(pytestconfig.cache.mkdir("axe"))
     prefer(chrome, scheme)

@@ -51,6 +51,7 @@ def change(base_uri: str, actor: Actor) -> Any:
             "revoke": _revoke,
             "public": _open,
             "private": _close,
+            "price": _set_price,
             "delete": _delete,
         }.items()
     }
@@ -90,6 +91,15 @@ def _close(base_uri: str, actor: Actor) -> str:
     return said(gettext("%(base_uri)s is public no longer."), base_uri=base_uri)
 
 
+def _set_price(base_uri: str, actor: Actor) -> str:
+    price = sent("price_per_tb").strip()
+    if not price:
+        base_uris.set_price(base_uri, {"price_per_tb": None}, actor=actor)
+        return said(gettext("%(base_uri)s has no price now."), base_uri=base_uri)
+    base_uris.set_price(base_uri, {"price_per_tb": price, "currency": sent("currency")}, actor=actor)
+    return said(gettext("%(base_uri)s has a price now."), base_uri=base_uri)
+
+
 def _delete(base_uri: str, actor: Actor) -> str:
     with_datasets = bool(sent("with_datasets"))
     if with_datasets and sent("name").strip() != base_uri:
@@ -115,6 +125,8 @@ def _page(base_uri: str, status: int = 200, problem: str = "") -> Any:
         "web/admin/base_uri.html",
         base_uri=base_uri,
         public=about.get("public", False),
+        price=sent("price_per_tb") or about.get("price_per_tb", ""),
+        currency=sent("currency") or about.get("currency", ""),
         granted=_granted(about, named),
         audience=_audience(base_uri, named),
         most=MOST_SHOWN,
@@ -189,6 +201,8 @@ def _confirmation(base_uri: str, wanted: str, status: int = 200, problem: str = 
         wanted=wanted,
         granted=_granted(about, ""),
         public=about.get("public", False),
+        price=sent("price_per_tb") or about.get("price_per_tb", ""),
+        currency=sent("currency") or about.get("currency", ""),
         datasets=datasets,
         size=size,
         readers=len(_audience(base_uri, "")["search"]),
