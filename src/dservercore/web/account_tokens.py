@@ -101,6 +101,7 @@ def settings_with_token(actor: Actor) -> Any:
 @signed_in
 def readme_template(actor: Actor) -> Response:
     """Return a template for the READMEs of datasets, as ``dtool readme interactive`` fills it in, as a file."""
+    # Of values that are no texts dtool asks in a way that the library it asks with does not take any more.
     text = render_template("web/readme_template.yml", actor=actor, quoted=_quoted)
     return _sent(text, "README.yml", "application/yaml")
 
