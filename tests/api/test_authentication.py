@@ -126,9 +126,12 @@ OF_BROWSERS = {
     *("web.admin_base_uris", "web.change_base_uris", "web.admin_base_uri", "web.change_base_uri"),
     *("web.search_suggestions", "web.search_values", "web.search_csv", "web.search_ndjson"),
     *("web.dataset", "web.copies", "web.dataset_readme", "web.dataset_manifest", "web.dataset_export"),
-    *("web.dataset", "web.known_tags", "web.check_readme", "web.tags_as_json", "web.annotations_as_json"),
+    *("web.known_tags", "web.check_readme", "web.tags_as_json", "web.annotations_as_json"),
     *("web.edit_tags", "web.edit_annotations", "web.edit_readme"),
     *("web.change_tags", "web.change_annotations", "web.change_readme"),
+    *("web.signed_in_again", "web.change_name", "web.make_token", "web.end_token", "web.readme_template"),
+    *("web.dtool_settings", "web.dtool_settings_with_token", "web.dashboard", "web.work_list"),
+    *("web.keep_search", "web.rename_search", "web.forget_search"),
 }
 WITH_BODY = [(method, path) for method, path in PROTECTED if method in ("POST", "PUT", "PATCH")]
 
