@@ -765,3 +765,26 @@ def test_everybody_can_read_it(app, some, address, scheme, chrome, pytestconfig)
         chrome.execute_script("for (const one of document.querySelectorAll('details')) one.open = true")
         assert violations(chrome, axe) == []
         assert [said for said in complaints(chrome) if "422" not in said] == []
+
+
+@needs_browser
+def test_by_keyboard_one_hears_what_was_found_and_stays_in_place(app, some, address, chrome):
+    def heard(text):
+        until(chrome, lambda driver: driver.find_element(By.ID, "said").get_attribute("textContent") == text)
+
+    enter(chrome, app, address, CHAMPION)
+    chrome.get(f"{address}/")
+    said = chrome.find_element(By.ID, "said")
+    chrome.find_element(By.XPATH, "//*[@id='facets']//a[starts-with(., 'rye')]").send_keys(Keys.ENTER)
+    heard("1 result")
+    # What is put into the page together with what it says is not heard.
+    assert said.get_attribute("textContent") == "1 result"
+    assert chrome.switch_to.active_element.text.startswith("rye")
+    # The choice that is taken back is no more; what follows is there to go on with.
+    chrome.find_element(By.CSS_SELECTOR, ".choices a").send_keys(Keys.ENTER)
+    heard("3 datasets")
+    assert chrome.switch_to.active_element.get_attribute("id") == "total"
+    chrome.find_element(By.CSS_SELECTOR, "a.skip[href='#total']").send_keys(Keys.ENTER)
+    until(chrome, lambda driver: driver.switch_to.active_element.get_attribute("id") == "total")
+    chrome.switch_to.active_element.send_keys(Keys.TAB)
+    assert chrome.switch_to.active_element.get_attribute("id") == "sort"
