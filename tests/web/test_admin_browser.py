@@ -166,3 +166,9 @@ def test_who_does_not_see_hears_what_was_found_done_and_wrong(
     field.send_keys("new")
     follow(ada, button(ada, "Add the user"))
     heard(ada.find_element(By.CSS_SELECTOR, "main > .notice").text)
+    # What has to be read before anything else is where one is.
+    ada.get(f"{address}/admin/users/{CHAMPION}?grant=search&on={RED}")
+    assert ada.switch_to.active_element.text == "What this would change"
+    ada.get(f"{address}/admin/users/{CHAMPION}")
+    follow(ada, button(ada, "Make a link that signs the user in"))
+    assert ada.switch_to.active_element.text == "A link that signs the user in"

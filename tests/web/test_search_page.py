@@ -24,7 +24,8 @@ from dservercore.catalog.scope import OPERATOR
 from dservercore.web.search.conditions import Parts, query_of_size, split
 from dservercore.web.search.facets import _next_choice as next_choice
 from dservercore.web.search.results import pieces_of
-from support.world import BLUE, CHAMPION, NOBODY, READER, RED
+from support.world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED
+from web.admin_pages import enter_as
 from web.browser import (
     axe_source,
     be_wide,
@@ -145,6 +146,12 @@ class TestWhoLooks:
         assert "A lookup server for dtool datasets" in page
         assert links_of(page)["Sign in to search"] == "/sign-in"
         assert "harvest" not in page
+
+    def test_an_administrator_who_may_search_nothing_is_led_to_where_that_is_granted(self, app, some):
+        page = enter_as(app, ADMIN).get("/").text
+        assert links_of(page)["grant yourself some of the base URIs"] == "/admin/base-uris"
+        assert "An administrator of this server can grant" not in page
+        assert "An administrator of this server can grant" in enter_as(app, NOBODY).get("/").text
 
     def test_the_address_of_a_search_leads_visitors_to_sign_in_and_back(self, client, some):
         answer = client.get("/?free_text=beans&tags=field")
