@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import click
@@ -60,6 +62,26 @@ def test_every_command_explains_itself(flask: CommandLine, path: list[str], comm
         else:
             assert parameter.name is not None
             assert parameter.name.upper() in command.help, f"{parameter.name} is not explained"
+
+
+# In a process of its own: in that of the tests, other modules have been imported before.
+ALONE_AND_WITH_ALL = """
+import pkgutil
+from importlib import import_module
+from dservercore import cli
+groups = [getattr(cli, name) for name in cli.__all__ if name.endswith("_cli")]
+alone = [(group.name, sorted(group.commands)) for group in groups]
+for module in pkgutil.iter_modules(cli.__path__):
+    import_module(f"dservercore.cli.{module.name}")
+assert alone == [(group.name, sorted(group.commands)) for group in groups], alone
+"""
+
+
+def test_a_group_has_all_its_commands_however_it_is_imported() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE_AND_WITH_ALL], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("group", GROUPS)

@@ -145,3 +145,30 @@ def test_long_names_fit_on_a_phone(app: Flask, ada: webdriver.Chrome, address: s
         ada.get(f"{address}/admin{path}")
         width = ada.execute_script("return document.documentElement.scrollWidth")
         assert width <= 320, f"/admin{path} is {width} wide"
+
+
+def test_who_does_not_see_hears_what_was_found_done_and_wrong(
+    ada: webdriver.Chrome, address: str, app: Flask
+) -> None:
+    def heard(text: str) -> None:
+        until(ada, lambda driver: driver.find_element(By.ID, "said").get_attribute("textContent") == text)
+
+    ada.get(f"{address}/admin/users")
+    ada.find_element(By.ID, "containing").send_keys(CHAMPION)
+    heard("1 user")
+    ada.get(f"{address}/admin/users")
+    ada.find_element(By.ID, "username").send_keys(CHAMPION)
+    follow(ada, button(ada, "Add the user"))
+    field = ada.switch_to.active_element
+    assert field.get_attribute("id") == "username"
+    assert field.get_attribute("aria-describedby") == "problem username-help"
+    assert CHAMPION in ada.find_element(By.ID, "problem").text
+    field.send_keys("new")
+    follow(ada, button(ada, "Add the user"))
+    heard(ada.find_element(By.CSS_SELECTOR, "main > .notice").text)
+    # What has to be read before anything else is where one is.
+    ada.get(f"{address}/admin/users/{CHAMPION}?grant=search&on={RED}")
+    assert ada.switch_to.active_element.text == "What this would change"
+    ada.get(f"{address}/admin/users/{CHAMPION}")
+    follow(ada, button(ada, "Make a link that signs the user in"))
+    assert ada.switch_to.active_element.text == "A link that signs the user in"

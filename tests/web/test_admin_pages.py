@@ -666,3 +666,27 @@ class TestPrice:
         assert field in answer.text
         assert f'value="{price}"' in answer.text
         assert self.price(app) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "field"),
+    [
+        (RED_PAGE, {"grant": "register", "to": "nobody.knows"}, "to"),
+        (f"/admin/users/{READER}", {"grant": "register", "on": "s3://nowhere"}, "on"),
+        (f"/admin/users/{READER}", {"member_of": "no-such"}, "member_of"),
+        (f"/admin/groups/{LAB}", {"grant": "register", "on": "s3://nowhere"}, "on"),
+        (f"/admin/groups/{LAB}", {"member": "nobody.knows"}, "member"),
+    ],
+    ids=["on a base URI", "to a user", "into a group", "to a group", "as a member"],
+)
+def test_what_cannot_be_previewed_stays_typed_and_is_tied_to_what_is_wrong(
+    ada: Browser, path: str, query: dict[str, str], field: str
+) -> None:
+    page = ada.open(path, **query)
+    assert ada.page.status_code in (404, 422)
+    [shown] = re.findall(rf'<input id="{field}"[^>]*>', page)
+    assert f'value="{query[field]}"' in shown
+    assert 'aria-invalid="true" aria-describedby="problem' in shown
+    assert 'id="problem"' in page
+    if "grant" in query:
+        assert '<option value="register" selected>' in page

@@ -24,7 +24,8 @@ from dservercore.catalog.scope import OPERATOR
 from dservercore.web.search.conditions import Parts, query_of_size, split
 from dservercore.web.search.facets import _next_choice as next_choice
 from dservercore.web.search.results import pieces_of
-from support.world import BLUE, CHAMPION, NOBODY, READER, RED
+from support.world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED
+from web.admin_pages import enter_as
 from web.browser import (
     axe_source,
     be_wide,
@@ -145,6 +146,12 @@ class TestWhoLooks:
         assert "A lookup server for dtool datasets" in page
         assert links_of(page)["Sign in to search"] == "/sign-in"
         assert "harvest" not in page
+
+    def test_an_administrator_who_may_search_nothing_is_led_to_where_that_is_granted(self, app, some):
+        page = enter_as(app, ADMIN).get("/").text
+        assert links_of(page)["grant yourself some of the base URIs"] == "/admin/base-uris"
+        assert "An administrator of this server can grant" not in page
+        assert "An administrator of this server can grant" in enter_as(app, NOBODY).get("/").text
 
     def test_the_address_of_a_search_leads_visitors_to_sign_in_and_back(self, client, some):
         answer = client.get("/?free_text=beans&tags=field")
@@ -765,3 +772,26 @@ def test_everybody_can_read_it(app, some, address, scheme, chrome, pytestconfig)
         chrome.execute_script("for (const one of document.querySelectorAll('details')) one.open = true")
         assert violations(chrome, axe) == []
         assert [said for said in complaints(chrome) if "422" not in said] == []
+
+
+@needs_browser
+def test_by_keyboard_one_hears_what_was_found_and_stays_in_place(app, some, address, chrome):
+    def heard(text):
+        until(chrome, lambda driver: driver.find_element(By.ID, "said").get_attribute("textContent") == text)
+
+    enter(chrome, app, address, CHAMPION)
+    chrome.get(f"{address}/")
+    said = chrome.find_element(By.ID, "said")
+    chrome.find_element(By.XPATH, "//*[@id='facets']//a[starts-with(., 'rye')]").send_keys(Keys.ENTER)
+    heard("1 result")
+    # What is put into the page together with what it says is not heard.
+    assert said.get_attribute("textContent") == "1 result"
+    assert chrome.switch_to.active_element.text.startswith("rye")
+    # The choice that is taken back is no more; what follows is there to go on with.
+    chrome.find_element(By.CSS_SELECTOR, ".choices a").send_keys(Keys.ENTER)
+    heard("3 datasets")
+    assert chrome.switch_to.active_element.get_attribute("id") == "total"
+    chrome.find_element(By.CSS_SELECTOR, "a.skip[href='#total']").send_keys(Keys.ENTER)
+    until(chrome, lambda driver: driver.switch_to.active_element.get_attribute("id") == "total")
+    chrome.switch_to.active_element.send_keys(Keys.TAB)
+    assert chrome.switch_to.active_element.get_attribute("id") == "sort"

@@ -16,7 +16,7 @@ _MODULES = {
     "config_cli": "config",
     "config_show": "config",
     "config_versions": "config",
-    "dataset_cli": "datasets",
+    "dataset_cli": "checking",  # which adds a command to it
     "delete": "datasets",
     "delete_base_uri": "base_uris",
     "delete_jobs": "jobs",

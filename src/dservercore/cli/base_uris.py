@@ -67,7 +67,7 @@ def add_base_uri(base_uri: str, public: bool) -> None:
 def update_base_uri(
     base_uri: str, public: bool | None, price_per_tb: str | None, currency: str | None, no_price: bool
 ) -> None:
-    """Open BASE_URI to everybody, or close it again; say what its storage costs.
+    """Open BASE_URI to everybody, or close it; set what storage costs.
 
     What is in a public base URI can be found and read by whoever can reach the server, without a token: names, READMEs,
     annotations, tags and lists of files. Nobody can change it for that. It counts at once, also when it is taken back.

@@ -29,8 +29,24 @@
     const says = button.querySelector("span");
     const before = says.textContent;
     says.textContent = button.dataset.copied;
+    tell(button.dataset.copied);
     setTimeout(() => { says.textContent = before; }, 2000);
   });
+
+  // To who does not see it. What stays the same is said again.
+  function tell(text) {
+    const said = document.getElementById("said");
+    said.textContent = "";
+    setTimeout(() => { said.textContent = text.trim().replace(/\s+/g, " "); }, 100);
+  }
+
+  document.addEventListener("htmx:afterSwap", ({ target }) => {
+    const says = target.matches?.("[data-says]") ? target : target.querySelector?.("#total[data-says]") ?? target.querySelector?.("[data-says]");
+    if (says) tell(says.dataset.says || says.textContent);
+  });
+
+  const notices = [...document.querySelectorAll("main > .notice")];
+  if (notices.length) tell(notices.map((notice) => notice.textContent).join(" "));
 
   function show(part) {
     showTimes(part);

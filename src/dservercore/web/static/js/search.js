@@ -47,10 +47,13 @@
   document.addEventListener("htmx:afterSwap", (event) => {
     if (!home() || !["search", "answer"].includes(event.detail.target.id)) return;
     for (const id of open) document.getElementById(id)?.setAttribute("open", "");
-    const said = document.getElementById("said"), total = document.querySelector("#answer h1");
-    if (said && total) said.textContent = total.textContent;
     if (event.detail.target.id === "search") prepare();
     openOnWideScreens();
+  });
+
+  // Who uses the keyboard goes on with the results, where what was pressed is no more.
+  document.addEventListener("htmx:afterSettle", () => {
+    if (home() && document.activeElement === document.body) document.getElementById("total")?.focus({ preventScroll: true });
   });
 
   document.addEventListener("change", (event) => {
