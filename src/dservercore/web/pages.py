@@ -28,7 +28,7 @@ from dservercore.web import (
     texts,
 )
 from dservercore.web.packing import packed
-from dservercore.web.policy import protect
+from dservercore.web.policy import keep_nowhere, protect
 
 
 class Pages(Blueprint):
@@ -43,7 +43,7 @@ class Pages(Blueprint):
 
 
 def _protect(response: Response) -> Response:
-    return packed(protect(response)) if response.mimetype == "text/html" else response
+    return packed(protect(response)) if response.mimetype == "text/html" else keep_nowhere(response)
 
 
 class PageSession(SecureCookieSessionInterface):
