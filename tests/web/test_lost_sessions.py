@@ -250,6 +250,12 @@ def test_a_form_that_was_open_in_another_session_comes_back_with_what_was_typed(
     assert client.post("/account/name", data=fields, headers=OF_THIS_SERVER).status_code == 303
 
 
+def test_it_is_sent_again_to_the_address_that_it_was_for(client: FlaskClient, notes: list[Any]) -> None:
+    path = "/edit/tags/s3/bucket/a%3Fb%23c%25d"
+    lost = client.post(path, data={"tag": "peas"}, headers=OF_THIS_SERVER)
+    assert action_of(lost) == f"{path}?sent-again=1"
+
+
 @pytest.mark.parametrize(
     ("is_signed_in", "query"), [(False, ""), (False, "&sent-again=1"), (True, "&sent-again=1")]
 )

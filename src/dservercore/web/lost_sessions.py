@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from flask import Response, current_app, make_response, render_template, request, session
 
@@ -86,7 +86,8 @@ def _page(fields: list[dict[str, Any]], status: int, form: Form | None = None) -
     parameters = [*request.args.items(multi=True)]
     if SENT_AGAIN not in request.args:
         parameters.append((SENT_AGAIN, "1"))
-    address = f"{request.script_root}{request.path}?{urlencode(parameters)}"
+    # The path is decoded: a question mark in it, as in the URI of a dataset, would be the end of it.
+    address = f"{request.script_root}{quote(request.path)}?{urlencode(parameters)}"
     page = make_response(
         render_template("web/lost_session.html", fields=fields, address=address, form=form), status
     )
