@@ -256,6 +256,15 @@ def test_it_is_sent_again_to_the_address_that_it_was_for(client: FlaskClient, no
     assert action_of(lost) == f"{path}?sent-again=1"
 
 
+def test_who_is_asked_whether_to_send_it_reads_what_it_is_for(
+    app: Flask, client: FlaskClient, notes: list[Any]
+) -> None:
+    enter_here(app, client, CHAMPION)
+    asked = client.post("/note/text?sent-again=1", data={"title": "x"}, headers=OF_THIS_SERVER)
+    assert "<code><bdi>/note/text</bdi></code>" in asked.text
+    assert notes == []
+
+
 @pytest.mark.parametrize(
     ("is_signed_in", "query"), [(False, ""), (False, "&sent-again=1"), (True, "&sent-again=1")]
 )
