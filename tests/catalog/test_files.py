@@ -221,6 +221,18 @@ class TestKeptTrees:
             with pytest.raises(kept.UnavailableError):
                 kept.in_memory(manifest, False, 10)
 
+    def test_what_could_not_be_made_is_not_tried_at_each_look(self, manifest, tmp_path, monkeypatch):
+        tries = []
+        monkeypatch.setattr(kept, "PATIENCE", 60)
+        monkeypatch.setattr(tree, "write", lambda *_: tries.append(1) or 1 / 0)
+        for _ in range(3):
+            with pytest.raises(UnavailableError):
+                kept.on_disk(manifest, True, tmp_path)
+        assert len(tries) == 1
+        monkeypatch.undo()
+        monkeypatch.setattr(kept, "RESPITE", -1)
+        assert names(self.opened(manifest, tmp_path)) == ["a", "b"]
+
     def test_more_items_than_wanted_are_not_read_into_memory(self, manifest):
         assert kept.in_memory(manifest, True, 1) is None
         assert kept.in_memory(manifest, True, 2) is not None

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterable
 from contextlib import closing, suppress
 from itertools import islice
@@ -35,6 +37,9 @@ MOST_BYTES_OF_ONE = 2 * 10**9
 
 #: Seconds that a request waits for a tree that is being made.
 PATIENCE = 2.0
+
+#: Seconds for which a tree that could not be made is not tried again: it may have taken a minute to fail.
+RESPITE = 300.0
 
 #: Levels of directories for each item of a tree that is made in memory, on the average.
 LEVELS_PER_ITEM = 4
@@ -106,8 +111,10 @@ def _opened(path: Path) -> sqlite3.Connection | None:
 
 def _begin(path: Path, manifest: bytes, is_packed: bool) -> _Making:
     with _making_lock:
+        for other in [each for each, failed in _making.items() if failed.is_over()]:
+            del _making[other]
         making = _making.get(path)
-        if making is None or not making.is_alive():
+        if making is None:
             making = _making[path] = _Making(path, manifest, is_packed)
             making.start()
         return making
@@ -122,7 +129,12 @@ class _Making(threading.Thread):
     def __init__(self, path: Path, manifest: bytes, is_packed: bool):
         super().__init__(name="tree of files", daemon=True)
         self.error: Exception | None = None
+        self._failed_at = -math.inf
         self._path, self._manifest, self._is_packed = path, manifest, is_packed
+
+    def is_over(self) -> bool:
+        """Return whether another one may be begun for the same tree."""
+        return not self.is_alive() and time.monotonic() - self._failed_at > RESPITE
 
     def run(self) -> None:
         """Make the tree."""
@@ -136,10 +148,13 @@ class _Making(threading.Thread):
             pass
         except Exception as error:
             logger.exception("The tree of a dataset's files could not be made")
-            self.error = error
+            # Without the frames, which would keep the manifest in memory.
+            self.error, self._failed_at = error.with_traceback(None), time.monotonic()
         finally:
-            with _making_lock:
-                _making.pop(self._path, None)
+            self._manifest = b""
+            if not self.error:
+                with _making_lock:
+                    _making.pop(self._path, None)
 
     def _write(self) -> None:
         if self._path.exists():
