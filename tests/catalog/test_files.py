@@ -16,7 +16,7 @@ import pytest
 from dservercore.catalog.files import kept, listing, tree
 from dservercore.catalog.files.items import chunks_of, items_of
 from dservercore.dataset.serialization import pack
-from dservercore.errors import UnknownDirectoryError
+from dservercore.errors import UnavailableError, UnknownDirectoryError
 
 FIRST = slice(0, 100)
 
@@ -221,6 +221,38 @@ class TestKeptTrees:
             with pytest.raises(kept.UnavailableError):
                 kept.in_memory(manifest, False, 10)
 
+    def test_what_could_not_be_made_is_not_tried_at_each_look(self, manifest, tmp_path, monkeypatch):
+        tries = []
+        monkeypatch.setattr(kept, "PATIENCE", 60)
+        monkeypatch.setattr(tree, "write", lambda *_: tries.append(1) or 1 / 0)
+        for _ in range(3):
+            with pytest.raises(UnavailableError):
+                kept.on_disk(manifest, True, tmp_path)
+        assert len(tries) == 1
+        monkeypatch.undo()
+        monkeypatch.setattr(kept, "RESPITE", -1)
+        assert names(self.opened(manifest, tmp_path)) == ["a", "b"]
+
     def test_more_items_than_wanted_are_not_read_into_memory(self, manifest):
         assert kept.in_memory(manifest, True, 1) is None
         assert kept.in_memory(manifest, True, 2) is not None
+
+    def test_few_items_in_very_many_directories_are_not_made_in_memory(self):
+        deep = {f"{n}": item("/".join(f"{n}.{level}" for level in range(50)) + "/x") for n in range(10)}
+        assert kept.in_memory(orjson.dumps({"items": deep}), False, 10) is None
+        together = {f"{n}": item("a/" * 30 + f"{n}") for n in range(10)}
+        assert kept.in_memory(orjson.dumps({"items": together}), False, 10) is not None
+
+    def test_what_is_too_large_for_the_disk_leaves_nothing_there(self, manifest, tmp_path, monkeypatch):
+        monkeypatch.setattr(kept, "PATIENCE", 60)
+        monkeypatch.setattr(kept, "MOST_BYTES_OF_ONE", 12_288)
+        with pytest.raises(UnavailableError, match="cannot be listed"):
+            kept.on_disk(manifest, False, tmp_path)
+        assert [path.name for path in tmp_path.iterdir() if path.name != "lock"] == []
+
+
+def test_what_names_are_sorted_by_takes_about_as_much_room_as_they_do():
+    assert len(tree.order_key("1a" * 100)) <= 500
+    names_in_order = ["0", "007", "7", "007a", "10", "9" * 30, "1" + "0" * 30]
+    shuffled = names_in_order[::-1]
+    assert sorted(shuffled, key=lambda name: (tree.order_key(name), name)) == names_in_order

@@ -19,6 +19,12 @@ def plain(tree):
 
 
 class TestTree:
+    def test_a_text_is_repeated_as_long_as_there_is_room(self):
+        readme = f"a: &x {'w' * 9000}\nb: *x\nc: *x\nd: *x\ne: &y word\nf: *y\n"
+        values = dict(plain(tree_of(readme)))
+        assert [len(values[key]) for key in "abc"] == [9000] * 3
+        assert (values["d"], values["f"]) == ("*x", "word")
+
     @pytest.mark.parametrize(
         ("readme", "says"),
         [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 import re
 from collections.abc import Callable
@@ -133,6 +134,24 @@ class TestTags:
         assert stored.tags == ["beans", "2026", "a", "b"]
         assert send(champion, "edit/tags", uri, tag="c, not a name").status_code == 422
         assert stored.tags == ["beans", "2026", "a", "b"]
+
+    def test_very_many_are_one_write_and_what_is_said_of_them_fits_a_cookie(
+        self, champion: FlaskClient, uri: str, stored: Stored, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        writes: list[Any] = []
+        edit = metadata.store_writes.edit
+        monkeypatch.setattr(
+            metadata.store_writes, "edit", lambda *given: (writes.append(given), edit(*given))[1]
+        )
+        tags = [hashlib.sha256(str(n).encode()).hexdigest() for n in range(300)]
+        answer = send(champion, "edit/tags", uri, tag=",".join(tags))
+        assert (answer.status_code, len(writes)) == (303, 1)
+        assert stored.tags == ["beans", "2026", *tags]
+        # Browsers drop a larger cookie, and with it the token of all forms.
+        assert all(len(cookie) < 4096 for cookie in answer.headers.getlist("Set-Cookie"))
+        said = champion.get(path("datasets", uri)).text.partition('class="notice"')[2].partition("</p>")[0]
+        assert f"The tags {tags[0]}, {tags[1]}" in said
+        assert said.endswith("…")
 
     def test_nothing_is_lost_where_two_edit_at_once(
         self, champion: FlaskClient, uri: str, stored: Stored

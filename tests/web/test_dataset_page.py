@@ -223,13 +223,22 @@ class TestReadme:
             "description: '" + "> " * 9000 + "x'",
             'rtl: "\\u202Eevil\\u2066"',
             "".join(f"k{n}: https://example.org/{n}\n" for n in range(4000)),
+            f"a: &x '{'word ' * 10_000}'\n" + "".join(f"k{n}: *x\n" for n in range(2000)),
+            f"a: &x '{'word ' * 3000}'\n" + "".join(f"k{n}: {{description: *x}}\n" for n in range(1000)),
+            "description: |\n  " + "|a" * 3000 + "\n  " + "|-" * 3000 + "\n" + "  |\n" * 1500,
         ],
-        ids=range(15),
+        ids=range(18),
     )
     def test_is_shown_whatever_it_is(self, register, reads, readme):
         page = self.page(register, reads, readme)
         assert len(page) < 12 * len(readme) + 100_000
         assert page.rstrip().endswith("</html>")
+
+    def test_no_more_than_so_many_descriptions_are_made_of_markdown(self, register, reads):
+        texts = [f"  - description: '*{name}* {'[' * 9000}'\n" for name in "abcd"]
+        page = self.page(register, reads, f"parts:\n{''.join(texts)}")
+        assert re.findall(r"<em>(\w)</em>", page) == ["a", "b"]
+        assert "*c* [[[" in page
 
     def test_can_be_downloaded_as_it_is_written(self, register, reads):
         readme = f"a:   1 # {SCRIPT}\n"

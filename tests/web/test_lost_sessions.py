@@ -250,6 +250,39 @@ def test_a_form_that_was_open_in_another_session_comes_back_with_what_was_typed(
     assert client.post("/account/name", data=fields, headers=OF_THIS_SERVER).status_code == 303
 
 
+def test_it_is_sent_again_to_the_address_that_it_was_for(client: FlaskClient, notes: list[Any]) -> None:
+    path = "/edit/tags/s3/bucket/a%3Fb%23c%25d"
+    lost = client.post(path, data={"tag": "peas"}, headers=OF_THIS_SERVER)
+    assert action_of(lost) == f"{path}?sent-again=1"
+
+
+def test_who_is_asked_whether_to_send_it_reads_what_it_is_for(
+    app: Flask, client: FlaskClient, notes: list[Any]
+) -> None:
+    enter_here(app, client, CHAMPION)
+    asked = client.post("/note/text?sent-again=1", data={"title": "x"}, headers=OF_THIS_SERVER)
+    assert "<code><bdi>/note/text</bdi></code>" in asked.text
+    assert notes == []
+
+
+@pytest.mark.parametrize(
+    ("is_signed_in", "query"), [(False, ""), (False, "&sent-again=1"), (True, "&sent-again=1")]
+)
+def test_a_form_of_very_many_fields_is_refused_before_they_are_taken_apart(
+    app: Flask, client: FlaskClient, notes: list[Any], is_signed_in: bool, query: str
+) -> None:
+    if is_signed_in:
+        enter_here(app, client, CHAMPION)
+    answer = client.post(
+        f"/note/text?of=dataset{query}",
+        data="a=&" * 2001,
+        content_type="application/x-www-form-urlencoded",
+        headers=OF_THIS_SERVER,
+    )
+    assert answer.status_code == 413
+    assert len(answer.text) < 10_000
+
+
 @needs_browser
 @pytest.mark.parametrize("scripts", [True, False])
 def test_nothing_that_was_typed_is_lost(

@@ -177,13 +177,25 @@ def add_tag(scopes: Iterable[Scope], uri: str, tag: str, check: Check | None = N
     :raises ValidationError: 422 for a name that dtool would not accept, or too many tags
     :raises UnavailableError: if a plugin cannot reach its store
     """
+    return add_tags(scopes, uri, [tag], check)
+
+
+def add_tags(scopes: Iterable[Scope], uri: str, new: Sequence[str], check: Check | None = None) -> list[str]:
+    """Add tags to a dataset, all in one write; no error if some are there already. Return all tags.
+
+    :param check: raises an error if the present value is not the one that the edit is meant for; None: it may be any
+    :raises AuthorizationError: if the dataset, or the base URI that it would be in, is missing from one of *scopes*
+    :raises UnknownURIError: if the dataset is not registered
+    :raises ValidationError: 422 for a name that dtool would not accept, or too many tags
+    :raises UnavailableError: if a plugin cannot reach its store
+    """
     registered = _begin_edit(scopes, uri, "tags", check)
-    checked_name(tag, "tag")  # not before: where the name begins in the path tells what is registered
-    tags = list(registered.tags)
-    if tag not in tags:
-        tags.append(tag)
+    for tag in new:
+        checked_name(tag, "tag")  # not before: where the name begins in the path tells what is registered
+    tags = list(dict.fromkeys([*registered.tags, *new]))
+    if len(tags) > len(registered.tags):
         limits.check_description({"tags": tags})
-    return _store_tags(registered, tags, ("add_tag", tag))
+    return _store_tags(registered, tags, ("add_tag", new[0]) if len(new) == 1 else None)
 
 
 def remove_tag(scopes: Iterable[Scope], uri: str, tag: str, check: Check | None = None) -> list[str]:

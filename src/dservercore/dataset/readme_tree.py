@@ -13,6 +13,9 @@ from dservercore.dataset.readme_values import LOADER, MAY_BE_YAML
 #: Characters of a README that is shown as a tree, levels of it and values in it, at most. What has more is a text.
 MOST_CHARACTERS, MOST_LEVELS, MOST_VALUES = 200_000, 25, 5000
 
+#: Characters of all texts together that stand where a README has their names.
+MOST_REPEATED = 20_000
+
 
 @dataclass
 class Entries:
@@ -34,8 +37,9 @@ Tree: TypeAlias = "str | Entries | Values"
 def tree_of(readme: str) -> Entries | Values | None:
     """Return what a README says; None if it is no YAML, neither a mapping nor a list, or too large for a tree.
 
-    A value that stands for another one by its name (``*anchor``) is that value where it is a text, else the name: what
-    refers to itself, or repeats itself many times, is no larger than it is written.
+    A value that stands for another one by its name (``*anchor``) is that value where it is a text, up to
+    ``MOST_REPEATED`` characters in all, else the name: what refers to itself, or repeats itself many times, is hardly
+    larger than it is written.
     """
     if LOADER is None or len(readme) > MOST_CHARACTERS or not MAY_BE_YAML.match(readme):
         return None
@@ -54,6 +58,7 @@ def _documents(events: Iterator[yaml.Event]) -> Iterator[Tree]:
     """
     texts: dict[str, str] = {}
     open_: list[_Collection] = []
+    room = MOST_REPEATED
     for number, event in enumerate(events):
         if number > 2 * MOST_VALUES:
             raise ValueError("too many values")
@@ -70,7 +75,10 @@ def _documents(events: Iterator[yaml.Event]) -> Iterator[Tree]:
             if event.anchor:
                 texts[event.anchor] = value
         elif isinstance(event, yaml.AliasEvent):
-            value = texts.get(str(event.anchor), f"*{event.anchor}")
+            value = texts.get(str(event.anchor), "")
+            if not value or len(value) > room:
+                value = f"*{event.anchor}"
+            room -= len(value)
         else:
             continue
         if open_:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from flask import Response, current_app, make_response, render_template, request, session
 
 from dservercore.rest.body_limits import limit_of_route
-from dservercore.web.forms import Form
+from dservercore.web.forms import Form, refuse_many_fields
 
 #: In the query string of what is sent by the page that is made here.
 SENT_AGAIN = "sent-again"
@@ -24,6 +24,9 @@ _NOT_GIVEN_BACK = frozenset({"csrf_token", "old", "new", "code"})
 
 #: Characters of a text that is shown to be read, in an area of its own.
 _LONG = 60
+
+#: Fields of a form that is given back: whoever sends it need not be anybody here.
+_MOST_FIELDS = 2000
 
 
 def kept_form() -> Response | None:
@@ -60,9 +63,13 @@ def _comes_from_here() -> bool:
 
 
 def _take_large_forms() -> None:
-    """Read as much as the view would that the form is for."""
+    """Read as much as the view would that the form is for.
+
+    :raises HTTPException: 413 if there is more, or it has more fields than any page sends
+    """
     limit = limit_of_route(current_app, str(request.endpoint), "POST")
     request.max_content_length = request.max_form_memory_size = limit
+    refuse_many_fields(_MOST_FIELDS)
 
 
 def _fields() -> list[dict[str, Any]]:
@@ -79,7 +86,8 @@ def _page(fields: list[dict[str, Any]], status: int, form: Form | None = None) -
     parameters = [*request.args.items(multi=True)]
     if SENT_AGAIN not in request.args:
         parameters.append((SENT_AGAIN, "1"))
-    address = f"{request.script_root}{request.path}?{urlencode(parameters)}"
+    # The path is decoded: a question mark in it, as in the URI of a dataset, would be the end of it.
+    address = f"{request.script_root}{quote(request.path)}?{urlencode(parameters)}"
     page = make_response(
         render_template("web/lost_session.html", fields=fields, address=address, form=form), status
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from flask import Blueprint, Flask, Request, Response, request
-from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 
 from dservercore.rest.retries import RetryingFlask
 from dservercore.web import (
@@ -28,7 +28,7 @@ from dservercore.web import (
     texts,
 )
 from dservercore.web.packing import packed
-from dservercore.web.policy import protect
+from dservercore.web.policy import keep_nowhere, protect
 
 
 class Pages(Blueprint):
@@ -43,7 +43,16 @@ class Pages(Blueprint):
 
 
 def _protect(response: Response) -> Response:
-    return packed(protect(response)) if response.mimetype == "text/html" else response
+    return packed(protect(response)) if response.mimetype == "text/html" else keep_nowhere(response)
+
+
+# Messages for the next page, and characters of each: browsers drop a cookie of more than 4 kB, with all that is in it,
+# and some proxies the answer that sets it. A character beyond ASCII takes up to twelve bytes there.
+_MOST_SAID, _MOST_CHARACTERS = 2, 300
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[: _MOST_CHARACTERS - 1]}…"
 
 
 class PageSession(SecureCookieSessionInterface):
@@ -55,6 +64,12 @@ class PageSession(SecureCookieSessionInterface):
         if app.secret_key and "HTTP_COOKIE" not in request.environ:
             return self.session_class()
         return super().open_session(app, request)
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Set the cookie, in which what a page is to say is no longer than a cookie may be."""
+        if session.modified and (said := session.get("_flashes")):
+            session["_flashes"] = [(kind, _cut(text)) for kind, text in said[-_MOST_SAID:]]
+        super().save_session(app, session, response)
 
     def get_cookie_secure(self, app: Flask) -> bool:
         """Return whether the cookie is for TLS alone."""

@@ -26,6 +26,14 @@ def protect(response: Response) -> Response:
     response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
     # Also what leads a visitor to sign in: another reader of the same address gets another answer.
     response.vary.add("Cookie")
-    if g.get("browser_session") or g.get("csrf_token"):
+    if g.get("csrf_token"):
         response.headers["Cache-Control"] = "no-store"
+    return keep_nowhere(response)
+
+
+def keep_nowhere(response: Response) -> Response:
+    """Have nobody keep an answer that the session of a browser has decided, a page or a file; return it."""
+    if g.get("browser_session"):
+        response.headers["Cache-Control"] = "no-store"
+        response.vary.add("Cookie")
     return response

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import os
 import sqlite3
 import threading
+import time
+from collections.abc import Iterable
 from contextlib import closing, suppress
 from itertools import islice
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from filelock import FileLock, Timeout
@@ -28,8 +32,17 @@ logger = logging.getLogger(__name__)
 #: Bytes of all trees on disk; those that were not read for longest are removed.
 MOST_BYTES = 2 * 10**9
 
+#: Bytes of one of them: what would be larger is listed to nobody.
+MOST_BYTES_OF_ONE = 2 * 10**9
+
 #: Seconds that a request waits for a tree that is being made.
 PATIENCE = 2.0
+
+#: Seconds for which a tree that could not be made is not tried again: it may have taken a minute to fail.
+RESPITE = 300.0
+
+#: Levels of directories for each item of a tree that is made in memory, on the average.
+LEVELS_PER_ITEM = 4
 
 _VERSION = 1  # of the tables: a later release writes trees of its own
 _CACHE = "PRAGMA cache_size = -2000"  # kilobytes
@@ -40,7 +53,7 @@ _making_lock = threading.Lock()
 
 
 def in_memory(manifest: bytes, is_packed: bool, most: int) -> sqlite3.Connection | None:
-    """Return the tree of a manifest; None if it has more than so many items.
+    """Return the tree of a manifest; None if it has more than so many items, or very many directories for them.
 
     :param manifest: JSON, or a zstandard frame of it
     :raises UnavailableError: if it cannot be read
@@ -50,11 +63,17 @@ def in_memory(manifest: bytes, is_packed: bool, most: int) -> sqlite3.Connection
         some = list(islice(items, most + 1))
     except ValueError as error:
         raise _unreadable() from error
-    if len(some) > most:
+    if len(some) > most or _levels(some) > most * LEVELS_PER_ITEM:
         return None
     database = sqlite3.connect(":memory:")
     tree.write(database, some)
     return database
+
+
+def _levels(items: Iterable[tuple[str, dict[str, Any]]]) -> int:
+    """Return how many directories items are in at most: those of all levels, as if no two had one in common."""
+    directories = {str(item.get("relpath")).rpartition("/")[0] for _, item in items}
+    return sum(directory.count("/") + 1 for directory in directories)
 
 
 def on_disk(manifest: bytes, is_packed: bool, directory: Path) -> sqlite3.Connection | None:
@@ -92,8 +111,10 @@ def _opened(path: Path) -> sqlite3.Connection | None:
 
 def _begin(path: Path, manifest: bytes, is_packed: bool) -> _Making:
     with _making_lock:
+        for other in [each for each, failed in _making.items() if failed.is_over()]:
+            del _making[other]
         making = _making.get(path)
-        if making is None or not making.is_alive():
+        if making is None:
             making = _making[path] = _Making(path, manifest, is_packed)
             making.start()
         return making
@@ -108,7 +129,12 @@ class _Making(threading.Thread):
     def __init__(self, path: Path, manifest: bytes, is_packed: bool):
         super().__init__(name="tree of files", daemon=True)
         self.error: Exception | None = None
+        self._failed_at = -math.inf
         self._path, self._manifest, self._is_packed = path, manifest, is_packed
+
+    def is_over(self) -> bool:
+        """Return whether another one may be begun for the same tree."""
+        return not self.is_alive() and time.monotonic() - self._failed_at > RESPITE
 
     def run(self) -> None:
         """Make the tree."""
@@ -122,10 +148,13 @@ class _Making(threading.Thread):
             pass
         except Exception as error:
             logger.exception("The tree of a dataset's files could not be made")
-            self.error = error
+            # Without the frames, which would keep the manifest in memory.
+            self.error, self._failed_at = error.with_traceback(None), time.monotonic()
         finally:
-            with _making_lock:
-                _making.pop(self._path, None)
+            self._manifest = b""
+            if not self.error:
+                with _making_lock:
+                    _making.pop(self._path, None)
 
     def _write(self) -> None:
         if self._path.exists():
@@ -134,11 +163,16 @@ class _Making(threading.Thread):
             unfinished.unlink(missing_ok=True)
         new = self._path.with_suffix(".new")
         private_files.make_file(new)
-        with closing(sqlite3.connect(new)) as database:
-            database.executescript(f"{_FASTER} {_CACHE};")
-            chunks = chunks_of(self._manifest) if self._is_packed else [self._manifest]
-            tree.write(database, items_of(chunks))
-        os.replace(new, self._path)
+        try:
+            with closing(sqlite3.connect(new)) as database:
+                (page_size,) = database.execute("PRAGMA page_size").fetchone()
+                database.execute(f"PRAGMA max_page_count = {MOST_BYTES_OF_ONE // page_size}")
+                database.executescript(f"{_FASTER} {_CACHE};")
+                chunks = chunks_of(self._manifest) if self._is_packed else [self._manifest]
+                tree.write(database, items_of(chunks))
+            os.replace(new, self._path)
+        finally:  # what is left where it failed may be what has filled the disk, on which the catalogue is, too
+            new.unlink(missing_ok=True)
 
 
 def _prune(directory: Path) -> None:

@@ -138,7 +138,13 @@ _DIGITS = re.compile(r"\d+")
 @lru_cache(maxsize=4096)
 def order_key(name: str) -> str:
     """Return what names are sorted by as people do it: ``plate2`` before ``Plate10``."""
-    return _DIGITS.sub(lambda digits: digits[0].zfill(20), name[:_SORTED_BY].casefold())
+    return _DIGITS.sub(_with_length, name[:_SORTED_BY].casefold())
+
+
+def _with_length(digits: re.Match[str]) -> str:
+    # Not filled up to one length: a name of many numbers would take the room of twenty.
+    number = digits[0].lstrip("0")
+    return f"{len(number):03}{number}"
 
 
 def _text(value: Any) -> str:

@@ -77,8 +77,7 @@ def change(uri: str, actor: Actor, search_scope: Scope, register_scope: Scope) -
 
 def _add(scopes: list[Scope], uri: str, typed: str) -> tuple[list[str], str]:
     wanted = list(dict.fromkeys(tag.strip() for tag in typed.split(",") if tag.strip())) or [""]
-    for tag in wanted:
-        tags = metadata.add_tag(scopes, uri, tag)
+    tags = metadata.add_tags(scopes, uri, wanted)
     done = ngettext("The tag {tags} is added.", "The tags {tags} are added.", len(wanted))
     return tags, done.format(tags=", ".join(wanted))
 

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 from flask import Response, make_response, request, url_for
 from sqlalchemy.exc import DBAPIError, OperationalError
-from werkzeug.exceptions import RequestEntityTooLarge
 
 from dservercore import db
 from dservercore.auth import permissions
@@ -20,7 +19,7 @@ from dservercore.errors import AuthorizationError, DserverError, UnknownURIError
 from dservercore.rest.body_limits import BodyLimit, takes_body
 from dservercore.rest.errors import payload_of
 from dservercore.rest.etags import etag_of
-from dservercore.rest.request_parser import read_body
+from dservercore.web.forms import refuse_many_fields
 from dservercore.web.texts import gettext
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -28,7 +27,6 @@ View = TypeVar("View", bound=Callable[..., Any])
 #: What can keep an edit from being made, of which the page tells who made it.
 REFUSALS = (DserverError, OperationalError)
 
-_FORM = "application/x-www-form-urlencoded"
 _MOST_FIELDS = 100
 
 
@@ -60,9 +58,7 @@ def takes_form(limit: Callable[[Mapping[str, Any]], BodyLimit]) -> Callable[[Vie
     def decorate(view: View) -> View:
         @wraps(view)
         def bounded(*args: Any, **kwargs: Any) -> Any:
-            # Each pair of a form takes a hundred times the room of the two characters that ask for it.
-            if request.mimetype == _FORM and read_body(request).count(b"&") > _MOST_FIELDS:
-                raise RequestEntityTooLarge
+            refuse_many_fields(_MOST_FIELDS)
             return view(*args, **kwargs)
 
         return cast(View, takes_body(limit)(bounded))

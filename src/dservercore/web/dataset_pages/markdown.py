@@ -9,8 +9,11 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup, escape
 
-#: Longer texts are shown as they are.
+#: Of all descriptions of a page together; those that are beyond are shown as they are written.
 MOST_CHARACTERS = 20_000
+
+#: Cells that a table of a description may come to have: rows that are short are filled up.
+MOST_CELLS = 10_000
 
 #: What a link may begin with; others are no links.
 _SCHEMES = ("http://", "https://", "mailto:")
@@ -28,13 +31,14 @@ class _Part(Protocol):
 
 
 class Markdown:
-    """Renders Markdown.
+    """Renders the descriptions of one page.
 
     :param parts_of: splits a text into parts, some of which lead somewhere
     """
 
     def __init__(self, parts_of: Callable[[str], Iterable[_Part]]):
         self._parts_of = parts_of
+        self._room = MOST_CHARACTERS
         # What is in HTML is shown as it is written; an image, which would be loaded from elsewhere, as a link to it.
         self._parser = MarkdownIt("commonmark", {"html": False}).enable("table")
         self._parser.validateLink = _is_safe  # type: ignore[method-assign]
@@ -47,8 +51,9 @@ class Markdown:
 
     def render(self, text: str) -> Markup:
         """Return a text as HTML."""
-        if len(text) > MOST_CHARACTERS:
+        if len(text) > self._room or _may_be_huge(text):
             return Markup('<p class="as-written">{}</p>').format(text)
+        self._room -= len(text)
         # All that it has of the text is escaped.
         return Markup(self._parser.render(text, {"links": 0}))
 
@@ -57,6 +62,11 @@ class Markdown:
         if env["links"]:  # no link within a link
             return str(escape(token.content))
         return "".join(map(str, map(_part, self._parts_of(token.content))))
+
+
+def _may_be_huge(text: str) -> bool:
+    lines = text.splitlines()
+    return len(lines) * max((line.count("|") for line in lines), default=0) > MOST_CELLS
 
 
 def _part(part: _Part) -> Markup:
