@@ -413,3 +413,36 @@ class TestColours:
             css = re.sub(r":root \{[^}]*\}", "", css)
             found = re.findall(r":[^;{}]*?(#[0-9a-fA-F]{3,8}\b|\b(?:rgb|hsl|oklch)a?\()", css)
             assert (file.name, found) == (file.name, [])
+
+
+class TestStyleSheets:
+    """All sheets are one file: what is named in one of them must not touch the pages of another one."""
+
+    #: The templates of each sheet. What is not here has what is in ``base.css``.
+    TEMPLATES = {
+        "admin.css": ("admin/",),
+        "dashboard.css": ("dashboard", "work_list", "charts"),
+        "dataset.css": ("dataset/",),
+        "edit.css": ("dataset/",),
+        "mine.css": ("account", "keep_search", "lost_session"),
+        "search.css": ("search",),
+    }
+
+    def leading(self, sheet: str) -> set[str]:
+        """Return the classes that a sheet gives a look to wherever they are, or gives one to what is in them."""
+        css = re.sub(r"/\*.*?\*/", "", (DIRECTORY / "css" / sheet).read_text(), flags=re.DOTALL)
+        apart = re.compile(r",(?![^()]*\))")  # not what :is() has in it
+        selectors = [one.strip() for some in re.findall(r"([^{}]+)\{", css) for one in apart.split(some)]
+        return {found[1] for one in selectors if (found := re.match(r"\.([\w-]+)", one))}
+
+    def test_each_names_what_is_on_its_own_pages(self) -> None:
+        templates = DIRECTORY.parent / "templates/web"
+        used: dict[str, set[str]] = {}
+        for file in templates.rglob("*.html"):
+            words = " ".join(re.findall(r'class="([^"]*)"', file.read_text()))
+            used[str(file.relative_to(templates))] = set(re.findall(r"[a-z][\w-]*", words))
+        assert {file.name for file in (DIRECTORY / "css").glob("*.css")} == {*self.TEMPLATES, "base.css"}
+        for sheet, own in self.TEMPLATES.items():
+            elsewhere = {name: words for name, words in used.items() if not name.startswith(own)}
+            leaks = [(name, words & self.leading(sheet)) for name, words in sorted(elsewhere.items())]
+            assert (sheet, [leak for leak in leaks if leak[1]]) == (sheet, [])

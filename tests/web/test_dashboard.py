@@ -236,6 +236,14 @@ class TestTheWorkList:
         assert (answer.status_code, answer.mimetype) == (status, "text/html")
 
 
+def test_the_newest_are_shown_with_when_they_were_registered(browse: Any, register: Register) -> None:
+    register(RED, name="old-but-new-here", frozen_at=0.5, readme=COMPLETE)
+    page = browse(READER).get("/dashboard").text
+    listed = page[page.index('<ol class="newest">') :].split("</ol>")[0]
+    assert "old-but-new-here" in listed
+    assert "1970" not in listed
+
+
 @needs_browser
 @pytest.mark.parametrize("scripts", [True, False])
 def test_from_the_figures_to_a_dataset(
@@ -255,15 +263,23 @@ def test_from_the_figures_to_a_dataset(
     assert len(columns) == 4  # of two charts, those with datasets
     chrome.find_element("css selector", "summary").click()
     until(chrome, lambda driver: driver.find_element("link text", "2023").is_displayed())
-    wide = chrome.execute_script("return document.documentElement.scrollWidth")
-    assert wide <= 320
+    wide = "return document.documentElement.scrollWidth"
+    assert chrome.execute_script(wide) <= 320
+    if scripts:
+        for path in ("/account", "/dashboard"):
+            chrome.get(f"{address}{path}")
+            chrome.execute_script(
+                "document.documentElement.style.fontSize = '200%';"
+                "for (const each of document.querySelectorAll('details')) each.open = true"
+            )
+            assert (path, chrome.execute_script(wide) <= 320) == (path, True)
     follow(chrome, chrome.find_element("css selector", "a[href*='lacks=readme&base_uri=s3://red']"))
     assert chrome.find_element("tag name", "h1").text == "What lacks description"
     assert [each.text for each in chrome.find_elements("css selector", ".work .name")] == ["bare"]
     lack = chrome.find_element("name", "lacks")
     assert lack.get_property("value") == "readme"
     lack.find_element("css selector", "option[value=tags]").click()
-    follow(chrome, chrome.find_element("css selector", ".filters button"))
+    follow(chrome, chrome.find_element("css selector", ".work-filters button"))
     assert [each.text for each in chrome.find_elements("css selector", ".work .name")] == ["untagged"]
     link = chrome.find_element("css selector", ".work .name").get_attribute("href")
     assert "s3" in link
