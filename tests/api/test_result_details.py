@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from api.conftest import on_every_store, on_sql_alone, pagination, route
+from dservercore.catalog import lookup
 from support.world import BLUE, CHAMPION, READER, RED, dataset_info
 
 pytestmark = on_every_store
@@ -229,6 +230,17 @@ class TestGroup:
             for page in (1, 2)
         ]
         assert [dataset["uri"] for page in pages for dataset in page] == list(first.values())
+
+    def test_no_dataset_of_the_first_pages_is_asked_for_copies_before_it(self, reader, statements):
+        """That would take most of the time of a page: it was 33 ms of 50 with 10,000 datasets."""
+        with statements() as executed:
+            assert len(reader.get("/uris?group=uuid&page_size=1&page=2").json) == 1
+        assert not [each for each in executed.executed if "EXISTS" in str(each)]
+
+    def test_more_copies_than_are_looked_at(self, reader, monkeypatch):
+        monkeypatch.setattr(lookup, "COPIES_LOOKED_AT", 1)
+        answer = reader.get("/uris?group=uuid&sort=-name&page_size=2")
+        assert [dataset["name"] for dataset in answer.json] == ["copy-e", "alone"]
 
     def test_a_page_behind_the_last(self, reader):
         assert reader.get("/uris?group=uuid&page=3&page_size=1").status_code == 404

@@ -28,7 +28,7 @@ from dservercore.catalog.uri_order import uri_order
 from dservercore.dataset.document import checked_uuid
 from dservercore.dataset.fields import DATASET_SORT_FIELDS
 from dservercore.db import sql_db
-from dservercore.db.fast_reads import Prepared, Remembered
+from dservercore.db.fast_reads import Prepared, Remembered, Row
 from dservercore.errors import ValidationError, invalid
 from dservercore.models import BaseURI, Dataset, DatasetTag
 
@@ -157,6 +157,10 @@ def _page_of(order: tuple[tuple[str, int], ...], reads_skipped_rows: bool) -> Pr
 #: So many places of a dataset are told, the first by their URIs.
 MOST_COPIES = 100
 
+# Pages that end among the first so many datasets are read as if there were no copies, so many rows for each dataset.
+MOST_OF_FIRST_GROUPS, COPIES_LOOKED_AT = 200, 4
+_UUID = list(COLUMNS).index("uuid")
+
 _other, _other_base_uri = _dataset.alias("other"), BaseURI.__table__.alias("other_base_uri")
 _OTHERS = {
     field: _other_base_uri.c.base_uri if field == "base_uri" else _other.c[field]
@@ -198,8 +202,26 @@ def list_groups(scope: Scope, order: Mapping[str, int], page: slice) -> tuple[li
     number = _NUMBER_OF_GROUPS.get({"ids": scope.ids}) if scope.ids else 0
     if page.start >= number:
         return [], number
-    parameters = {"ids": scope.ids, "limit": page.stop - page.start, "offset": page.start}
+    stop = min(page.stop, number)
+    rows = _first_groups(scope, order, stop) if stop <= MOST_OF_FIRST_GROUPS else None
+    if rows is not None:
+        return [as_object(row) for row in rows[page.start : stop]], number
+    parameters = {"ids": scope.ids, "limit": stop - page.start, "offset": page.start}
     return [as_object(row) for row in _page_of_groups(tuple(order.items())).all(parameters)], number
+
+
+def _first_groups(scope: Scope, order: Mapping[str, int], wanted: int) -> list[Row] | None:
+    """Return so many datasets from the first on, of all copies of a UUID the first one; None: there are more copies.
+
+    To read some rows too many, and pass over the later copies among them, is far less than to ask of each row in
+    scope whether a copy comes before it.
+    """
+    parameters = {"ids": scope.ids, "limit": COPIES_LOOKED_AT * wanted, "offset": 0}
+    rows = _page_of(tuple(order.items()), db.locks_rows()).all(parameters)
+    first_copies: dict[str, Row] = {}
+    for row in rows:
+        first_copies.setdefault(row[_UUID], row)
+    return list(first_copies.values())[:wanted] if len(first_copies) >= wanted else None
 
 
 @functools.lru_cache(maxsize=64)

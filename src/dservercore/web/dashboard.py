@@ -6,7 +6,7 @@ from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
-from flask import Blueprint, abort, current_app, render_template, request, url_for
+from flask import Blueprint, abort, render_template, request, url_for
 
 from dservercore.catalog import statistics
 from dservercore.catalog.scope import Actor, Scope
@@ -138,10 +138,8 @@ def search_url(**query: Any) -> str:
 
 
 def dataset_url(uri: str) -> str:
-    """Return the address of the page of a dataset; of the search for it, where there is no such page."""
-    if "web.dataset" in current_app.view_functions:
-        return url_for("web.dataset", uri=uri)
-    return search_url(free_text=f'uri:"{uri}"')
+    """Return the address of the page of a dataset."""
+    return url_for("web.dataset", uri=uri)
 
 
 def _search_of_period(period: charts.Period) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from flask import Blueprint, current_app, request, url_for
+from flask import Blueprint, request, url_for
 
 from dservercore.web.texts import gettext, noted
 
@@ -28,7 +28,7 @@ class Place:
     readers: Readers = "all"
 
 
-#: In the order in which they are shown; an application without such a page leaves its place out.
+#: In the order in which they are shown.
 PLACES = [
     Place("web.home", noted("Search"), "search"),
     Place("web.dashboard", noted("Dashboard"), "layout-dashboard"),
@@ -52,7 +52,7 @@ def places(signed_in_as: str | None, is_admin: bool) -> list[dict[str, Any]]:
             "is_here": _is_here(url_for(place.endpoint)),
         }
         for place in PLACES
-        if place.endpoint in current_app.view_functions and may[place.readers]
+        if may[place.readers]
     ]
 
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from flask import current_app, request, url_for
+from flask import url_for
 
-from dservercore.dataset.uris import uri_to_url_suffix
 from dservercore.web.search.asked import Asked
 
 #: Parts of a text, each with whether it is what was asked for.
@@ -62,20 +61,6 @@ def shown(asked: Asked, found: Sequence[Mapping[str, Any]]) -> list[Result]:
     return [_result(asked, dataset) for dataset in found]
 
 
-def dataset_url(uri: str) -> str:
-    """Return the address of the page of a dataset."""
-    if "web.dataset" in current_app.view_functions:
-        return url_for("web.dataset", uri=uri)
-    return f"{request.script_root}/datasets/{uri_to_url_suffix(uri)}"
-
-
-def copies_url(uuid: str) -> str:
-    """Return the address of the page that has all copies of a dataset."""
-    if "web.copies" in current_app.view_functions:
-        return url_for("web.copies", uuid=uuid)
-    return f"{request.script_root}/uuid/{uuid}"
-
-
 def pieces_of(text: str, highlights: Sequence[Sequence[int]]) -> Pieces:
     """Return a text in pieces, those that are highlighted and those between them."""
     pieces, end = [], 0
@@ -96,7 +81,7 @@ def _result(asked: Asked, dataset: Mapping[str, Any]) -> Result:
     tags = _tags(asked, dataset.get("tags", ()), matches.get("tags", ()))
     return Result(
         dataset,
-        dataset_url(dataset["uri"]),
+        url_for("web.dataset", uri=dataset["uri"]),
         _whole(dataset["name"], matches.get("name")),
         description,
         _whole(dataset["creator_username"], matches.get("creator")),
@@ -108,7 +93,7 @@ def _result(asked: Asked, dataset: Mapping[str, Any]) -> Result:
         list(islice(matches.get("file", ()), MOST_FILES)),
         next(iter((*matches.get("uri", ()), *matches.get("uuid", ()))), None),
         len(copies) or 1,
-        copies_url(dataset["uuid"]) if len(copies) > 1 else "",
+        url_for("web.copies", uuid=dataset["uuid"]) if len(copies) > 1 else "",
     )
 
 
