@@ -671,10 +671,13 @@ class ExtensionABC(PluginABC):
         the commit, this is not called: see the class for what must not be lost.
         """
 
-    def dataset_sections(self, dataset: Mapping[str, Any]) -> Sequence[PageSection]:
+    def dataset_sections(
+        self, dataset: Mapping[str, Any], base_uris: Collection[str]
+    ) -> Sequence[PageSection]:
         """Return sections to show on the page of a dataset, to somebody who may search it.
 
         :param dataset: the dataset object, as ``GET /uris/<uri>`` answers it
+        :param base_uris: those that the reader may search: of nothing else may a section tell anything
         """
         return ()
 

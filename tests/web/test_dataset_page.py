@@ -426,7 +426,7 @@ def test_extensions_add_sections_and_downloads(app, register, reads, monkeypatch
     class Extension(ExtensionABC):
         get_blueprint = None
 
-        def dataset_sections(self, dataset):
+        def dataset_sections(self, dataset, base_uris):
             return [PageSection("Graph <b>", Markup("<p>{}</p>").format(dataset["uri"] + SCRIPT))]
 
         def export_formats(self):

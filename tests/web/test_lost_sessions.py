@@ -206,8 +206,10 @@ class TestWhenTheSessionIsOver:
         of_htmx = {**OF_THIS_SERVER, "HX-Request": "true", "HX-Current-URL": "http://localhost/note?a=1"}
         lost = client.post("/note/text", data={"text": TEXT}, headers=of_htmx)
         assert (lost.status_code, lost.headers["HX-Retarget"]) == (401, "#content")
-        read = client.get("/note", headers=of_htmx)
-        assert (read.status_code, read.headers["HX-Redirect"]) == (401, "/sign-in?next=%2Fnote%3Fa%3D1")
+        part = client.get("/note/of/x", headers=of_htmx)
+        assert (part.status_code, part.headers["HX-Redirect"]) == (401, "/sign-in?next=%2Fnote%3Fa%3D1")
+        otherwise = client.get("/note?a=2", headers=of_htmx)
+        assert otherwise.headers["HX-Redirect"] == "/sign-in?next=%2Fnote%3Fa%3D2"
         elsewhere = {**of_htmx, "HX-Current-URL": "http://localhost.example.org/x"}
         assert client.get("/note", headers=elsewhere).headers["HX-Redirect"] == "/sign-in?next=%2Fnote"
 

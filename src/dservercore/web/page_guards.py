@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import wraps
 from http import HTTPStatus
 from typing import Any, TypeVar, cast
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from flask import Blueprint, Response, current_app, g, redirect, request
 from sqlalchemy.exc import SQLAlchemyError
@@ -104,10 +104,12 @@ def to_sign_in() -> Any:
     """
     is_read = request.method in ("GET", "HEAD")
     wanted = _address_below() if is_read else quote(_page_above(request.path), _NOT_QUOTED)
-    if (
-        "HX-Request" in request.headers
-    ):  # or else the page to sign in would come into the middle of another one
-        wanted = _path_of(request.headers.get("HX-Current-URL", "")) or wanted
+    # Without this, the page to sign in would come into the middle of another one.
+    if "HX-Request" in request.headers:
+        open_page = _path_of(request.headers.get("HX-Current-URL", ""))
+        # A page that asks for itself, with other parameters, is about to show what they say.
+        if open_page and not (is_read and urlsplit(open_page).path == urlsplit(wanted).path):
+            wanted = open_page
         address = f"{request.script_root}/sign-in?{urlencode({'next': wanted})}"
         return Response(status=HTTPStatus.UNAUTHORIZED, headers={"HX-Redirect": address})
     return redirect(f"{request.script_root}/sign-in?{urlencode({'next': wanted})}", 303)

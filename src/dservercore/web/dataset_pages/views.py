@@ -57,7 +57,9 @@ def _page(scope: Scope, actor: Actor, dataset: Mapping[str, Any]) -> str:
         copies=compare_copies(scope, dataset),
         commands=commands.for_dataset(dataset, shown_files.listing.example if shown_files.listing else None),
         history=_history(uri) if actor.is_admin else None,
-        sections=[section for each in _extensions() for section in each.dataset_sections(dataset)],
+        sections=[
+            section for each in _extensions() for section in each.dataset_sections(dataset, scope.base_uris)
+        ],
         exports=[form for each in _extensions() for form in each.export_formats()],
         **dataset_edits.sections(actor, scope, uri),
     )
