@@ -116,9 +116,9 @@ def look(signed_in, people):
     clients: dict[str, FlaskClient] = {}
 
     def page(address: str, username: str = READER, status: int = 200) -> str:
-        client = clients.setdefault(username, None) or clients.setdefault(username, signed_in(username))
-        clients[username] = client = client or signed_in(username)
-        answer = client.get(address)
+        if username not in clients:
+            clients[username] = signed_in(username)
+        answer = clients[username].get(address)
         assert answer.status_code == status
         return answer.text
 
@@ -249,6 +249,26 @@ class TestResults:
     def test_names_of_files_that_match_are_shown(self, look, some):
         page = look("/?free_text=*.bt2", CHAMPION)
         assert "<mark>pods/U00096.3.rev.1.bt2</mark>" in page
+
+    def test_what_only_repeats_the_name_is_not_said(self, look, register):
+        item = {
+            "hash": "0" * 32,
+            "relpath": "data/survival-lung.csv",
+            "size_in_bytes": 1,
+            "utc_timestamp": 0.0,
+        }
+        manifest = {
+            "dtoolcore_version": "3.19.0",
+            "hash_function": "md5sum_hexdigest",
+            "items": {"0" * 40: item},
+        }
+        source = {"csv_url": "https://example.org/survival-lung.csv"}
+        register(name="survival-lung", readme="", annotations=source, manifest=manifest, tags=[])
+        page = look("/?free_text=survival+lung")
+        assert "<mark>survival</mark>-<mark>lung</mark>" in page or "<mark>survival-lung</mark>" in page
+        assert "data/" not in text_of(page)
+        assert "example.org" not in text_of(page)
+        assert "data/" in text_of(look("/?free_text=survival-lung.csv"))
 
     def test_copies_are_one_result(self, look, register):
         for base_uri in (RED, BLUE):

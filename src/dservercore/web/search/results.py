@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -20,6 +21,7 @@ MOST_TAGS = 8
 #: So many excerpts of README and annotations, and so many files, are shown of a dataset.
 MOST_EXCERPTS, MOST_FILES = 2, 3
 
+_WORDS = re.compile(r"[^\W_]+")
 _AROUND = 12  # characters on each side, by which a hit in an excerpt is found again in the description
 
 
@@ -48,8 +50,8 @@ class Result:
     number_of_other_tags: int = 0
     #: Of README and annotations, each with the name of the field.
     excerpts: list[tuple[str, Pieces]] = field(default_factory=list)
+    #: Names of files, and the URI or the UUID, where they say more than the name.
     files: list[Pieces] = field(default_factory=list)
-    #: The URI or the UUID, where that was asked for.
     address: Pieces | None = None
     #: How many there are, this one among them.
     number_of_copies: int = 1
@@ -77,12 +79,16 @@ def _result(asked: Asked, dataset: Mapping[str, Any]) -> Result:
     excerpts = [(name, pieces) for name in ("readme", "annotations") for pieces in matches.get(name, ())]
     excerpts = excerpts[:MOST_EXCERPTS]
     description, excerpts = _highlighted(dataset.get("description", ""), excerpts)
+    name = _whole(dataset["name"], matches.get("name"))
+    told = _hits(name) | _hits(description)
+    excerpts = [(field_name, pieces) for field_name, pieces in excerpts if _hits(pieces) - told]
+    addresses = (*matches.get("uri", ()), *matches.get("uuid", ()))
     copies = dataset.get("copies", ())
     tags = _tags(asked, dataset.get("tags", ()), matches.get("tags", ()))
     return Result(
         dataset,
         url_for("web.dataset", uri=dataset["uri"]),
-        _whole(dataset["name"], matches.get("name")),
+        name,
         description,
         _whole(dataset["creator_username"], matches.get("creator")),
         asked.with_value("creator_usernames", dataset["creator_username"]).url(),
@@ -90,8 +96,8 @@ def _result(asked: Asked, dataset: Mapping[str, Any]) -> Result:
         tags[:MOST_TAGS],
         len(tags[MOST_TAGS:]),
         excerpts,
-        list(islice(matches.get("file", ()), MOST_FILES)),
-        next(iter((*matches.get("uri", ()), *matches.get("uuid", ()))), None),
+        list(islice((pieces for pieces in matches.get("file", ()) if _hits(pieces) - told), MOST_FILES)),
+        next((pieces for pieces in addresses if _hits(pieces) - told), None),
         len(copies) or 1,
         url_for("web.copies", uuid=dataset["uuid"]) if len(copies) > 1 else "",
     )
@@ -103,6 +109,11 @@ def _whole(text: str, matches: Sequence[Pieces] | None) -> Pieces:
         if _text_of(pieces) == text:
             return pieces
     return [(text, False)]
+
+
+def _hits(pieces: Pieces) -> set[str]:
+    """Return the words that are highlighted; what has no others than the name says nothing new."""
+    return {word for text, is_hit in pieces if is_hit for word in _WORDS.findall(text.casefold())}
 
 
 def _text_of(pieces: Pieces) -> str:
