@@ -402,6 +402,7 @@ def filled(rule: str, uri: str) -> str:
         "session": "1",
         "session_id": "1",
         "token_id": "1",
+        "search_id": "1",
         "uuid": uri.rsplit("/", 1)[-1],
         "name": "soil",
         "tag": "beans",

@@ -152,7 +152,7 @@ class TestOverview:
             sql_db.session.execute(sql_db.text("DROP TABLE search_index"))
             sql_db.session.commit()
         text = text_of(ada.open("/admin"))
-        assert "search: the search index is missing" in text
+        assert "Search: the search index is missing" in text
         assert "Search not ready the search index is missing" in text
 
 
