@@ -135,6 +135,7 @@ def test_indexed_again_datasets_are_found_by_what_people_type(app: Flask, flask:
     assert said.stderr.splitlines() == [
         f"Database: at revision {newest_revision()}, as before",
         "Search index: 3 datasets indexed again",
+        "Descriptions: 3 datasets looked through for what is lacking",
     ]
     for free_text, names in FOUND_AFTERWARDS:
         assert find(free_text) == names, free_text
@@ -204,6 +205,7 @@ def test_a_dataset_without_a_description_is_left_and_named(app: Flask, flask: Co
         "Search index: 2 datasets indexed again",
         "1 dataset left as indexed before, without a description to index:",
         f"  {URIS[2]}",
+        "Descriptions: 2 datasets looked through for what is lacking",
     ]
     assert find("lung") == ["SalesRegion"]
 
@@ -231,7 +233,10 @@ def test_check_names_what_is_outdated_once_and_repair_indexes_it(app: Flask, fla
     flask_migrate.upgrade()
     said = flask("dataset", "check")
     assert said.exit_code == 1
-    assert said.stdout == "search: the index has 3 datasets that an older version has indexed\n"
+    assert said.stdout.splitlines() == [
+        *(f"summaries: {uri} is noted to lack something else" for uri in URIS),  # nobody has looked yet
+        "search: the index has 3 datasets that an older version has indexed",
+    ]
     mended = flask("dataset", "check", "--repair")
     assert mended.exit_code == 0
     assert mended.stdout.endswith("that an older version has indexed: indexed again\n")

@@ -9,16 +9,19 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, cast
 from urllib.parse import urlsplit
 
 import pytest
 from filelock import FileLock
 from flask import Flask
 from selenium import webdriver
-from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+from selenium.common.exceptions import (
+    NoSuchElementException,
+    StaleElementReferenceException,
+    WebDriverException,
+)
 from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.expected_conditions import staleness_of
 from selenium.webdriver.support.ui import WebDriverWait
 
 from dservercore import sql_db
@@ -98,7 +101,24 @@ def follow(driver: webdriver.Chrome, element: WebElement) -> None:
     """
     before = driver.find_element("tag name", "html")
     element.click()
-    WebDriverWait(driver, SECONDS).until(staleness_of(before))
+    WebDriverWait(driver, SECONDS).until(lambda _driver: _is_gone(before))
+
+
+def _is_gone(element: WebElement) -> bool:
+    try:
+        element.is_enabled()
+    except StaleElementReferenceException:
+        return True
+    except WebDriverException as error:
+        if not _is_between_pages(error):
+            raise
+        return True
+    return False
+
+
+def _is_between_pages(error: WebDriverException) -> bool:
+    """Return whether ChromeDriver was asked for an element of a page that was going away just then."""
+    return "inspector error" in str(error)
 
 
 def until(driver: webdriver.Chrome, condition: Callable[[webdriver.Chrome], T]) -> T:
@@ -106,7 +126,16 @@ def until(driver: webdriver.Chrome, condition: Callable[[webdriver.Chrome], T]) 
     waiting = WebDriverWait(
         driver, SECONDS, ignored_exceptions=[NoSuchElementException, StaleElementReferenceException]
     )
-    return waiting.until(condition)
+
+    def on_one_page(of: webdriver.Chrome) -> T | Literal[False]:
+        try:
+            return condition(of)
+        except WebDriverException as error:
+            if not _is_between_pages(error):
+                raise
+            return False
+
+    return cast(T, waiting.until(on_one_page))
 
 
 def enter(driver: webdriver.Chrome, app: Flask, address: str, username: str) -> None:
