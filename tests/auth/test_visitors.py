@@ -102,7 +102,7 @@ def test_a_token_that_is_no_good_is_no_visitor(
     for who, headers in tokens.items():
         usual = ANSWERS[request_][ASKING.index(who)]
         # Pages know people by the sessions of their browsers, and look at no token.
-        is_page = usual == "303" and request_ in VISITED
+        is_page = usual in ("204", "303") and request_ in VISITED
         for place in range(len(BASE_URIS)):
             path, options = path_of(request_, place, GUEST), options_of(request_, place)
             expected = VISITED[request_][place] if is_page else usual
