@@ -44,7 +44,7 @@ def signed_in(view: View) -> View:
     def establish(username: str) -> dict[str, Actor | Scope]:
         return {"actor": permissions.identify(username)}
 
-    return _guard(view, establish, visitors=False)
+    return _guard(view, establish)
 
 
 def admin_only(view: View) -> View:
@@ -56,14 +56,17 @@ def admin_only(view: View) -> View:
             raise AuthorizationError("Only an administrator may do this")
         return {"actor": actor}
 
-    return _guard(view, establish, visitors=False)
+    return _guard(view, establish)
 
 
-def with_scope(*grants: Grant, visitors: bool = False) -> Callable[[View], View]:
+def with_scope(
+    *grants: Grant, visitors: bool = False, others: Callable[[], Any] | None = None
+) -> Callable[[View], View]:
     """Let users pass who are signed in; give the view ``actor``, and of each grant the scope.
 
     :param visitors: let whoever is not signed in pass, too, if there are public base URIs: with those as
         ``search_scope``, and an actor who has no name and may do nothing
+    :param others: answers whoever is not signed in and does not pass; None: they are led to where users sign in
     """
 
     def establish(username: str) -> dict[str, Actor | Scope]:
@@ -72,10 +75,15 @@ def with_scope(*grants: Grant, visitors: bool = False) -> Callable[[View], View]
             passed["actor"], passed[f"{grant}_scope"] = permissions.identify_with_scope(username, grant)
         return passed
 
-    return lambda view: _guard(view, establish, visitors)
+    return lambda view: _guard(view, establish, visitors, others)
 
 
-def _guard(view: View, establish: Callable[[str], dict[str, Actor | Scope]], visitors: bool) -> View:
+def _guard(
+    view: View,
+    establish: Callable[[str], dict[str, Actor | Scope]],
+    visitors: bool = False,
+    others: Callable[[], Any] | None = None,
+) -> View:
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         with one_version():
@@ -83,7 +91,7 @@ def _guard(view: View, establish: Callable[[str], dict[str, Actor | Scope]], vis
             if username is None:
                 public = permissions.public_scope() if visitors else None
                 if public is None or not public.base_uris:
-                    return lost_sessions.kept_form() or to_sign_in()
+                    return others() if others else lost_sessions.kept_form() or to_sign_in()
                 return view(*args, **kwargs, actor=acting(), search_scope=public)
             try:
                 established = establish(username)

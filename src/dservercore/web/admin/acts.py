@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -50,6 +51,31 @@ def take(acts: Mapping[str, Act], show: Page, back: str | Callable[[], str]) -> 
         return result
     flash(result)
     return redirect(back if isinstance(back, str) else back(), 303)
+
+
+def bound(acts: Mapping[str, Callable[..., Any]], *given: Any) -> dict[str, Act]:
+    """Return acts as :func:`take` takes them, from functions that are given what a page is about and who acts."""
+    return {name: partial(act, *given) for name, act in acts.items()}
+
+
+def asked_act() -> str | None:
+    """Return the act whose effect the address asks about: ``grant`` or ``revoke``; None: about none."""
+    return next((act for act in ("grant", "revoke") if act in request.args), None)
+
+
+def previewed(
+    preview: Callable[[], dict[str, Any] | None], status: int, problem: str
+) -> tuple[dict[str, Any] | None, int, str]:
+    """Return what an act would change, and the status and the problem of the page that shows it.
+
+    :param preview: returns what would change, and is not asked where there is a problem; what it raises is one
+    """
+    if problem:
+        return None, status, problem
+    try:
+        return preview(), status, problem
+    except DserverError as error:
+        return None, HTTPStatus.UNPROCESSABLE_ENTITY, reason(error)
 
 
 def said(text: str, **names: str) -> str:

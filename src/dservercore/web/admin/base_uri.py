@@ -13,8 +13,17 @@ from flask import Blueprint, make_response, render_template, request, url_for
 
 from dservercore.catalog import audience, base_uris, groups, users
 from dservercore.catalog.scope import GRANTS, Actor
-from dservercore.errors import DserverError, invalid
-from dservercore.web.admin.acts import checked_grant, reason, said, sent, sent_grant, take
+from dservercore.errors import invalid
+from dservercore.web.admin.acts import (
+    asked_act,
+    bound,
+    checked_grant,
+    previewed,
+    said,
+    sent,
+    sent_grant,
+    take,
+)
 from dservercore.web.admin.choices import MOST_SHOWN, containing, known_groups, known_users
 from dservercore.web.forms import Form
 from dservercore.web.page_guards import admin_only
@@ -44,17 +53,18 @@ def show(base_uri: str, actor: Actor) -> Any:
 @admin_only
 def change(base_uri: str, actor: Actor) -> Any:
     """Do what the form asks for, and lead to the page; or show what is wrong."""
-    acts = {
-        name: partial(act, base_uri, actor)
-        for name, act in {
+    acts = bound(
+        {
             "grant": _grant,
             "revoke": _revoke,
             "public": _open,
             "private": _close,
             "price": _set_price,
             "delete": _delete,
-        }.items()
-    }
+        },
+        base_uri,
+        actor,
+    )
     if sent("act") == "delete":
         return take(acts, partial(_confirmation, base_uri, "delete"), url_for("web.admin_base_uris"))
     return take(acts, partial(_page, base_uri), url_for("web.admin_base_uri", base_uri=base_uri))
@@ -113,12 +123,7 @@ def _delete(base_uri: str, actor: Actor) -> str:
 
 def _page(base_uri: str, status: int = 200, problem: str = "") -> Any:
     about = base_uris.get_base_uri(base_uri)
-    preview = None
-    if not problem:
-        try:
-            preview = _preview(base_uri)
-        except DserverError as error:
-            status, problem = 422, reason(error)
+    preview, status, problem = previewed(partial(_preview, base_uri), status, problem)
     datasets, size = base_uris.totals_of(base_uri)
     named = request.args.get("containing", "").strip()
     page = render_template(
@@ -177,7 +182,7 @@ def _preview(base_uri: str) -> dict[str, Any] | None:
 
     :raises DserverError: for what makes no sense
     """
-    act = next((act for act in ("grant", "revoke") if act in request.args), None)
+    act = asked_act()
     if act is None:
         return None
     kind, to = checked_grant(request.args[act]), request.args.get("to", "").strip()
@@ -201,8 +206,6 @@ def _confirmation(base_uri: str, wanted: str, status: int = 200, problem: str = 
         wanted=wanted,
         granted=_granted(about, ""),
         public=about.get("public", False),
-        price=sent("price_per_tb") or about.get("price_per_tb", ""),
-        currency=sent("currency") or about.get("currency", ""),
         datasets=datasets,
         size=size,
         readers=len(_audience(base_uri, "")["search"]),

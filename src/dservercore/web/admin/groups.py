@@ -9,8 +9,16 @@ from flask import Blueprint, make_response, render_template, request, url_for
 
 from dservercore.catalog import audience, groups
 from dservercore.catalog.scope import Actor
-from dservercore.errors import DserverError
-from dservercore.web.admin.acts import checked_grant, reason, said, sent, sent_grant, take
+from dservercore.web.admin.acts import (
+    asked_act,
+    bound,
+    checked_grant,
+    previewed,
+    said,
+    sent,
+    sent_grant,
+    take,
+)
 from dservercore.web.admin.choices import MOST_SHOWN, containing, known_base_uris, known_users
 from dservercore.web.admin.lists import Wanted, rows_of
 from dservercore.web.forms import Form
@@ -52,16 +60,17 @@ def show(group: str, actor: Actor) -> Any:
 @admin_only
 def change(group: str, actor: Actor) -> Any:
     """Do what the form asks for, and lead to the page; or show what is wrong."""
-    acts = {
-        name: partial(act, group, actor)
-        for name, act in {
+    acts = bound(
+        {
             "join": _join,
             "leave": _leave,
             "grant": _grant,
             "revoke": _revoke,
             "delete": _delete,
-        }.items()
-    }
+        },
+        group,
+        actor,
+    )
     is_gone = sent("act") == "delete"
     back = url_for("web.admin_groups") if is_gone else url_for("web.admin_group", group=group)
     return take(acts, partial(_page, group), back)
@@ -128,12 +137,7 @@ def _list_page(status: int = 200, problem: str = "") -> Any:
 def _page(name: str, status: int = 200, problem: str = "") -> Any:
     group = groups.get_group(name)
     named = request.args.get("containing", "").strip()
-    preview = None
-    if not problem:
-        try:
-            preview = _preview(group["group"])
-        except DserverError as error:
-            status, problem = 422, reason(error)
+    preview, status, problem = previewed(partial(_preview, group["group"]), status, problem)
     page = render_template(
         "web/admin/group.html",
         group=group,
@@ -154,7 +158,7 @@ def _preview(group: str) -> dict[str, Any] | None:
 
     :raises DserverError: for what makes no sense
     """
-    act = next((act for act in ("grant", "revoke") if act in request.args), None)
+    act = asked_act()
     username = request.args.get("member", "").strip()
     if username:
         change = audience.permissions_of(username, audience.Change(member_of=[group]))["would_change"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -20,9 +19,17 @@ from dservercore.catalog import (
     users,
 )
 from dservercore.catalog.scope import Actor
-from dservercore.errors import DserverError
 from dservercore.settings.external_url import external_url
-from dservercore.web.admin.acts import Act, checked_grant, reason, said, sent, sent_grant, take
+from dservercore.web.admin.acts import (
+    asked_act,
+    bound,
+    checked_grant,
+    previewed,
+    said,
+    sent,
+    sent_grant,
+    take,
+)
 from dservercore.web.admin.choices import known_base_uris, known_groups
 from dservercore.web.browsers import name_of
 from dservercore.web.forms import Form
@@ -51,9 +58,8 @@ def show(username: str, actor: Actor) -> Any:
 @admin_only
 def change(username: str, actor: Actor) -> Any:
     """Do what the form asks for, and lead to the page; or show what is wrong."""
-    acts: Mapping[str, Act] = {
-        name: partial(act, username, actor)
-        for name, act in {
+    acts = bound(
+        {
             "rename": _rename,
             "admin": _make_admin,
             "no_admin": _make_no_admin,
@@ -65,8 +71,10 @@ def change(username: str, actor: Actor) -> Any:
             "grant": _grant,
             "revoke": _revoke,
             "delete": _delete,
-        }.items()
-    }
+        },
+        username,
+        actor,
+    )
     back = (
         url_for("web.admin_users")
         if sent("act") == "delete"
@@ -145,12 +153,7 @@ def _delete(username: str, actor: Actor) -> str:
 
 def _page(username: str, status: int = 200, problem: str = "", link: str = "") -> Any:
     about = _about(username)
-    preview = None
-    if not problem:
-        try:
-            preview = _preview(username)
-        except DserverError as error:
-            status, problem = 422, reason(error)
+    preview, status, problem = previewed(partial(_preview, username), status, problem)
     page = render_template(
         "web/admin/user.html",
         **about,
@@ -170,7 +173,7 @@ def _preview(username: str) -> dict[str, Any] | None:
 
     :raises DserverError: for what makes no sense
     """
-    act = next((act for act in ("grant", "revoke") if act in request.args), None)
+    act = asked_act()
     group = request.args.get("member_of", "").strip()
     if group:
         change, fields = audience.Change(member_of=[group]), {"act": "join", "group": group}

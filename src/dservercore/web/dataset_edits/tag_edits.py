@@ -8,7 +8,6 @@ from typing import Any
 from flask import Blueprint, Response, flash, redirect, render_template, request
 
 from dservercore import db
-from dservercore.auth import permissions
 from dservercore.catalog import metadata, suggestions
 from dservercore.catalog.scope import Actor, Scope
 from dservercore.catalog.storage import access
@@ -16,7 +15,7 @@ from dservercore.rest.responses import json_answer
 from dservercore.web.dataset_edits import writes
 from dservercore.web.dataset_edits.writes import Refusal
 from dservercore.web.forms import Form
-from dservercore.web.page_guards import page_user, with_scope
+from dservercore.web.page_guards import with_scope
 from dservercore.web.texts import gettext, ngettext
 
 #: Tags on the page of a dataset, and suggestions.
@@ -84,23 +83,17 @@ def _add(scopes: list[Scope], uri: str, typed: str) -> tuple[list[str], str]:
     return tags, done.format(tags=", ".join(wanted))
 
 
-def known() -> Any:
-    """Return tags that begin with what is typed, as the options of a list.
-
-    There is nothing for who is no longer signed in: that is told when the tag is sent, and loses nothing.
-    """
-    if page_user() is None and not permissions.public_scope().base_uris:
-        return "", HTTPStatus.NO_CONTENT
-    return _known()
+def _nothing() -> Any:
+    """Return nothing: that somebody is no longer signed in is told when the tag is sent, and loses no text."""
+    return "", HTTPStatus.NO_CONTENT
 
 
-def _known_in(actor: Actor, search_scope: Scope) -> str:
+@with_scope("search", visitors=True, others=_nothing)
+def known(actor: Actor, search_scope: Scope) -> Any:
+    """Return tags that begin with what is typed, as the options of a list."""
     begun = request.args.get("tag", "")[:200]
     tags = suggestions.known_tags(search_scope, begun, MOST_SUGGESTED) if "," not in begun else []
     return render_template("web/dataset/known_tags.html", tags=tags)
-
-
-_known: Any = with_scope("search", visitors=True)(_known_in)
 
 
 @with_scope("search", visitors=True)

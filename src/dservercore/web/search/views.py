@@ -11,13 +11,12 @@ from typing import Any
 from flask import Blueprint, current_app, make_response, render_template, request
 from werkzeug.exceptions import UnprocessableEntity
 
-from dservercore.auth import permissions
 from dservercore.catalog import result_details
 from dservercore.catalog.result_pages import ResultPage, result_page
 from dservercore.catalog.scope import Actor, Scope
 from dservercore.errors import UnavailableError, ValidationError
 from dservercore.rest.error_messages import message_of
-from dservercore.web.page_guards import page_user, to_sign_in, with_scope
+from dservercore.web.page_guards import to_sign_in, with_scope
 from dservercore.web.search import programs, results
 from dservercore.web.search.asked import MAX_PAGE_SIZE, PAGE_SIZE, Asked, asked
 from dservercore.web.search.chosen import Choice, choices, without_choices
@@ -47,21 +46,19 @@ def add_to(pages: Blueprint) -> None:
     pages.add_url_rule("/", "home", home, strict_slashes=False)
 
 
-def home() -> Any:
-    """Return the page: a search, or what this server is for who has not signed in and finds nothing public.
+def welcome() -> Any:
+    """Return what this server is, for who has not signed in and finds nothing public.
 
-    An address of a search that somebody was sent leads these to where they sign in, and from there back to it.
+    An address of a search that somebody was sent leads them to where they sign in, and from there back to it.
     """
-    if page_user() is None and not permissions.public_scope().base_uris:
-        if request.args:
-            return to_sign_in()
-        return render_template(
-            "web/welcome.html", version=version("dservercore"), documents=documents_of_api()
-        )
-    return _guarded_search()
+    if request.args:
+        return to_sign_in()
+    return render_template("web/welcome.html", version=version("dservercore"), documents=documents_of_api())
 
 
-def _search(actor: Actor, search_scope: Scope) -> Any:
+@with_scope("search", visitors=True, others=welcome)
+def home(actor: Actor, search_scope: Scope) -> Any:
+    """Return the page with what the address asks for."""
     try:
         wanted = asked()
         page = _page_of(search_scope, wanted)
@@ -74,9 +71,6 @@ def _search(actor: Actor, search_scope: Scope) -> Any:
     except UnavailableError as error:
         return _problem(error.message, HTTPStatus.SERVICE_UNAVAILABLE)
     return _rendered(search_scope, wanted, page, facets)
-
-
-_guarded_search: Any = with_scope("search", visitors=True)(_search)
 
 
 def _page_of(scope: Scope, wanted: Asked) -> ResultPage:
