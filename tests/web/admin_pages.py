@@ -7,21 +7,8 @@ from html.parser import HTMLParser
 from typing import Any
 
 from flask import Flask
-from flask.testing import FlaskClient
 
-from dservercore import sql_db
-from dservercore.auth import sign_in
-from dservercore.catalog import sessions
-
-
-def enter_as(app: Flask, username: str) -> FlaskClient:
-    """Return a client that has a session of a user."""
-    client = app.test_client()
-    with app.app_context():
-        secret = sessions.begin(username, "link", sessions.Client("192.0.2.1", "Mozilla/5.0 (X11)"))
-        sql_db.session.commit()
-    client.set_cookie(sign_in.PLAIN_COOKIE, secret, domain="localhost")
-    return client
+from web.browser import client_of
 
 
 class Browser:
@@ -31,7 +18,7 @@ class Browser:
     """
 
     def __init__(self, app: Flask, username: str):
-        self.client = enter_as(app, username)
+        self.client = client_of(app, username)
         self.page: Any = None
 
     def open(self, path: str, **query: str) -> str:

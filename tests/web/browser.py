@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 from filelock import FileLock
 from flask import Flask
+from flask.testing import FlaskClient
 from selenium import webdriver
 from selenium.common.exceptions import (
     NoSuchElementException,
@@ -138,11 +139,25 @@ def until(driver: webdriver.Chrome, condition: Callable[[webdriver.Chrome], T]) 
     return cast(T, waiting.until(on_one_page))
 
 
-def enter(driver: webdriver.Chrome, app: Flask, address: str, username: str) -> None:
-    """Sign a user in, as a session that the browser has had."""
+def session_of(app: Flask, username: str) -> str:
+    """Begin a session of a user, and return its secret, which a browser has in the cookie ``sign_in.PLAIN_COOKIE``."""
     with app.app_context():
         secret = sessions.begin(username, "link", sessions.Client("127.0.0.1", "Mozilla/5.0 (X11)"))
         sql_db.session.commit()
+    return secret
+
+
+def client_of(app: Flask, username: str | None) -> FlaskClient:
+    """Return a client with a session of a user; None: without any."""
+    client = app.test_client()
+    if username is not None:
+        client.set_cookie(sign_in.PLAIN_COOKIE, session_of(app, username))
+    return client
+
+
+def enter(driver: webdriver.Chrome, app: Flask, address: str, username: str) -> None:
+    """Sign a user in, as a session that the browser has had."""
+    secret = session_of(app, username)
     driver.execute_cdp_cmd(
         "Network.setCookie",
         {"name": sign_in.PLAIN_COOKIE, "value": secret, "url": address, "httpOnly": True, "sameSite": "Lax"},

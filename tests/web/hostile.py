@@ -8,7 +8,6 @@ from typing import Any
 from flask import Flask
 
 from dservercore import sql_db
-from dservercore.auth import sign_in
 from dservercore.auth.permissions import operator_scope
 from dservercore.catalog import base_uris, groups, passwords, registration, sessions, users
 from dservercore.catalog.scope import OPERATOR
@@ -98,11 +97,3 @@ def _dataset(number: int, text: str, base_uri: str) -> dict[str, Any]:
         number_of_items=len(items),
         frozen_at=253402300799.0 if number == 2 else 1536238185.0 + number,
     )
-
-
-def cookie_of(app: Flask, username: str) -> tuple[str, str]:
-    """Return name and value of the cookie of a new session of a user."""
-    with app.app_context():
-        secret = sessions.begin(username, "link", sessions.Client("127.0.0.1", "Mozilla/5.0 (X11)"))
-        sql_db.session.commit()
-    return sign_in.PLAIN_COOKIE, secret

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from functools import partial
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,9 @@ from selenium.webdriver.common.by import By
 
 from dservercore import sql_db
 from dservercore.auth import sign_in
-from dservercore.catalog import base_uris, groups, kept_searches, passwords, personal_tokens, sessions, users
+from dservercore.catalog import base_uris, groups, kept_searches, passwords, personal_tokens, users
 from support.world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED
-from web.browser import enter, follow, needs_browser, run_scripts, until
+from web.browser import client_of, enter, follow, needs_browser, run_scripts, until
 
 SCRIPT = "<script>alert(1)</script>"
 HEBREW = "שלום עולם"
@@ -36,15 +37,7 @@ def app(app: Flask, people: None) -> Flask:
 def open_as(app: Flask) -> Any:
     """``open_as(username)`` returns a client in which that user is signed in."""
 
-    def opened(username: str) -> FlaskClient:
-        with app.app_context():
-            secret = sessions.begin(username, "link", sessions.Client("127.0.0.1", "Mozilla/5.0 (X11)"))
-            sql_db.session.commit()
-        client = app.test_client()
-        client.set_cookie(sign_in.PLAIN_COOKIE, secret)
-        return client
-
-    return opened
+    return partial(client_of, app)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from dservercore.catalog import login_links
 from dservercore.web.static_files import DIRECTORY
 from support.world import ADMIN, CHAMPION, NOBODY, READER
 from web import hostile
-from web.browser import axe_source, be_wide, complaints, enter, needs_browser, until, violations
+from web.browser import axe_source, be_wide, client_of, complaints, enter, needs_browser, until, violations
 from web.hostile import INJECTED, PASSWORD
 from web.inspection import Page, faults, leads_elsewhere
 
@@ -117,14 +117,6 @@ def address_of(app: Flask, rule: Rule) -> str:
 def pages_of(app: Flask) -> dict[str, str]:
     """Return the addresses of all pages by their endpoints."""
     return {rule.endpoint: address_of(app, rule) for rule in rules(app, "GET")}
-
-
-def client_of(app: Flask, username: str | None) -> FlaskClient:
-    """Return the browser of a user, or of a visitor."""
-    client = app.test_client()
-    if username:
-        client.set_cookie(*hostile.cookie_of(app, username))
-    return client
 
 
 def token_of(client: FlaskClient) -> str:

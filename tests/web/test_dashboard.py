@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable
+from functools import partial
 from html.parser import HTMLParser
 from typing import Any
 
@@ -14,11 +15,10 @@ from flask.testing import FlaskClient
 from selenium import webdriver
 
 from dservercore import db, sql_db
-from dservercore.auth import sign_in
-from dservercore.catalog import base_uris, sessions, summary
+from dservercore.catalog import base_uris, summary
 from dservercore.web import dashboard
 from support.world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED
-from web.browser import be_wide, complaints, enter, follow, needs_browser, run_scripts, until
+from web.browser import be_wide, client_of, complaints, enter, follow, needs_browser, run_scripts, until
 
 Register = Callable[..., dict[str, Any]]
 COMPLETE = "description: beans\nowners:\n  - name: Olga\nlicense: CC0\n"
@@ -29,15 +29,7 @@ HOSTILE = "<script>alert(1)</script><b>\u202eabc\" onmouseover='x'"
 def browse(app: Flask, people: None) -> Callable[[str], FlaskClient]:
     """``browse(username)`` gives a client with a session, as a browser has one."""
 
-    def client_of(username: str) -> FlaskClient:
-        client = app.test_client()
-        with app.app_context():
-            secret = sessions.begin(username, "link", sessions.Client("127.0.0.1", "test"))
-            sql_db.session.commit()
-        client.set_cookie(sign_in.PLAIN_COOKIE, secret)
-        return client
-
-    return client_of
+    return partial(client_of, app)
 
 
 def texts(page: Any) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import html
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,8 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
 from dservercore import plugin_host, sql_db
-from dservercore.auth import sign_in
 from dservercore.auth.permissions import operator_scope
-from dservercore.catalog import base_uris, metadata, registration, sessions
+from dservercore.catalog import base_uris, metadata, registration
 from dservercore.catalog.scope import OPERATOR
 from dservercore.dataset.document import generate_dataset_info
 from dservercore.errors import UnavailableError
@@ -30,7 +30,7 @@ from dservercore.web.dataset_edits.differences import MOST_SHOWN, differences
 from dservercore.web.dataset_edits.shown_values import MOST_CHARACTERS, shown_annotations
 from dservercore.web.dataset_edits.yaml_checks import verdict_on
 from support.world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED
-from web.browser import complaints, enter, follow, needs_browser, run_scripts, until
+from web.browser import client_of, complaints, enter, follow, needs_browser, run_scripts, until
 
 pytestmark = pytest.mark.attack
 
@@ -48,16 +48,7 @@ def uri(register: Callable[..., dict[str, Any]]) -> str:
 def browse(app: Flask) -> Callable[[str | None], FlaskClient]:
     """``browse(username)`` returns a browser in which somebody is signed in; None: nobody is."""
 
-    def of(username: str | None) -> FlaskClient:
-        client = app.test_client()
-        if username:
-            with app.app_context():
-                secret = sessions.begin(username, "link", sessions.Client("127.0.0.1", "Mozilla/5.0 (X11)"))
-                sql_db.session.commit()
-            client.set_cookie(sign_in.PLAIN_COOKIE, secret)
-        return client
-
-    return of
+    return partial(client_of, app)
 
 
 @pytest.fixture

@@ -23,13 +23,13 @@ from selenium.webdriver.common.keys import Keys
 from dservercore import plugin_host, sql_db
 from dservercore.auth import sign_in
 from dservercore.auth.permissions import operator_scope
-from dservercore.catalog import base_uris, registration, sessions
+from dservercore.catalog import base_uris, registration
 from dservercore.catalog.files import kept, listing
 from dservercore.catalog.scope import OPERATOR
 from dservercore.plugin_api import ExportFormat, ExtensionABC, PageSection
 from dservercore.web.dataset_pages import commands
 from support.world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, dataset_info
-from web.browser import be_wide, complaints, enter, follow, needs_browser, run_scripts, until
+from web.browser import be_wide, complaints, enter, follow, needs_browser, run_scripts, session_of, until
 
 OF_BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 UUID = "af6727bf-29c7-43dd-b42f-a5d7ede28337"
@@ -69,10 +69,7 @@ def reads(app, client):
     def read(username: str | None, path: str, **headers: str):
         client.delete_cookie(sign_in.PLAIN_COOKIE)
         if username:
-            with app.app_context():
-                secret = sessions.begin(username, "link", sessions.Client("127.0.0.1", "Mozilla/5.0 (X11)"))
-                sql_db.session.commit()
-            client.set_cookie(sign_in.PLAIN_COOKIE, secret)
+            client.set_cookie(sign_in.PLAIN_COOKIE, session_of(app, username))
         return client.get(path, headers={**OF_BROWSER, **headers})
 
     return read

@@ -15,7 +15,7 @@ from sqlalchemy import delete
 
 from dservercore import sql_db
 from dservercore.auth import sign_in
-from dservercore.catalog import passwords, sessions
+from dservercore.catalog import passwords
 from dservercore.catalog.scope import Actor
 from dservercore.models import BrowserSession
 from dservercore.web.forms import Form
@@ -29,6 +29,7 @@ from web.browser import (
     follow,
     needs_browser,
     run_scripts,
+    session_of,
     violations,
 )
 
@@ -88,10 +89,7 @@ def end_all_sessions(app: Flask) -> None:
 
 
 def enter_here(app: Flask, client: FlaskClient, username: str) -> None:
-    with app.app_context():
-        secret = sessions.begin(username, "link", sessions.Client("127.0.0.1", "test"))
-        sql_db.session.commit()
-    client.set_cookie(sign_in.PLAIN_COOKIE, secret)
+    client.set_cookie(sign_in.PLAIN_COOKIE, session_of(app, username))
 
 
 def fields_of(page: Any) -> dict[str, list[str]]:

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 from html import unescape
 from html.parser import HTMLParser
 from typing import Any
@@ -18,17 +19,16 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from dservercore import create_app, sql_db
-from dservercore.auth import sign_in
-from dservercore.catalog import base_uris, sessions
+from dservercore.catalog import base_uris
 from dservercore.catalog.scope import OPERATOR
 from dservercore.web.search.conditions import Parts, query_of_size, split
 from dservercore.web.search.facets import _next_choice as next_choice
 from dservercore.web.search.results import pieces_of
 from support.world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED
-from web.admin_pages import enter_as
 from web.browser import (
     axe_source,
     be_wide,
+    client_of,
     complaints,
     enter,
     follow,
@@ -99,15 +99,7 @@ def facet_of(page: str, name: str) -> dict[str, int]:
 def signed_in(app):
     """``signed_in(username)`` returns a client with the session of a browser in which a user has signed in."""
 
-    def client(username: str) -> FlaskClient:
-        with app.app_context():
-            secret = sessions.begin(username, "link", sessions.Client("127.0.0.1", "Mozilla/5.0 (X11)"))
-            sql_db.session.commit()
-        client = app.test_client()
-        client.set_cookie(sign_in.PLAIN_COOKIE, secret)
-        return client
-
-    return client
+    return partial(client_of, app)
 
 
 @pytest.fixture
@@ -148,10 +140,10 @@ class TestWhoLooks:
         assert "harvest" not in page
 
     def test_an_administrator_who_may_search_nothing_is_led_to_where_that_is_granted(self, app, some):
-        page = enter_as(app, ADMIN).get("/").text
+        page = client_of(app, ADMIN).get("/").text
         assert links_of(page)["grant yourself some of the base URIs"] == "/admin/base-uris"
         assert "An administrator of this server can grant" not in page
-        assert "An administrator of this server can grant" in enter_as(app, NOBODY).get("/").text
+        assert "An administrator of this server can grant" in client_of(app, NOBODY).get("/").text
 
     def test_the_address_of_a_search_leads_visitors_to_sign_in_and_back(self, client, some):
         answer = client.get("/?free_text=beans&tags=field")
