@@ -26,6 +26,7 @@ from dservercore import create_app, sql_db
 from dservercore.auth.permissions import operator_scope
 from dservercore.catalog import base_uris, registration, users
 from dservercore.catalog.scope import OPERATOR
+from support.extensions import BUNDLED
 from support.fuzzing import examples
 from support.stores import disagreements
 from support.world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED, STRANGER, dataset_info
@@ -72,7 +73,7 @@ def document(here: World) -> Any:
 
 def operations() -> Iterator[tuple[str, str, GenerationMode]]:
     """Yield method and path of every operation, once for requests as they should be, and once for others."""
-    paths = create_app({}).test_client().get("/doc/openapi.json").json["paths"]
+    paths = create_app({"DSERVER_EXTENSIONS": BUNDLED}).test_client().get("/doc/openapi.json").json["paths"]
     for path, described in paths.items():
         for method, operation in described.items():
             if method == "parameters":

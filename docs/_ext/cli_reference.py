@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from importlib import import_module
 from importlib.metadata import EntryPoint, distribution
 from typing import Any
 
 import click
-from generated import GeneratedDirective
+from generated import GeneratedDirective, bundled_extensions
 from sphinx.application import Sphinx
 
 # In the order in which a newcomer meets them; what is not named here follows.
@@ -20,10 +21,25 @@ class CliReference(GeneratedDirective):
 
     def lines(self) -> Iterator[str]:
         for command in commands():
-            yield f".. click:: {command.value}"
-            yield f"   :prog: flask {command.name}"
-            yield "   :nested: full"
-            yield ""
+            yield from _described(command.name, command.value)
+
+
+class ExtensionCommands(GeneratedDirective):
+    """Hands the commands of the bundled extensions to sphinx-click, which are in their modules ``commands``."""
+
+    def lines(self) -> Iterator[str]:
+        for name, extension in bundled_extensions().items():
+            for command in extension.get_commands():
+                module = import_module(f"dservercore.plugins.{name}.commands")
+                (attribute,) = [key for key, value in vars(module).items() if value is command]
+                yield from _described(str(command.name), f"{module.__name__}:{attribute}")
+
+
+def _described(name: str, value: str) -> Iterator[str]:
+    yield f".. click:: {value}"
+    yield f"   :prog: flask {name}"
+    yield "   :nested: full"
+    yield ""
 
 
 def commands() -> list[EntryPoint]:
@@ -56,5 +72,6 @@ def describe(_app: Sphinx, _context: click.Context, lines: list[str]) -> None:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Add the directive."""
     app.add_directive("cli-reference", CliReference)
+    app.add_directive("cli-of-extensions", ExtensionCommands)
     app.connect("sphinx-click-process-description", describe)
     return {"parallel_read_safe": True}

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from generated import GeneratedDirective, table, title
+from generated import GeneratedDirective, bundled_extensions, table, title
 from sphinx.application import Sphinx
 from sqlalchemy import Column, Table
 
-from dservercore import models
 from dservercore.db import sql_db
 
 
@@ -17,6 +16,7 @@ class DataModel(GeneratedDirective):
     """Describes each table."""
 
     def lines(self) -> Iterator[str]:
+        bundled_extensions()
         described = {model.__table__.name: model.__doc__ for model in _models()}
         for sql_table in sql_db.metadata.sorted_tables:
             yield from title(sql_table.name, "-")
@@ -29,7 +29,7 @@ class DataModel(GeneratedDirective):
 
 
 def _models() -> list[Any]:
-    return [value for value in vars(models).values() if hasattr(value, "__table__")]
+    return [mapper.class_ for mapper in sql_db.Model.registry.mappers]
 
 
 def _properties(sql_table: Table, column: Column[Any]) -> str:

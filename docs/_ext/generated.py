@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from importlib.metadata import distribution
 
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.nodes import nested_parse_with_titles
+
+from dservercore import ExtensionABC
 
 
 class GeneratedDirective(SphinxDirective):
@@ -25,6 +28,14 @@ class GeneratedDirective(SphinxDirective):
         source = f"{self.env.docname} <{self.name}>"
         nested_parse_with_titles(self.state, StringList(list(self.lines()), source=source), section)
         return section.children
+
+
+def bundled_extensions() -> dict[str, ExtensionABC]:
+    """Return the bundled extensions by name. Their models are then among the tables."""
+    found = distribution("dservercore").entry_points.select(group="dservercore.extension")
+    return {
+        entry_point.name: entry_point.load()() for entry_point in sorted(found, key=lambda point: point.name)
+    }
 
 
 def title(text: str, underline: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from generated import GeneratedDirective, as_rst, table, title
+from generated import GeneratedDirective, as_rst, bundled_extensions, table, title
 from sphinx.application import Sphinx
 
 from dservercore import create_app
@@ -32,8 +32,8 @@ COMMON_STATUSES = {
 
 @functools.cache
 def openapi_document() -> Mapping[str, Any]:
-    """Return the OpenAPI document of a server with nothing configured."""
-    app = create_app({"DSERVER_LOG_LEVEL": "WARNING"})
+    """Return the OpenAPI document of a server with all bundled extensions."""
+    app = create_app({"DSERVER_LOG_LEVEL": "WARNING", "DSERVER_EXTENSIONS": list(bundled_extensions())})
     return app.test_client().get("/doc/openapi.json").json
 
 

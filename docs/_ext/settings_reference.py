@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from generated import GeneratedDirective, table
+from generated import GeneratedDirective, bundled_extensions, table, title
 from sphinx.application import Sphinx
 
 from dservercore.settings.oidc_providers import OF_EACH_PROVIDER, variable
@@ -17,12 +17,18 @@ class SettingsReference(GeneratedDirective):
 
     def lines(self) -> Iterator[str]:
         for setting in sorted([*SETTINGS, *DERIVED_SETTINGS], key=lambda setting: setting.name):
-            yield f".. envvar:: {setting.name}"
-            yield ""
-            yield f"   {setting.help}"
-            yield ""
-            yield f"   Default: {_default(setting)}"
-            yield ""
+            yield from _described(setting)
+
+
+class ExtensionSettings(GeneratedDirective):
+    """Describes the settings of each bundled extension."""
+
+    def lines(self) -> Iterator[str]:
+        for name, extension in bundled_extensions().items():
+            if extension.get_settings():
+                yield from title(f"``{name}``", "~")
+            for setting in sorted(extension.get_settings(), key=lambda setting: setting.name):
+                yield from _described(setting)
 
 
 class ProviderSettings(GeneratedDirective):
@@ -45,6 +51,15 @@ class FixedSettings(GeneratedDirective):
         yield from table(("Setting", "Value"), rows, (60, 40))
 
 
+def _described(setting: Setting) -> Iterator[str]:
+    yield f".. envvar:: {setting.name}"
+    yield ""
+    yield f"   {setting.help}"
+    yield ""
+    yield f"   Default: {_default(setting)}"
+    yield ""
+
+
 def _default(setting: Setting) -> str:
     if setting.default in ("", None) or setting.default == []:
         return "empty."
@@ -55,6 +70,7 @@ def _default(setting: Setting) -> str:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Add the directives."""
     app.add_directive("settings-reference", SettingsReference)
+    app.add_directive("extension-settings", ExtensionSettings)
     app.add_directive("provider-settings", ProviderSettings)
     app.add_directive("fixed-settings", FixedSettings)
     return {"parallel_read_safe": True}

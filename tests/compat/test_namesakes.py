@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -32,28 +31,7 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     yield folder
-    for name in ("published", *(f"bundled_{name}" for name in PUBLISHED)):
-        sys.modules.pop(name, None)
-
-
-def bundle(packages: Path, name: str) -> None:
-    """Let the server's own distribution have one extension more."""
-    ours = distribution("dservercore")
-    information = packages / f"dservercore-{ours.version}.dist-info"
-    information.mkdir(parents=True)
-    entry_points = ours.read_text("entry_points.txt")
-    assert entry_points
-    section = "[dservercore.extension]"
-    entry = f"{section}\n{name} = bundled_{name}:Ear\n"
-    if section in entry_points:
-        entry_points = entry_points.replace(f"{section}\n", entry)
-    else:
-        entry_points += f"\n{entry}"
-    (information / "entry_points.txt").write_text(entry_points)
-    (information / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: dservercore\nVersion: {ours.version}\n"
-    )
-    (packages / f"bundled_{name}.py").write_text(EXTENSION)
+    sys.modules.pop("published", None)
 
 
 def publish(packages: Path, distribution_name: str) -> None:
@@ -71,7 +49,6 @@ def start(config: dict[str, Any], *extensions: str) -> Flask:
 def test_together_they_are_an_error_that_says_which_to_drop(
     packages: Path, config: dict[str, Any], name: str
 ) -> None:
-    bundle(packages, name)
     publish(packages, PUBLISHED[name])
     with pytest.raises(ConfigurationError) as raised:
         start(config, name)
@@ -81,7 +58,6 @@ def test_together_they_are_an_error_that_says_which_to_drop(
 
 
 def test_however_its_name_is_spelled(packages: Path, config: dict[str, Any]) -> None:
-    bundle(packages, "graph")
     publish(packages, "Dserver_Dependency.Graph-plugin")
     with pytest.raises(ConfigurationError, match="graph"):
         start(config, "graph")
@@ -91,14 +67,13 @@ def test_however_its_name_is_spelled(packages: Path, config: dict[str, Any]) -> 
     ("distribution_name", "named", "used"),
     [
         ("dserver-notification-plugin", [], ["published"]),
-        ("dserver-notification-plugin", ["graph"], ["published", "bundled_graph"]),
-        ("graph", ["graph"], ["published", "bundled_graph"]),
+        ("dserver-notification-plugin", ["graph"], ["published", "dservercore.plugins.graph"]),
+        ("graph", ["graph"], ["published", "dservercore.plugins.graph"]),
     ],
 )
 def test_one_of_the_two_starts_and_so_do_two_of_different_kinds(
     packages: Path, config: dict[str, Any], distribution_name: str, named: list[str], used: list[str]
 ) -> None:
-    bundle(packages, "graph")
     publish(packages, distribution_name)
     app = start(config, *named)
     assert [type(extension).__module__ for extension in app.custom_extensions] == used  # type: ignore[attr-defined]

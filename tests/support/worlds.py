@@ -14,6 +14,7 @@ from werkzeug.test import TestResponse
 
 from dservercore import create_app, sql_db
 from dservercore.catalog import base_uris, users
+from support.extensions import BUNDLED
 from support.stores import Rows, contents
 from support.world import ADMIN, BLUE, CHAMPION, NOBODY, READER, RED
 
@@ -71,7 +72,10 @@ class World:
 
 @contextmanager
 def world(directory: Path, key_pair: tuple[Path, Path], **config: Any) -> Iterator[World]:
-    """Make a world with the people and base URIs of ``world.py``; ADMIN has no permission on any base URI."""
+    """Make a world with the people and base URIs of ``world.py``, and all bundled extensions.
+
+    ADMIN has no permission on any base URI.
+    """
     private, public = (path.read_text() for path in key_pair)
     database = directory / "world.db"
     app = create_app(
@@ -81,6 +85,7 @@ def world(directory: Path, key_pair: tuple[Path, Path], **config: Any) -> Iterat
             "JWT_PUBLIC_KEY": public,
             "PROPAGATE_EXCEPTIONS": False,
             "DSERVER_LOG_LEVEL": "WARNING",
+            "DSERVER_EXTENSIONS": BUNDLED,
             **config,
         }
     )

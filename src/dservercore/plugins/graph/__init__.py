@@ -1,0 +1,26 @@
+"""The bundled extension ``graph``: which datasets were made from which others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dservercore.plugin_api import ExtensionABC
+from dservercore.plugins.graph.routes import blueprint
+from dservercore.plugins.graph.settings import SETTINGS
+from dservercore.rest.blueprint import Blueprint
+from dservercore.settings.table import Setting
+
+
+class Graph(ExtensionABC):
+    """Keeps the edges between datasets, and answers what is connected with a dataset."""
+
+    version_key = "dserver_dependency_graph_plugin"
+    repeatable = True
+
+    def get_settings(self) -> Sequence[Setting]:
+        """Return the settings of the extension."""
+        return SETTINGS
+
+    def get_blueprint(self) -> Blueprint:
+        """Return the routes below ``/graph``."""
+        return blueprint

@@ -1,0 +1,47 @@
+"""The part of a provenance graph that an answer shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Node:
+    """A dataset of a graph, by its UUID.
+
+    :ivar copies: the dataset objects (as ``GET /uris/<uri>`` answers) of those of its copies that the reader may
+        search, by URI; empty: a dataset that is not registered, or that the reader may not see, which look the same
+    :ivar derived_from: UUIDs of the datasets that it was made from, in order, as far as they are nodes of the graph
+    :ivar steps: number of edges between it and the dataset that was asked for
+    """
+
+    uuid: str
+    copies: tuple[Mapping[str, Any], ...]
+    derived_from: tuple[str, ...]
+    steps: int
+
+    @property
+    def is_placeholder(self) -> bool:
+        """Whether nothing but the UUID is known to the reader."""
+        return not self.copies
+
+
+@dataclass(frozen=True)
+class ProvenanceGraph:
+    """What is connected with a dataset.
+
+    :ivar centre: UUID of the dataset that was asked for
+    :ivar nodes: by UUID, in order
+    :ivar is_bounded: whether there is more than was asked for: steps, or datasets, beyond a bound
+    """
+
+    centre: str
+    nodes: Mapping[str, Node]
+    is_bounded: bool = False
+
+    @property
+    def edges(self) -> list[tuple[str, str]]:
+        """Pairs of the UUID of a dataset and that of one it was made from, in order."""
+        return [(node.uuid, parent) for node in self.nodes.values() for parent in node.derived_from]

@@ -1,0 +1,7 @@
+"""The settings of the extension ``query``."""
+
+from __future__ import annotations
+
+from dservercore.settings.table import Setting
+
+SETTINGS: list[Setting] = []
