@@ -235,7 +235,7 @@ class _Parser:
                 raise InvalidExpressionError("ends within a comment")
             self._at = end + 1
             return True
-        if flags.x and self._peek() in "\t\n\v\f\r ":
+        if flags.x and self._peek() in tuple("\t\n\v\f\r "):
             self._at += 1
             return True
         if flags.x and self._peek() == "#":
