@@ -11,11 +11,11 @@ from dservercore.db import execute_many, sql_db
 from dservercore.plugins.query.conditions import Compared, Equal, OneOf, Path, Test
 from dservercore.plugins.query.language import InvalidQueryError, parse_path
 from dservercore.plugins.query.models import INDEXED_CHARACTERS, QueryIndex, QueryIndexValue
+from dservercore.plugins.query.paths import values_at
 from dservercore.plugins.query.sql import databases
 from dservercore.plugins.query.sql.dialect import Parameters
 from dservercore.plugins.query.sql.encoding import encode_text
 from dservercore.plugins.query.sql.translation import Hint
-from dservercore.plugins.query.paths import values_at
 
 _index = QueryIndex.__table__
 _value = QueryIndexValue.__table__
