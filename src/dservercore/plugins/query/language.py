@@ -69,9 +69,10 @@ class UnsupportedQueryError(InvalidQueryError):
     """A query has an operator that is not supported."""
 
 
-def parse_filter(query: object) -> Filter:
+def parse_filter(query: object, takes_ids: bool = False) -> Filter:
     """Return a query (the JSON of a filter) as a checked filter.
 
+    :param takes_ids: whether it may ask for ``_id``, which what a stage of an aggregation makes can have
     :raises UnsupportedQueryError: if it has an operator that is not supported, which the error names
     :raises InvalidQueryError: if it is not written as it should be, or too large; the error names where
     """
@@ -79,7 +80,7 @@ def parse_filter(query: object) -> Filter:
     if not isinstance(checked, dict):
         raise InvalidQueryError("query", "must be an object")
     checked.pop("$comment", None)
-    return Filter(_Parser().filter(checked), checked)
+    return Filter(_Parser(takes_ids).filter(checked), checked)
 
 
 # Values
@@ -150,7 +151,8 @@ class _Checker:
 
 
 class _Parser:
-    def __init__(self) -> None:
+    def __init__(self, takes_ids: bool = False) -> None:
+        self._takes_ids = takes_ids
         self._conditions = 0
         self._elem_matches = 0
 
@@ -159,7 +161,7 @@ class _Parser:
 
     def _entry(self, key: str, value: Any) -> Condition:
         if not key.startswith("$"):
-            return self._on_field(_path(key), key, value)
+            return self._on_field(_path(key, self._takes_ids), key, value)
         if key not in ("$and", "$or", "$nor"):
             raise _unsupported(key, "at this place" if key in _OPERATORS or key == "$comment" else "")
         if not isinstance(value, list) or not value:
@@ -345,7 +347,7 @@ def parse_path(name: str) -> Path:
     return _path(name)
 
 
-def _path(name: str) -> Path:
+def _path(name: str, takes_ids: bool = False) -> Path:
     if len(name) > MOST_PATH_CHARACTERS:
         raise InvalidQueryError(f"{name[:40]}...", f"has more than {MOST_PATH_CHARACTERS} characters")
     parts = tuple(name.split("."))
@@ -357,7 +359,7 @@ def _path(name: str) -> Path:
         raise InvalidQueryError(name, f"has more than {MOST_PARTS} parts")
     if sum(map(is_position, parts)) > MOST_NUMBERS:
         raise InvalidQueryError(name, f"has more than {MOST_NUMBERS} parts that are numbers")
-    if parts[0] == "_id":
+    if parts[0] == "_id" and not takes_ids:
         raise InvalidQueryError("_id", "documents have none; they are told apart by uri")
     return parts
 
