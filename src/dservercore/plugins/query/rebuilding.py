@@ -38,15 +38,21 @@ def rebuild(store: Store, uris: Sequence[str], told: Told = lambda _: None) -> l
     """
     undescribed: list[str] = []
 
-    def put(uri: str) -> None:
-        if dataset_rows.find_registered(uri) is None or entries.is_pending(uri):
-            return  # whatever is to become of it, its document is stored, or removed, then
-        try:
-            store.put(document_of(uri))
-        except UnknownURIError:
-            undescribed.append(uri)
+    def put_first(batch: Sequence[str]) -> int:
+        """Put as many as there is time for, and return how many these are."""
+        end = time.monotonic() + _SECONDS
+        for done, uri in enumerate(batch, 1):
+            # Whatever is to become of one that is not through, its document is stored, or removed, then.
+            if dataset_rows.find_registered(uri) is not None and not entries.is_pending(uri):
+                try:
+                    store.put(document_of(uri))
+                except UnknownURIError:
+                    undescribed.append(uri)
+            if time.monotonic() > end:
+                return done
+        return len(batch)
 
-    _in_batches(uris, put, told)
+    _in_batches(uris, put_first, told)
     return undescribed
 
 
@@ -65,25 +71,28 @@ def create_index(path: str, uris: Sequence[str], told: Told = lambda _: None) ->
     dataset_rows.keep_everybody_out()
     db.commit()
     store = SqlDocumentStore()
-    _in_batches(uris, lambda uri: store.index_values_of([uri]), told)
+
+    def put_all(batch: Sequence[str]) -> int:
+        store.index_values_of(batch)
+        return len(batch)
+
+    _in_batches(uris, put_all, told)
     db.begin_write()
     indexes.end_index(path)
     db.commit()
 
 
-def _in_batches(uris: Sequence[str], do: Callable[[str], object], told: Told) -> None:
+def _in_batches(uris: Sequence[str], do: Callable[[Sequence[str]], int], told: Told) -> None:
+    """Do something to datasets, and commit after each batch of them.
+
+    :param do: is given a batch, and returns with how many of it it is through
+    """
     start = 0
     while start < len(uris):
         batch = uris[start : start + _BATCH]
         store_writes.begin()
         dataset_rows.keep_others_from(batch)
-        end = time.monotonic() + _SECONDS
-        done = 0
-        for uri in batch:
-            do(uri)
-            done += 1
-            if time.monotonic() > end:
-                break
+        done = do(batch)
         db.commit()
         start += done
         told(done)
