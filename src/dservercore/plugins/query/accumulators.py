@@ -48,7 +48,12 @@ def size_of(value: Any) -> int:
     """Return about how many bytes of JSON a value takes."""
     if value is MISSING or isinstance(value, (int, float)) or value is None:
         return 8
-    return len(value) if isinstance(value, str) else len(orjson.dumps(value))
+    if isinstance(value, str):
+        return len(value)
+    try:
+        return len(orjson.dumps(value))
+    except TypeError:  # more than 254 levels
+        raise refused("what it makes is nested too deeply.") from None
 
 
 class Accumulator:

@@ -110,6 +110,8 @@ class Pipeline:
                 if page.start < number <= page.stop:
                     answer.take(document)
             return answer.documents, number
+        except RecursionError:
+            raise refused("what it makes is nested too deeply.") from None
         finally:
             expressions.time_limit.reset(token)
 

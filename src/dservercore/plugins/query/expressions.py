@@ -35,6 +35,9 @@ FIELD = "aggregation"
 #: Characters of a text that is put together.
 MOST_CHARACTERS = 2**20
 
+#: Parts of a path.
+MOST_PARTS = 12
+
 #: How long what is evaluated at the moment may take altogether. A single document may take long: its manifest is large.
 time_limit: ContextVar[TimeLimit] = ContextVar("time_limit")
 
@@ -78,6 +81,8 @@ def parts_of(path: Any, where: str) -> list[str]:
     if not isinstance(path, str) or not path:
         raise refused(f"{where} takes the path of a field, a text.")
     parts = path.split(".")
+    if len(parts) > MOST_PARTS:
+        raise refused(f"{where}: a path has at most {MOST_PARTS} parts.")
     for part in parts:
         if not part or part.startswith("$") or "\0" in part:
             raise refused(f"{where}: {path!r} is not the path of a field.")

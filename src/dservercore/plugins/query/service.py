@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import Any, Protocol, cast, runtime_checkable
 
 from flask import current_app
 
 from dservercore.catalog.scope import Scope
+from dservercore.errors import invalid
 from dservercore.plugins.query.aggregation import Pipeline, parse_pipeline
 from dservercore.plugins.query.conditions import AllOf, Filter
 from dservercore.plugins.query.expressions import refused
@@ -77,6 +79,38 @@ def query(
         seconds=_seconds(),
     )
     return [short(document) for document in documents], total
+
+
+def query_text(
+    text: str, scope: Scope, filters: Mapping[str, Sequence[str]], order: Mapping[str, int], page: slice
+) -> tuple[list[Document], int]:
+    """Return the same for a query as somebody has typed it.
+
+    :param filters: values of restrictions by name, and of ``uploaded_by``
+    :raises InvalidValueError: saying what is wrong with the query
+    """
+    given = _parsed(text)
+    if filters.get("uploaded_by"):
+        given = {"$and": [given, {"uploaded_by": {"$in": list(filters["uploaded_by"])}}]}
+    restrictions = {name: tuple(values) for name, values in filters.items() if name != "uploaded_by"}
+    return query(scope, given, Restrictions(**restrictions), order, page)
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        reason = f"{error.msg[:1].lower()}{error.msg[1:]}, at character {error.pos + 1}"
+    except (RecursionError, ValueError):
+        reason = "it is nested too deeply, or has a number that is none"
+    raise invalid(
+        "query",
+        f'This structured query is no JSON ({reason}). Names and texts stand in double quotes: {{"name": "rice"}}',
+    )
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(name)
 
 
 def short(document: Mapping[str, Any]) -> Document:

@@ -118,6 +118,19 @@ def catch_up(store: MongoDocumentStore, time: TimeLimit) -> list[str]:
     return _unregistered([uri for _, uri in pairs[done:]])
 
 
+def forget_unregistered(uris: Sequence[str]) -> list[str]:
+    """Return the URIs under which no dataset is registered, and have their documents removed.
+
+    There are none but where documents were put into the collection, or the database was restored, by others.
+    """
+    gone = _unregistered(uris)
+    for uri in gone:
+        enqueue(uri)
+    if gone:
+        db.commit()
+    return gone
+
+
 def _unregistered(uris: Sequence[str]) -> list[str]:
     uris = list(dict.fromkeys(uris))
     registered: set[str] = set()

@@ -43,6 +43,8 @@ MOST_LEFT_OUT = 5000
 # Error codes of the server.
 _TOO_MUCH_TO_SORT = {146, 292, 16820, 16945}
 _TOO_LONG = {50, 262}
+_TOO_LARGE = {10334, 17419, 17420}
+_TOO_DEEP = {15, 17279}
 _ABOUT_THE_QUERY = {2, 9, 14, 40, 51, 168}
 #: From here on, a code is that of a single check in the server, nearly all of which are about a query.
 _FIRST_OF_CHECKS = 10_000
@@ -134,7 +136,9 @@ class MongoDocumentStore:
             total = collection.count_documents(match, maxTimeMS=_milliseconds(time))
             if skip >= total:
                 return [], total
-            return list(self._run(collection, [{"$match": match}, *stages], time)), total
+            found = list(self._run(collection, [{"$match": match}, *stages], time))
+        gone = set(pending.forget_unregistered([document["uri"] for document in found]))
+        return [document for document in found if document["uri"] not in gone], total - len(gone)
 
     def stream(
         self, scope: Scope, filter: Filter, restrictions: Restrictions, *, most: int, seconds: float
@@ -236,6 +240,10 @@ class MongoDocumentStore:
                         "its groups or sorted documents take more memory than MongoDB gives: match fewer datasets, or"
                         " project the fields that are needed, first."
                     ) from error
+                if code in _TOO_LARGE:
+                    raise refused("one of its results has more than 16 MB.") from error
+                if code in _TOO_DEEP:
+                    raise refused("what it makes is nested too deeply.") from error
                 if code in _ABOUT_THE_QUERY or code >= _FIRST_OF_CHECKS:
                     logger.info("MongoDB refused a query: %s", error)
                     raise refused(_reason(code)) from error
