@@ -88,6 +88,7 @@ def reader(limit: TimeLimit, condition: Condition | None = None) -> Iterator[Rea
             assert isinstance(connection, sqlite3.Connection)
             if condition is not None:
                 sqlite.add_condition(connection, condition, limit)
+            limit.seconds_left()
             with _limited_sqlite(connection, limit):
                 yield _SQLiteReader(connection)
     else:
