@@ -93,6 +93,7 @@ def init_middleware(app: Flask, metrics: Recorder | None = None) -> None:
     :param metrics: counts requests; None: nobody does
     """
     exposed = ["X-Pagination", "X-Sort", X_SEARCH, STORAGE_UPDATED, REQUEST_ID, ETAG, "Retry-After", "Allow"]
+    exposed += ["X-Graph"]  # of the extension graph, which need not be there
     init_cors(app, exposed)
     around = AroundRequests(app.wsgi_app, Headers(app.config, exposed), metrics)
     app.wsgi_app = TrustedProxies(around, app.config["DSERVER_TRUSTED_PROXIES"])  # type: ignore[method-assign]

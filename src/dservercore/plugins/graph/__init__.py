@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from dservercore.plugin_api import ExtensionABC
+from dservercore.plugins.graph import edges
 from dservercore.plugins.graph.routes import blueprint
 from dservercore.plugins.graph.settings import SETTINGS
 from dservercore.rest.blueprint import Blueprint
@@ -24,3 +27,14 @@ class Graph(ExtensionABC):
     def get_blueprint(self) -> Blueprint:
         """Return the routes below ``/graph``."""
         return blueprint
+
+    def get_migrations(self) -> Path:
+        """Return the directory with the migrations of the tables of edges."""
+        return Path(__file__).parent / "migrations"
+
+    def register_dataset(self, dataset_info: dict[str, Any]) -> None:
+        """Keep the edges of a dataset that was registered or edited."""
+        edges.write(dataset_info)
+
+    def delete_dataset(self, uri: str) -> None:
+        """Do nothing: its edges go with the row of the dataset."""
