@@ -63,7 +63,7 @@ class TestSvg:
         assert texts_of(picture)[1].endswith("end – 2018-09-06 · anna")
         (shown, note) = [one.text for one in picture.iter(f"{SVG}text")]
         assert shown.endswith("…")
-        assert (len(shown) <= 28, note) == (True, "2018-09-06 · anna")
+        assert (len(shown) <= 24, note) == (True, "2018-09-06 · anna")
 
     def test_has_no_letters_that_turn_or_hide_others(self):
         acting = re.compile(

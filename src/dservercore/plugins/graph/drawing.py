@@ -24,18 +24,18 @@ AddressOf = Callable[[Node], str | None]
 
 # In pixels.
 _WIDTH, _HEIGHT = 220, 46  # of a dataset
-_ACROSS, _DOWN = 290, 60  # from a dataset to the one beside it, and below it
+_ACROSS, _DOWN = 272, 60  # from a dataset to the one beside it, and below it
 _MARGIN, _HEAD = 14, 7
 
 # Characters that fit into a dataset, those of East Asia counting twice.
-_LONGEST_NAME, _LONGEST_NOTE = 28, 36
+_LONGEST_NAME, _LONGEST_NOTE = 24, 36
 
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 #: For a picture that is not on a page, which has the colours of pages itself.
 STYLE = """
 text { font: 600 13px system-ui, sans-serif; fill: #16211f }
-.note { font-size: 11px; font-weight: 400; fill: #52605d }
+.note { font-size: 11.5px; font-weight: 400; fill: #52605d }
 .box { fill: #ffffff; stroke: #52605d }
 .centre .box { fill: #f1f6f4; stroke: #0a675f; stroke-width: 2.5 }
 .unknown .box { fill: none; stroke-dasharray: 5 4 }

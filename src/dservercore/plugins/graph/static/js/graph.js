@@ -5,7 +5,7 @@
   const STEP = 1.25;
   const LEAST = 0.05;
   const MOST = 3;
-  const READABLE = 0.6; // how small a picture may be at first
+  const READABLE = 0.8; // how small a picture may be at first
 
   function prepare(figure) {
     if (figure.dataset.prepared) return;
