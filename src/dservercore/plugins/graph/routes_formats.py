@@ -39,7 +39,6 @@ class PictureOptionsSchema(FormatOptionsSchema):
 
     most = fields.Integer(
         load_default=MOST_DRAWN,
-        strict=True,
         validate=Range(1, MOST_DRAWN),
         metadata=GraphOptionsSchema().fields["most"].metadata,
     )
