@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dservercore.plugin_api import ExtensionABC
-from dservercore.plugins.graph import edges
+import click
+
+from dservercore.plugin_api import ExtensionABC, JobHandler
+from dservercore.plugins.graph import edges, rebuilding
+from dservercore.plugins.graph.commands import graph_cli
 from dservercore.plugins.graph.routes import blueprint
 from dservercore.plugins.graph.settings import SETTINGS
 from dservercore.rest.blueprint import Blueprint
@@ -38,3 +41,15 @@ class Graph(ExtensionABC):
 
     def delete_dataset(self, uri: str) -> None:
         """Do nothing: its edges go with the row of the dataset."""
+
+    def get_commands(self) -> Sequence[click.Command]:
+        """Return ``flask graph``."""
+        return [graph_cli]
+
+    def get_job_handlers(self) -> Mapping[str, JobHandler]:
+        """Return what derives edges that are missing."""
+        return {rebuilding.JOB: rebuilding.rebuild_batch}
+
+    def before_serving(self) -> None:
+        """Have edges derived that are missing."""
+        rebuilding.begin_if_needed()

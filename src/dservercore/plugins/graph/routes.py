@@ -44,13 +44,11 @@ class GraphOptionsSchema(ma.Schema):
     )
     depth = fields.Integer(
         load_default=None,
-        strict=True,
         validate=Range(0, service.MOST_NODES),
         metadata=_described("Steps to walk at most; any number, unless given"),
     )
     most = fields.Integer(
         load_default=service.USUAL_NODES,
-        strict=True,
         validate=Range(1, service.MOST_NODES),
         metadata=_described("Datasets at most, the nearest first"),
     )
