@@ -14,7 +14,7 @@ from dservercore import sql_db
 from dservercore.auth.permissions import operator_scope
 from dservercore.catalog import deletion, metadata
 from dservercore.catalog.scope import OPERATOR
-from support.world import BLUE, CHAMPION, READER, RED
+from support.world import BLUE, CHAMPION, READER
 
 from .conftest import Family, graph_app, uuid_of
 
@@ -27,7 +27,9 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Family]:
         yield Family(app)
 
 
-def ask(here: Family, number: int | str, query: str = "", user: str = CHAMPION, **options: Any) -> TestResponse:
+def ask(
+    here: Family, number: int | str, query: str = "", user: str = CHAMPION, **options: Any
+) -> TestResponse:
     headers = {"Authorization": f"Bearer {create_access_token(user)}"}
     identifier = number if isinstance(number, str) else uuid_of(number)
     method = "POST" if options else "GET"
@@ -118,12 +120,26 @@ def test_a_bad_query_is_told(here, query: str) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [{}, [], None, "x", 3, {"dependency_keys": []}, {"dependency_keys": ["$x"]}, {"dependency_keys": ["a..b"]}]
+    [
+        {},
+        [],
+        None,
+        "x",
+        3,
+        {"dependency_keys": []},
+        {"dependency_keys": ["$x"]},
+        {"dependency_keys": ["a..b"]},
+    ]
     + [{"dependency_keys": ["readme.$where"]}, {"dependency_keys": [""]}, {"dependency_keys": [None]}]
     + [{"dependency_keys": ["a", "a"]}, {"dependency_keys": "readme.x"}, {"dependency_keys": [["a"]]}]
     + [{"dependency_keys": ["x" * 256]}, {"dependency_keys": ["a\0b"]}, {"dependency_keys": {"a": 1}}]
     + [{"dependency_keys": [f"readme.{n}" for n in range(21)]}, {"dependency_keys": ["a"] * 4000}]
-    + [{"dependency_keys": None}, {"dependency_keys": ["\ud800"]}, {"keys": ["a"]}, {"dependency_keys": [10**30]}],
+    + [
+        {"dependency_keys": None},
+        {"dependency_keys": ["\ud800"]},
+        {"keys": ["a"]},
+        {"dependency_keys": [10**30]},
+    ],
 )
 def test_bad_keys_are_told(here, body: Any) -> None:
     answer = ask(here, 1, data=json.dumps(body), content_type="application/json")
@@ -171,11 +187,19 @@ def test_edits_and_deletions_count_at_once(here) -> None:
 def answers_about(here: Family, number: int) -> list[Any]:
     """Everything that somebody learns who may search RED alone."""
     learnt = []
-    for query in ("", "?placeholders=true", "?most=2&placeholders=true", "?placeholders=true&depth=1", "?most=1"):
+    for query in (
+        "",
+        "?placeholders=true",
+        "?most=2&placeholders=true",
+        "?placeholders=true&depth=1",
+        "?most=1",
+    ):
         for direction in ("ancestors", "descendants", "both"):
             answer = ask(here, number, f"{query}{'&' if query else '?'}direction={direction}")
             assert answer.status_code == 200
-            headers = {name: answer.headers.get(name) for name in ("X-Pagination", "X-Graph", "Content-Length")}
+            headers = {
+                name: answer.headers.get(name) for name in ("X-Pagination", "X-Graph", "Content-Length")
+            }
             entries = [{**entry, "uploaded_at": 0} for entry in answer.get_json()]
             learnt.append((answer.status_code, entries, headers["X-Pagination"], headers["X-Graph"]))
     return learnt
