@@ -676,6 +676,13 @@ class ExtensionABC(PluginABC):
         """
         return {}
 
+    def before_serving(self) -> None:
+        """Take note that the process is about to answer requests, in the context of the application.
+
+        The database is there, and up to date. Called in each process that serves the configuration of the environment.
+        An exception is logged, and does not keep the server from serving.
+        """
+
     def after_commit(self, event: DatasetEvent) -> Any:
         """Take note of a registration, edit or deletion that counts: called once for each, in order.
 

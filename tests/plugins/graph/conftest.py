@@ -7,10 +7,11 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import flask_migrate
 import pytest
 from flask import Flask
 
-from dservercore import create_app, sql_db
+from dservercore import create_app, db, sql_db
 from dservercore.auth.permissions import operator_scope
 from dservercore.catalog import base_uris, registration, users
 from dservercore.catalog.scope import OPERATOR, Scope
@@ -55,8 +56,13 @@ class Family:
 
 
 @contextmanager
-def graph_app(folder: Path, database: str | None = None, **config: Any) -> Iterator[Flask]:
-    """An application with the extension, and nothing in it but users and base URIs."""
+def graph_app(
+    folder: Path, database: str | None = None, is_migrated: bool = False, **config: Any
+) -> Iterator[Flask]:
+    """An application with the extension, and nothing in it but users and base URIs.
+
+    :param is_migrated: its tables are made by migrations, as commands want it
+    """
     app = create_app(
         {
             "SECRET_KEY": "a secret of no less than 32 characters",
@@ -70,7 +76,11 @@ def graph_app(folder: Path, database: str | None = None, **config: Any) -> Itera
     )
     with app.app_context():
         do_not_wait_for_the_disk(sql_db.engine)
-        sql_db.create_all()
+        if is_migrated:
+            flask_migrate.upgrade()
+            db.upgrade_branches()
+        else:
+            sql_db.create_all()
         users.add_user(CHAMPION)
         users.add_user(READER)
         base_uris.create_base_uri(RED, [CHAMPION, READER], [CHAMPION])

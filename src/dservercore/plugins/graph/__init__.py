@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 import flask
 
 from dservercore.catalog.scope import Scope
-from dservercore.plugin_api import Dependents, ExtensionABC, PageSection
-from dservercore.plugins.graph import edges, pages, service
+from dservercore.plugin_api import Dependents, ExtensionABC, JobHandler, PageSection
+from dservercore.plugins.graph import edges, pages, rebuilding, service
+from dservercore.plugins.graph.commands import graph_cli
 from dservercore.plugins.graph.drawing import name_of
 from dservercore.plugins.graph.routes_formats import blueprint
 from dservercore.plugins.graph.settings import SETTINGS
@@ -69,3 +71,15 @@ class Graph(ExtensionABC):
         ]
         why = gettext("were made from it")
         return [Dependents(why, made, None if graph.is_bounded else len(made))]
+
+    def get_commands(self) -> Sequence[click.Command]:
+        """Return ``flask graph``."""
+        return [graph_cli]
+
+    def get_job_handlers(self) -> Mapping[str, JobHandler]:
+        """Return what derives edges that are missing."""
+        return {rebuilding.JOB: rebuilding.rebuild_batch}
+
+    def before_serving(self) -> None:
+        """Have edges derived that are missing."""
+        rebuilding.begin_if_needed()

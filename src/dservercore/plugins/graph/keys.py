@@ -39,7 +39,6 @@ def parse_keys(text: str) -> list[str]:
             keys = json.loads(text)
         except (ValueError, RecursionError):
             keys = []
-    keys = list(dict.fromkeys(key.strip() if isinstance(key, str) else key for key in keys))
     for key in keys or [""]:
         reason = why_no_key(key)
         if reason or key.partition(".")[0] not in PARTS or "." not in key:
@@ -49,7 +48,7 @@ def parse_keys(text: str) -> list[str]:
             )
     if len(keys) > MOST_KEYS:
         raise ValueError(f"expected at most {MOST_KEYS} keys")
-    return keys
+    return list(dict.fromkeys(keys))
 
 
 def number_of(key: str) -> int:

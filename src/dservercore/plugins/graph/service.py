@@ -205,10 +205,11 @@ def _steps(start: str, named: Mapping[str, Sequence[str]], direction: Direction)
                     next_to[one].append(parent)
                 if direction != "ancestors":
                     next_to[parent].append(one)
-    steps, level = {start: 0}, [start]
+    steps, level, far = {start: 0}, [start], 0
     while level:
-        level = [other for one in level for other in next_to[one] if other not in steps]
-        steps |= dict.fromkeys(level, max(steps.values()) + 1)
+        far += 1
+        level = list({other: far for one in level for other in next_to[one] if other not in steps})
+        steps |= dict.fromkeys(level, far)
     return steps
 
 
