@@ -213,7 +213,7 @@ def dot(graph: ProvenanceGraph, address_of: AddressOf = lambda node: None, words
 def _dot_lines(graph: ProvenanceGraph, address_of: AddressOf, words: Words) -> Iterator[str]:
     yield "digraph provenance {"
     yield "  rankdir=LR;"
-    yield '  node [shape=box, style=rounded, fontname="sans-serif"];'
+    yield '  node [shape=box, style=rounded, fontname="Helvetica"];'
     if graph.is_bounded:
         yield f"  label={_quoted(words.is_bounded)};"
     for node in graph.nodes.values():
@@ -239,4 +239,4 @@ def _quoted(text: str) -> str:
 
 def _escaped(text: str) -> str:
     r"""Return a text for between quotes, where Graphviz reads ``\`` and the entities of HTML as more than they are."""
-    return printable(text).replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")
+    return _xml(printable(text)).replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")
