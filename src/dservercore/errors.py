@@ -107,6 +107,14 @@ class TooManyAttemptsError(DserverError):
         self.seconds = seconds
 
 
+class ExpiredError(DserverError):
+    """What the request is made with was good for a time that is over."""
+
+
+class UnsupportedError(DserverError):
+    """The server cannot do this here: not with this storage, or not with what it says at the moment."""
+
+
 class ConfigurationError(DserverError):
     """The server cannot start as it is configured. The message is one line for the administrator."""
 

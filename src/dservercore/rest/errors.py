@@ -33,6 +33,8 @@ STATUS_OF = {
     errors.ConflictError: HTTPStatus.CONFLICT,
     errors.PreconditionError: HTTPStatus.PRECONDITION_FAILED,
     errors.TooManyAttemptsError: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.ExpiredError: HTTPStatus.GONE,
+    errors.UnsupportedError: HTTPStatus.NOT_IMPLEMENTED,
     errors.UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.UnregisteredBaseURIError: HTTPStatus.BAD_REQUEST,
     errors.InvalidValueError: HTTPStatus.UNPROCESSABLE_ENTITY,

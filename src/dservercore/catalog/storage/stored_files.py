@@ -173,6 +173,19 @@ class Directory:
         :raises UnreadableError: if it is no regular file, larger than *limit*, or the server's own
         """
         path = f"{self.path}/{name}"
+        descriptor = self.open_file(name)
+        try:
+            return _content(descriptor, os.fstat(descriptor).st_size, limit, path)
+        finally:
+            os.close(descriptor)
+
+    def open_file(self, name: str) -> int:
+        """Return a descriptor by which the file called *name* in this directory can be read, to be closed.
+
+        :raises OSError: if it cannot be opened
+        :raises UnreadableError: if it is no regular file, or the server's own
+        """
+        path = f"{self.path}/{name}"
         self._regular_file(name)  # opening some devices has an effect: so no device is opened
         descriptor = self._open(name, _READ, path)
         try:
@@ -181,9 +194,10 @@ class Directory:
                 raise _no_file(path, status)
             if status.st_nlink > 1:
                 self._check_owner(path, status)
-            return _content(descriptor, status.st_size, limit, path)
-        finally:
+        except BaseException:
             os.close(descriptor)
+            raise
+        return descriptor
 
     def write(self, name: str, content: bytes, scratch: Directory, like: str | None = None) -> None:
         """Make *content* what the file called *name* in this directory holds, at once.
