@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-from flask import Flask
 
 from dservercore.plugin_api import ExtensionABC
-from dservercore.plugins.signed_url import signatures
 from dservercore.plugins.signed_url.routes import blueprint
 from dservercore.plugins.signed_url.settings import SETTINGS
 from dservercore.rest.blueprint import Blueprint
@@ -19,13 +15,6 @@ class SignedURL(ExtensionABC):
     """Hands out addresses by which datasets are read and uploaded for a limited time."""
 
     version_key = "dserver_signed_url_plugin"
-
-    def init_app(self, app: Flask, *args: Any, **kwargs: Any) -> None:
-        """Pass if there is a key to sign URLs with.
-
-        :raises ConfigurationError: if not
-        """
-        signatures.require_key(app)
 
     def get_settings(self) -> Sequence[Setting]:
         """Return the settings of the extension."""

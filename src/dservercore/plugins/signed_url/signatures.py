@@ -16,9 +16,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from flask import Flask, current_app
+from flask import current_app
 
-from dservercore.errors import AuthorizationError, ConfigurationError, ExpiredError
+from dservercore.errors import AuthorizationError, ExpiredError, UnsupportedError
 
 #: Longest signature that is looked at, in characters: of a file with a long path.
 MAX_LENGTH = 16_384
@@ -62,17 +62,11 @@ class Claims:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-def require_key(app: Flask) -> None:
-    """Pass if there is something to sign with.
-
-    :raises ConfigurationError: if not
-    """
-    if not app.config.get("SECRET_KEY"):
-        raise ConfigurationError("SECRET_KEY: the extension signed_url needs one to sign URLs with")
-
-
 def sign(claims: Claims) -> str:
-    """Return a signature, of letters, digits, ``-``, ``_`` and one dot, for the query string of a URL."""
+    """Return a signature, of letters, digits, ``-``, ``_`` and one dot, for the query string of a URL.
+
+    :raises UnsupportedError: if the server has no ``SECRET_KEY``, of which one is made where none is configured
+    """
     holder = claims.holder
     said = [
         claims.method,
@@ -93,6 +87,7 @@ def verify(signature: str, *, method: str, purpose: str, uri: str) -> Claims:
     :param method: of the request
     :param uri: of the dataset that the request is about
     :raises AuthorizationError: if it is not, whatever is wrong with it
+    :raises UnsupportedError: if the server has no ``SECRET_KEY``
     :raises ExpiredError: if it was, and its time is over
     """
     text, _, mac = signature.partition(".")
@@ -122,7 +117,11 @@ def _claims(text: str, uri: str) -> Claims:
 
 
 def _mac(text: str, uri: str) -> str:
-    key = hmac.digest(str(current_app.config["SECRET_KEY"]).encode(), _PURPOSE_OF_KEY, hashlib.sha256)
+    secret = current_app.secret_key
+    if not secret:
+        raise UnsupportedError("This server has no SECRET_KEY to sign URLs with")
+    secret = secret.encode() if isinstance(secret, str) else secret
+    key = hmac.digest(secret, _PURPOSE_OF_KEY, hashlib.sha256)
     # The text has no line break, so that nothing can be moved from the one to the other.
     return _as_text(hmac.digest(key, f"{text}\n{uri}".encode("utf-8", "surrogatepass"), hashlib.sha256))
 
