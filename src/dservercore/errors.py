@@ -79,6 +79,10 @@ class UnknownDirectoryError(_NotFoundError):
     """The dataset has no such directory."""
 
 
+class UnknownFileError(_NotFoundError):
+    """The dataset has no such file."""
+
+
 class UnknownGroupError(_NotFoundError):
     """There is no such group."""
 

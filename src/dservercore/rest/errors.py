@@ -26,6 +26,7 @@ STATUS_OF = {
     errors.UnknownBaseURIError: HTTPStatus.NOT_FOUND,
     errors.UnknownURIError: HTTPStatus.NOT_FOUND,
     errors.UnknownDirectoryError: HTTPStatus.NOT_FOUND,
+    errors.UnknownFileError: HTTPStatus.NOT_FOUND,
     errors.UnknownGroupError: HTTPStatus.NOT_FOUND,
     errors.UnknownTokenError: HTTPStatus.NOT_FOUND,
     errors.UnknownKeptSearchError: HTTPStatus.NOT_FOUND,

@@ -1,7 +1,7 @@
 """Between the server's event loop, which waits for clients, and the threads of the application, which wait for nobody.
 
 ASGI is what the server speaks here, and WSGI the application. A request goes to a thread when all of it has come, and
-the thread is free when all of the answer is made.
+the thread is free when all of the answer is made, or when an answer has begun that is made while it is sent.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import queue
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import unquote_to_bytes
@@ -21,10 +22,14 @@ from urllib.parse import unquote_to_bytes
 from werkzeug.exceptions import BadRequest, HTTPException
 
 from dservercore.rest.body_limits import REFUSED
+from dservercore.rest.paced import Paced
 from dservercore.serving.answers import Answer, Headers, Send
 from dservercore.serving.request_bodies import Receive, RequestBodies, Unread, discard
 
 logger = logging.getLogger("dservercore")
+
+#: Threads that make pieces of long answers, each for a moment, or for as long as another server takes for one.
+_MAKERS = 16
 
 
 @dataclass(frozen=True)
@@ -45,12 +50,13 @@ class Gateway:
         self._app = app
         self._bodies = RequestBodies(app, seconds)
         self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
+        self._makers = ThreadPoolExecutor(_MAKERS, thread_name_prefix="answer")
         for number in range(threads):
             threading.Thread(target=self._work, name=f"request-{number + 1}", daemon=True).start()
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
-        answer = Answer(asyncio.get_running_loop())
+        answer = Answer(asyncio.get_running_loop(), self._makers)
         try:
             await self._answer(scope, receive, send, answer)
         except OSError:
@@ -122,7 +128,7 @@ class Gateway:
         try:
             request.answer.write(chunks, lambda: started[0])
         finally:
-            if hasattr(chunks, "close"):
+            if hasattr(chunks, "close") and not isinstance(chunks, Paced):  # which is not over yet
                 cast(Any, chunks).close()
 
 

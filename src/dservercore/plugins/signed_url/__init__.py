@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dservercore.plugin_api import ExtensionABC
-from dservercore.plugins.signed_url.routes import blueprint
+from dservercore.plugins.signed_url.routes_reading import blueprint
 from dservercore.plugins.signed_url.settings import SETTINGS
 from dservercore.rest.blueprint import Blueprint
 from dservercore.settings.table import Setting

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -37,6 +38,32 @@ class Validity:
         return self.expires_at - self.issued_at
 
 
+class ChangedError(OSError):
+    """A file was changed, or cut, while it was being read."""
+
+
+class Content(Protocol):
+    """A file of a dataset that is open.
+
+    :ivar size: in bytes
+    :ivar changed_at: seconds since the epoch, UTC
+    """
+
+    size: int
+    changed_at: float
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the content; needs no context of the application.
+
+        :raises ChangedError: if the file changes meanwhile: the last piece was not yielded then
+        """
+        ...
+
+    def close(self) -> None:
+        """Close it. Without that, it is closed when nobody holds it any more."""
+        ...
+
+
 class Storage(Protocol):
     """Where one dataset is stored. Methods raise UnsupportedError where the storage cannot be reached."""
 
@@ -50,4 +77,11 @@ class Storage(Protocol):
 
     def read_url(self, file: File, validity: Validity) -> str:
         """Return a URL by which a file can be read, whether it is there or not."""
+        ...
+
+    def open(self, file: File) -> Content:
+        """Return the content of a file; needs no context of the application.
+
+        :raises UnknownFileError: if it is not there, or no regular file
+        """
         ...

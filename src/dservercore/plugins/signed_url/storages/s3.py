@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import threading
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -15,8 +16,12 @@ from flask import current_app
 
 from dservercore.catalog.storage import access
 from dservercore.catalog.storage.brokers import BrokerBase
-from dservercore.errors import UnsupportedError
-from dservercore.plugins.signed_url.storages.interface import File, Validity
+from dservercore.errors import UnknownFileError, UnsupportedError
+from dservercore.plugins.signed_url.file_names import as_attachment
+from dservercore.plugins.signed_url.storages.interface import ChangedError, File, Validity
+
+#: Bytes that are read at a time.
+CHUNK = 2**18
 
 _making = threading.Lock()  # boto3 makes clients in one thread at a time
 
@@ -81,8 +86,27 @@ class S3:
         return str(alone[file.kind]())
 
     def read_url(self, file: File, validity: Validity) -> str:
-        """Return a URL of the bucket by which a file can be read, whether it is there or not."""
-        return self.presigned("get_object", {"Key": self.key_of(file)}, validity)
+        """Return a URL of the bucket by which a file can be read, whether it is there or not.
+
+        An item is sent under its own name, which is not in its key.
+        """
+        parameters = {"Key": self.key_of(file)}
+        if file.kind == "item":
+            parameters["ResponseContentDisposition"] = as_attachment(file.relpath)
+        return self.presigned("get_object", parameters, validity)
+
+    def open(self, file: File) -> Object:
+        """Return the content of a file.
+
+        :raises UnknownFileError: if it is not there
+        """
+        client = self._broker.s3client
+        try:
+            return Object(client.get_object(Bucket=self.bucket, Key=self.key_of(file)))
+        except client.exceptions.NoSuchKey as error:
+            raise UnknownFileError("The dataset has no such file where it is stored") from error
+        except Exception as error:  # each storage has errors of its own
+            raise self._out_of_reach() from error
 
     def presigned(self, operation: str, parameters: dict[str, Any], validity: Validity) -> str:
         """Return a URL by which somebody else can make a request.
@@ -117,6 +141,34 @@ class S3:
 
     def _out_of_reach(self) -> UnsupportedError:
         return UnsupportedError(f"{self._uri} is out of reach where it is stored")
+
+
+class Object:
+    """An object that is being read.
+
+    :param answer: of S3 to the request for it
+    """
+
+    def __init__(self, answer: dict[str, Any]) -> None:
+        self._body = answer["Body"]
+        self.size: int = answer["ContentLength"]
+        self.changed_at: float = answer["LastModified"].timestamp()
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the content.
+
+        :raises ChangedError: if S3 ends before
+        """
+        left = self.size
+        while piece := self._body.read(CHUNK):
+            left -= len(piece)
+            yield piece
+        if left:
+            raise ChangedError("the storage ended in the middle of an object")
+
+    def close(self) -> None:
+        """Close it."""
+        self._body.close()
 
 
 def _credentials(bucket: str) -> tuple[str | None, str | None]:
