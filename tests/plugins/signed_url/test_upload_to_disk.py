@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from dservercore.db import sql_db
 from support.live_server import LiveServer
 from support.world import CHAMPION, READER
 
-from .uploader import Uploader, announcement, content_of, item, packaged, put, same
+from .uploader import Uploader, packaged, same
 
 
 @pytest.fixture(scope="module")

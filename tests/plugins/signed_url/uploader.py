@@ -18,7 +18,9 @@ from support.world import CHAMPION
 
 def packaged(folder: Path, name: str = "peas", files: Mapping[str, bytes] | None = None) -> dtoolcore.DataSet:
     """Return a dataset that dtoolcore has made in a folder."""
-    files = files if files is not None else {"pods/a b.csv": b"1,2\n" * 2000, "Ünï/名.txt": b"x", "empty": b""}
+    files = (
+        files if files is not None else {"pods/a b.csv": b"1,2\n" * 2000, "Ünï/名.txt": b"x", "empty": b""}
+    )
     folder.mkdir(exist_ok=True)
     with dtoolcore.DataSetCreator(name, f"file://{folder}", f"description: {name}\n", "olga") as creator:
         for number, (relpath, content) in enumerate(files.items()):
@@ -99,7 +101,9 @@ class Uploader:
         completed: dict[str, Any] = answer.json()
         return completed
 
-    def send_all(self, begun: dict[str, Any], content: Callable[[str], bytes], readme: str = "a: b\n") -> None:
+    def send_all(
+        self, begun: dict[str, Any], content: Callable[[str], bytes], readme: str = "a: b\n"
+    ) -> None:
         """Send the README and all items, as clients do who know nothing of the server."""
         assert put(begun["upload_urls"]["readme"], readme.encode()).status_code == 200
         for identifier, one in begun["upload_urls"]["items"].items():
@@ -111,7 +115,9 @@ class Uploader:
         begun = self.begun(announcement_of(dataset))
         assert put(begun["upload_urls"]["readme"], dataset.get_readme_content().encode()).status_code == 200
         for identifier, one in begun["upload_urls"]["items"].items():
-            with open(dataset.item_content_abspath(identifier), "rb") as file:  # streamed, empty ones in chunks
+            with open(
+                dataset.item_content_abspath(identifier), "rb"
+            ) as file:  # streamed, empty ones in chunks
                 answer = requests.put(one["url"], data=file, headers=one["headers"], timeout=60)
             assert answer.status_code == 200, answer.text
         assert self.completed(begun["uri"])["status"] == "registered"
