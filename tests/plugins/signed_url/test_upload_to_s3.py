@@ -48,9 +48,7 @@ def settings_of(storage: Storage, bucket: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def live(
-    tmp_path_factory: pytest.TempPathFactory, storage: Storage, bucket: str
-) -> Iterator[LiveServer]:
+def live(tmp_path_factory: pytest.TempPathFactory, storage: Storage, bucket: str) -> Iterator[LiveServer]:
     settings = {"DSERVER_EXTENSIONS": "signed_url", **settings_of(storage, bucket)}
     server = LiveServer(tmp_path_factory.mktemp("live"), workers=1, settings=settings, program="serve")
     server.add_people(f"s3://{bucket}")
