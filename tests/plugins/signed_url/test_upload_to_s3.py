@@ -13,7 +13,7 @@ from support.live_server import LiveServer
 from support.s3_server import Storage, client
 from support.world import CHAMPION
 
-from .uploader import Uploader, announcement, content_of, item, packaged, put, same
+from .uploader import Uploader, packaged, same
 
 pytestmark = pytest.mark.long
 

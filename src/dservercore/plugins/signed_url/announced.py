@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,8 @@ from dservercore.errors import InvalidValueError, ValidationError, invalid
 HASH_FUNCTION = "md5sum_hexdigest"
 #: Bytes of the name of a file, or of a directory in the path of one, that file systems take.
 MAX_SEGMENT_BYTES = 255
+#: Directories on the way to a file, and to all files of a dataset.
+MAX_DEPTH, MAX_DIRECTORIES = 100, 50_000
 MAX_OVERLAYS = 100
 
 _HASH = re.compile(r"[0-9a-f]{32}")
@@ -146,7 +148,27 @@ def _manifest_items(given: Sequence[Mapping[str, Any]], most: int) -> dict[str, 
             "hash": item["hash"],
             "utc_timestamp": float(item["utc_timestamp"]),
         }
+    if number_of_directories(item["relpath"] for item in items.values()) > MAX_DIRECTORIES:
+        raise invalid("items", f"they are in more than {MAX_DIRECTORIES:,} directories")
     return items
+
+
+def number_of_directories(relpaths: Iterable[str]) -> int:
+    """Return in how many directories some files are, those above included."""
+    number, before = 0, list[str]()
+    for relpath in sorted(relpaths, key=by_directory):
+        *folders, _name = relpath.split("/")
+        shared = 0
+        while shared < min(len(folders), len(before)) and folders[shared] == before[shared]:
+            shared += 1
+        number += len(folders) - shared
+        before = folders
+    return number
+
+
+def by_directory(relpath: str) -> str:
+    """Return by what paths are sorted so that all that is below a directory stands together."""
+    return relpath.replace("/", "\0")
 
 
 def _problem_of(item: Mapping[str, Any]) -> str | None:
@@ -172,6 +194,8 @@ def problem_of_relpath(relpath: str) -> str | None:
         return "its relpath has half of a surrogate pair, which is not a character"
     if not {b"", b".", b".."}.isdisjoint(segments):
         return "its relpath must be relative, without empty segments, . and .."
+    if len(segments) > MAX_DEPTH + 1:
+        return f"its relpath has more than {MAX_DEPTH} directories"
     if max(map(len, segments)) > MAX_SEGMENT_BYTES:
         return f"its relpath has a segment of more than {MAX_SEGMENT_BYTES} bytes"
     return None

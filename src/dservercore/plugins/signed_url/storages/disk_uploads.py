@@ -15,7 +15,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import PurePosixPath
+from itertools import pairwise
 from typing import Any
 
 from dtoolcore.storagebroker import DiskStorageBroker
@@ -35,7 +35,7 @@ from dservercore.errors import (
     ValidationError,
     invalid,
 )
-from dservercore.plugins.signed_url.announced import Announcement
+from dservercore.plugins.signed_url.announced import Announcement, by_directory
 from dservercore.plugins.signed_url.pending import NOT_PENDING, Pending
 from dservercore.plugins.signed_url.storages.file_system import own_url
 from dservercore.plugins.signed_url.storages.interface import Validity
@@ -84,11 +84,10 @@ class DiskUploads:
         :raises ValidationError: 422 if an item is to be a directory, too
         :raises FullStorageError: if there is not enough room
         """
-        relpaths = {item["relpath"] for item in announcement.items.values()}
-        for relpath in relpaths:
-            for parent in PurePosixPath(relpath).parents:
-                if str(parent) in relpaths:
-                    raise invalid("items", f"{relpath[:200]} is below {parent}, which is a file")
+        relpaths = sorted((item["relpath"] for item in announcement.items.values()), key=by_directory)
+        for relpath, following in pairwise(relpaths):
+            if following.startswith(f"{relpath}/"):
+                raise invalid("items", f"{following[:200]} is below {relpath[:200]}, which is a file")
         size = sum(item["size_in_bytes"] for item in announcement.items.values())
         with refusals(self._uri):
             free = self._base.free_bytes()
