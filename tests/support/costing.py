@@ -253,11 +253,7 @@ def uploads_of(config: dict[str, Any]) -> Iterator[Request]:
         ("items", {"items": items}, (200,)),
         ("long paths", {"items": long}, (200,)),
         ("deep paths", {"items": deep}, (200,)),
-        (
-            "many directories",
-            {"items": [{**one, "relpath": f"{n}/{'x/' * 98}x"} for n, one in enumerate(items)]},
-            (422,),
-        ),
+        ("many directories", {"items": wide}, (422,)),
         ("items of nothing", {"items": [{}] * most}, (422,)),
         ("too many items", {"items": items + items}, (413, 422)),
         ("empty overlays", {"overlays": {f"o{n}": {} for n in range(100_000)}}, (422,)),

@@ -105,6 +105,7 @@ class DiskUploads:
             directory = self._base.made_directory_of(self._uri)
             dtool = directory.made(_DTOOL)
             self._require_ours(_admin_of(dtool), pending, may_be_frozen=before is not None)
+            directory.made(_DATA)
             for folder in ("annotations", "overlays", "tags", _UPLOADS):
                 dtool.made(folder)
             self._forget(directory, dtool.directory(_UPLOADS), outdated(pending, before))
