@@ -181,6 +181,7 @@ def path_of(request: str, place: int, who: str) -> str:
         file="site.css",
         session=1,
         session_id=1,
+        identifier=next(iter(info["manifest"]["items"])),
     )
 
 

@@ -13,7 +13,13 @@ from dservercore.plugins.signed_url.storages.file_system import FileSystem
 from dservercore.plugins.signed_url.storages.interface import File, Kind, Storage, Validity
 from dservercore.plugins.signed_url.storages.s3 import S3
 
-__all__ = ["File", "Kind", "Storage", "Validity", "storage_of"]
+__all__ = ["File", "Kind", "Storage", "Validity", "is_signable", "storage_of"]
+
+
+def is_signable(base_uri: str) -> bool:
+    """Return whether there is a storage for the datasets in a base URI: it need not be reachable."""
+    scheme = urlparse(base_uri).scheme
+    return scheme == "s3" or (scheme == "file" and not uris.is_out_of_reach(base_uri))
 
 
 def storage_of(base_uri: str, uri: str) -> Storage:
@@ -22,11 +28,6 @@ def storage_of(base_uri: str, uri: str) -> Storage:
     :param base_uri: that it is registered in, or is to be
     :raises UnsupportedError: if no URLs can be signed for it, or it is out of reach
     """
-    scheme = urlparse(base_uri).scheme
-    if scheme == "s3":
-        return S3(base_uri, uri)
-    if scheme == "file":
-        if uris.is_out_of_reach(base_uri):
-            raise UnsupportedError(f"{base_uri} is on another host, where this server can sign no URLs")
-        return FileSystem(base_uri, uri)
-    raise UnsupportedError(f"This server can sign no URLs for datasets in {base_uri}")
+    if not is_signable(base_uri):
+        raise UnsupportedError(f"This server can sign no URLs for datasets in {base_uri}")
+    return S3(base_uri, uri) if urlparse(base_uri).scheme == "s3" else FileSystem(base_uri, uri)
