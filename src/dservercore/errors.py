@@ -95,6 +95,10 @@ class UnknownKeptSearchError(_NotFoundError):
     """The user keeps no such search."""
 
 
+class UnknownUploadError(_NotFoundError):
+    """Nobody is uploading such a dataset, or such a file of it."""
+
+
 class UnknownUserError(_NotFoundError):
     """No user is registered under the name."""
 
@@ -117,6 +121,14 @@ class ExpiredError(DserverError):
 
 class UnsupportedError(DserverError):
     """The server cannot do this here: not with this storage, or not with what it says at the moment."""
+
+
+class StorageError(DserverError):
+    """A storage that datasets are written to has refused, or is out of reach."""
+
+
+class FullStorageError(StorageError):
+    """There is no room where a dataset is to be stored."""
 
 
 class ConfigurationError(DserverError):

@@ -59,6 +59,14 @@ BODIES: dict[str, Any] = {
     "PATCH /users/{username}": {"display_name": "Changed", "is_admin": True},
     "POST /base-uris/{base_uri}": {"users_with_search_permissions": [GUEST]},
     "PUT /base-uris/{base_uri}": {"users_with_register_permissions": [GUEST]},
+    # No bucket answers, so whoever may begin an upload is told so.
+    "POST /signed-urls/upload/{base_uri}": {
+        "uuid": str(uuid.UUID(int=9)),
+        "name": "peas",
+        "creator_username": "olga",
+        "frozen_at": 1.5,
+    },
+    "POST /signed-urls/upload-complete": {"uri": DATASETS[0]["uri"]},
 }
 
 

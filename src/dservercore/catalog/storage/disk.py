@@ -185,6 +185,30 @@ class DiskBase:
                 directory = directory.dataset(name)
         return directory
 
+    def made_directory_of(self, uri: str) -> Directory:
+        """Return the directory of a dataset, which is made if there is none.
+
+        :raises OSError: if it cannot be made
+        :raises UnreadableError: if a link has its name
+        """
+        name = uri.removeprefix(f"{self._base_uri}/")
+        self._directory.made(name)
+        return self._directory.dataset(name)
+
+    def free_bytes(self) -> int:
+        """Return how many bytes there is room for.
+
+        :raises OSError: if nobody knows
+        """
+        return self._directory.free_bytes()
+
+    def remove_directory_of(self, uri: str) -> None:
+        """Remove the directory of a dataset, with all that is in it.
+
+        :raises OSError: if something cannot be removed
+        """
+        self._directory.remove_directory(uri.removeprefix(f"{self._base_uri}/"))
+
     def overlay_names(self, uri: str) -> list[str]:
         """Return the names of the overlays of a dataset, in order; raises as :meth:`directory_of` does."""
         return self._names_in(uri, _OVERLAYS)

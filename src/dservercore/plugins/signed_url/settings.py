@@ -60,4 +60,10 @@ SETTINGS: list[Setting] = [
         "Most items of a dataset for which URLs are signed in one answer; with more, they are asked for one by one.",
         parse_number,
     ),
+    Setting(
+        "SIGNED_URL_MAX_UPLOAD_ITEMS",
+        20_000,
+        "Most items of a dataset that is uploaded by URLs: all of them are signed in one answer.",
+        parse_number,
+    ),
 ]

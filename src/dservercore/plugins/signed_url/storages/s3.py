@@ -116,7 +116,7 @@ class S3:
         :raises UnsupportedError: if there is nothing to sign with
         """
         try:
-            url: str = _signer(self._endpoint, *_credentials(self.bucket)).generate_presigned_url(
+            url: str = self._signing_client.generate_presigned_url(
                 operation,
                 Params={"Bucket": self.bucket, **parameters},
                 ExpiresIn=validity.seconds,
@@ -124,6 +124,10 @@ class S3:
         except Exception as error:  # there are no credentials, or none that can be had
             raise UnsupportedError(f"This server can sign no URLs for {self._uri}") from error
         return url
+
+    @property
+    def _signing_client(self) -> Any:
+        return _signer(self._endpoint, *_credentials(self.bucket))
 
     @property
     def _endpoint(self) -> str | None:
