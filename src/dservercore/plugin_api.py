@@ -149,6 +149,18 @@ class Dependents:
 
 
 @dataclass(frozen=True)
+class Downloads:
+    """Where somebody who looks at the page of a dataset can download its files.
+
+    :param item: given the identifier of an item, returns an address on this server
+    :param everything: address of all files in one; None: there is none
+    """
+
+    item: Callable[[str], str]
+    everything: str | None = None
+
+
+@dataclass(frozen=True)
 class ExportFormat:
     """A form in which the description of a dataset can be fetched.
 
@@ -719,6 +731,13 @@ class ExtensionABC(PluginABC):
             be told
         """
         return ()
+
+    def downloads(self, dataset: Mapping[str, Any]) -> Downloads | None:
+        """Return where the files of a dataset can be downloaded; None: not by this extension. The first one counts.
+
+        :param dataset: the dataset object, as ``GET /uris/<uri>`` answers it, to somebody who may search it
+        """
+        return None
 
     def export_formats(self) -> Sequence[ExportFormat]:
         """Return the forms in which the description of any dataset can be fetched."""

@@ -60,6 +60,14 @@ BODIES: dict[str, Any] = {
     "POST /base-uris/{base_uri}": {"users_with_search_permissions": [GUEST]},
     "POST /graph/uuids/{uuid}": {"dependency_keys": ["readme.derived_from.uuid"]},
     "PUT /base-uris/{base_uri}": {"users_with_register_permissions": [GUEST]},
+    # No bucket answers, so whoever may begin an upload is told so.
+    "POST /signed-urls/upload/{base_uri}": {
+        "uuid": str(uuid.UUID(int=9)),
+        "name": "peas",
+        "creator_username": "olga",
+        "frozen_at": 1.5,
+    },
+    "POST /signed-urls/upload-complete": {"uri": DATASETS[0]["uri"]},
 }
 
 
@@ -174,6 +182,7 @@ def path_of(request: str, place: int, who: str) -> str:
         file="site.css",
         session=1,
         session_id=1,
+        identifier=next(iter(info["manifest"]["items"])),
     )
 
 
