@@ -406,6 +406,7 @@ def filled(rule: str, uri: str) -> str:
         "uuid": uri.rsplit("/", 1)[-1],
         "name": "soil",
         "tag": "beans",
+        "path": "bucket/events",
     }
     return VARIABLE.sub(lambda variable: values[variable[1]], rule)
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from support import costing
+from support.extensions import BUNDLED
 from support.world import CHAMPION, NOBODY, RED
 from support.worlds import World, world
 
@@ -175,6 +176,8 @@ def test_the_worst_requests_stay_within_bounds(tmp_path: Path, key_pair: tuple[P
         "JWT_PRIVATE_KEY": private,
         "JWT_PUBLIC_KEY": public,
         "DSERVER_LOG_LEVEL": "ERROR",
+        "DSERVER_EXTENSIONS": BUNDLED,
+        "DSERVER_NOTIFY_BUCKET_TO_BASE_URI": {"red": RED},
     }
     config.write_text(json.dumps(settings))
     run = subprocess.run(

@@ -11,6 +11,7 @@ import re
 import sys
 import time
 import unicodedata
+import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -234,6 +235,20 @@ def requests_of(config: dict[str, Any]) -> Iterator[Request]:
     yield Request("many in a list", bulk, encoded(many), "/uris/bulk")
     details = "/uris?page_size=100&include=description,tags,matches&group=uuid"
     text = {"free_text": "a* OR b* OR c* OR d* OR e* OR f* OR g* OR h* OR tag"}
+    for route in ("POST /webhook/notify", "POST /webhook/notify/<path:path>"):
+        path = route.split()[1].replace("<path:path>", "a/b")
+        records = [
+            {
+                "eventName": "ObjectCreated:Put",
+                "s3": {"bucket": {"name": "red"}, "object": {"key": f"{uuid.uuid4()}/dtool"}},
+            }
+            for _ in range(250)
+        ]
+        yield Request("records", route, encoded({"Records": records}), path)
+        yield Request("zeros", route, deep, path, expected=(422,))
+        yield Request(
+            "empty records", route, b'{"Records": [' + b"{}," * 12_000 + b"{}]}", path, expected=(422,)
+        )
     yield Request("details", "POST /uris", encoded(text), f"{details}&sort=relevance")
     yield Request("details of all", "POST /uris", b"{}", details)
 
