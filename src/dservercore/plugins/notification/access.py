@@ -12,6 +12,14 @@ from flask import current_app, request
 from dservercore.auth.scrapers import comes_from
 from dservercore.errors import AuthorizationError
 from dservercore.plugins.notification.settings import NETWORKS, SECRET, TOPICS
+from dservercore.settings.secrecy import HIDDEN
+
+
+def hide_secret() -> None:
+    """Take the secret out of the path of the request, which goes into logs. To be called before anybody looks at it."""
+    secret = current_app.config[SECRET]
+    if secret:
+        request.environ["PATH_INFO"] = request.environ["PATH_INFO"].replace(secret, HIDDEN)
 
 
 def is_admitted(path: str) -> bool:

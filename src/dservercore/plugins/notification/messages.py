@@ -111,9 +111,9 @@ def _uuids_of(key: str) -> Iterator[str]:
     """Yield the first UUID in a key; and, of a dataset below a folder that has one, too, that of the dataset."""
     found = [uuid.lower() for uuid in _UUID.findall(key)]
     yield from found[:1]
-    own = key.removesuffix(_ADMIN_METADATA).rpartition("/")[2].lower()
-    if own in found[1:] and own != found[0]:
-        yield own
+    own = key.removesuffix(_ADMIN_METADATA)
+    if own != key and (last := own.rpartition("/")[2].lower()) in found[1:] and last != found[0]:
+        yield last
 
 
 def _object(parent: Mapping[str, Any], name: str, place: str) -> Mapping[str, Any]:

@@ -21,6 +21,7 @@ from dservercore.rest.request_parser import parse_json, read_body
 from dservercore.rest.responses import answers, json_answer
 
 blueprint = Blueprint("notification", __name__, url_prefix="/webhook", description="Notifications by storage")
+blueprint.before_request(access.hide_secret)
 
 FORM, TEXT = "application/x-www-form-urlencoded", "text/plain"
 

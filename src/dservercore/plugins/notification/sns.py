@@ -81,8 +81,9 @@ def require_signed(envelope: Mapping[str, Any]) -> None:
     algorithm = _HASHES.get(str(envelope.get("SignatureVersion")))
     if algorithm is None:
         raise ValidationError("SignatureVersion: expected 1 or 2", {"SignatureVersion": ["Must be 1 or 2."]})
+    encoded = _text(envelope, "Signature")
     try:
-        signature = base64.b64decode(_text(envelope, "Signature"), validate=True)
+        signature = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError):
         raise UntrustedError("Signature: not in base 64") from None
     signed = _signed_text(envelope)
@@ -161,17 +162,14 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         return None
 
 
-# Certificates of servers are verified by default, and proxies of the environment are used.
-_opener = urllib.request.build_opener(_NoRedirects)
-
-
 def _fetch(address: str) -> bytes:
     """Return what is at an address, which is http:// or https://.
 
     :raises UnavailableError: if there is nothing, or too much, or it does not come in time
     """
     try:
-        with _opener.open(address, timeout=SECONDS / 2) as answer:
+        # Certificates of servers are verified by default, and proxies that the environment names are used.
+        with urllib.request.build_opener(_NoRedirects).open(address, timeout=SECONDS / 2) as answer:
             return _read(answer)
     except urllib.error.HTTPError as error:
         error.close()
