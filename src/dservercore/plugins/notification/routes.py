@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -18,7 +18,7 @@ from dservercore.rest.blueprint import Blueprint
 from dservercore.rest.body_limits import BodyLimit, limit_of_request, takes_body
 from dservercore.rest.media_types import JSON, refuse_media_type, require_media_type
 from dservercore.rest.request_parser import parse_json, read_body
-from dservercore.rest.responses import answers, json_answer
+from dservercore.rest.responses import answers, documented_as, json_answer
 
 blueprint = Blueprint("notification", __name__, url_prefix="/webhook", description="Notifications by storage")
 blueprint.before_request(access.hide_secret)
@@ -37,19 +37,47 @@ def _limit(_config: Mapping[str, Any]) -> BodyLimit:
     return BodyLimit(MAX_BYTES, MAX_ELEMENTS)
 
 
+_NAMED = {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}
+_KEYED = {"type": "object", "required": ["key"], "properties": {"key": {"type": "string"}}}
+_RECORD = {
+    "type": "object",
+    "required": ["eventName", "s3"],
+    "properties": {
+        "eventName": {"type": "string", "example": "ObjectCreated:Put"},
+        "s3": {
+            "type": "object",
+            "required": ["bucket", "object"],
+            "properties": {"bucket": _NAMED, "object": _KEYED},
+        },
+    },
+}
+_RECORDS = {"type": "array", "maxItems": messages.MAX_RECORDS, "items": _RECORD}
+_BODY = {
+    JSON: {"schema": {"type": "object", "required": ["Records"], "properties": {"Records": _RECORDS}}},
+    FORM: {
+        "schema": {
+            "type": "object",
+            "required": ["Message"],
+            "properties": {"Message": {"type": "string"}},
+        }
+    },
+}
+
+
+def _for_stores(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Let everybody come as far as the view, which takes the body of a message; and document that."""
+    errors = (400, 403, 413, 415, 422, 503)
+    nothing = {"type": "object", "nullable": True, "enum": [None]}
+    described = answers(blueprint, 200, nothing, errors=errors, public=True)(view)
+    takes = blueprint.doc(requestBody={"required": True, "content": _BODY})
+    return guards.open_to_all(takes_body(_limit)(documented_as(takes(described), described)))
+
+
 @blueprint.route("/notify")
 class Notify(MethodView):
     """Where object stores send their events."""
 
-    @guards.open_to_all
-    @takes_body(_limit)
-    @answers(
-        blueprint,
-        200,
-        {"type": "object", "nullable": True, "enum": [None]},
-        errors=(400, 403, 413, 415, 422, 503),
-        public=True,
-    )
+    @_for_stores
     def post(self) -> Response:
         """Take note of events of S3: datasets that come are registered soon, those that go are removed.
 
@@ -64,15 +92,7 @@ class Notify(MethodView):
 class NotifyBelow(MethodView):
     """The same, for object stores that add something to the address."""
 
-    @guards.open_to_all
-    @takes_body(_limit)
-    @answers(
-        blueprint,
-        200,
-        {"type": "object", "nullable": True, "enum": [None]},
-        errors=(400, 403, 413, 415, 422, 503),
-        public=True,
-    )
+    @_for_stores
     def post(self, path: str) -> Response:
         """Take note of events of S3, as `/webhook/notify` does. The end of the path may be the secret."""
         return _noted(path)
