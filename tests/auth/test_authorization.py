@@ -58,6 +58,7 @@ BODIES: dict[str, Any] = {
     "PUT /users/{username}": {"display_name": "Changed", "is_admin": True},
     "PATCH /users/{username}": {"display_name": "Changed", "is_admin": True},
     "POST /base-uris/{base_uri}": {"users_with_search_permissions": [GUEST]},
+    "POST /graph/uuids/{uuid}": {"dependency_keys": ["readme.derived_from.uuid"]},
     "POST /webhook/notify": {"Records": []},
     "POST /webhook/notify/{path}": {"Records": []},
     "PUT /base-uris/{base_uri}": {"users_with_register_permissions": [GUEST]},

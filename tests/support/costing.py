@@ -235,6 +235,10 @@ def requests_of(config: dict[str, Any]) -> Iterator[Request]:
     yield Request("many in a list", bulk, encoded(many), "/uris/bulk")
     details = "/uris?page_size=100&include=description,tags,matches&group=uuid"
     text = {"free_text": "a* OR b* OR c* OR d* OR e* OR f* OR g* OR h* OR tag"}
+    graph, path = "POST /graph/uuids/<uuid>", f"/graph/uuids/{INFO['uuid']}"
+    yield Request("zeros", graph, nothing_but_zeros(4000, 1), path, expected=(422,))
+    yield Request("keys", graph, encoded({"dependency_keys": words(30_000).split()}), path, expected=(422,))
+    yield Request("dots", graph, encoded({"dependency_keys": ["." * 60_000]}), path, expected=(422,))
     for route in ("POST /webhook/notify", "POST /webhook/notify/<path:path>"):
         path = route.split()[1].replace("<path:path>", "a/b")
         records = [
