@@ -11,6 +11,7 @@ import re
 import sys
 import time
 import unicodedata
+import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -239,6 +240,20 @@ def requests_of(config: dict[str, Any]) -> Iterator[Request]:
     yield Request("zeros", graph, nothing_but_zeros(4000, 1), path, expected=(422,))
     yield Request("keys", graph, encoded({"dependency_keys": words(30_000).split()}), path, expected=(422,))
     yield Request("dots", graph, encoded({"dependency_keys": ["." * 60_000]}), path, expected=(422,))
+    for route in ("POST /webhook/notify", "POST /webhook/notify/<path:path>"):
+        path = route.split()[1].replace("<path:path>", "a/b")
+        records = [
+            {
+                "eventName": "ObjectCreated:Put",
+                "s3": {"bucket": {"name": "red"}, "object": {"key": f"{uuid.uuid4()}/dtool"}},
+            }
+            for _ in range(250)
+        ]
+        yield Request("records", route, encoded({"Records": records}), path)
+        yield Request("zeros", route, deep, path, expected=(422,))
+        yield Request(
+            "empty records", route, b'{"Records": [' + b"{}," * 12_000 + b"{}]}", path, expected=(422,)
+        )
     yield Request("details", "POST /uris", encoded(text), f"{details}&sort=relevance")
     yield Request("details of all", "POST /uris", b"{}", details)
 
