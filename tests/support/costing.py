@@ -256,6 +256,21 @@ def requests_of(config: dict[str, Any]) -> Iterator[Request]:
         )
     yield Request("details", "POST /uris", encoded(text), f"{details}&sort=relevance")
     yield Request("details of all", "POST /uris", b"{}", details)
+    yield from structured_queries()
+
+
+def structured_queries() -> Iterator[Request]:
+    """Yield the worst structured queries."""
+    query, aggregate = "/mongo/query", "/mongo/aggregate"
+    for path in (query, aggregate):
+        yield Request("zeros", f"POST {path}", nothing_but_zeros(9000, 50), path, expected=(422, 404))
+        wide = {"query": {"$or": [{f"annotations.{n}": {"$in": list(range(40))}} for n in range(90)]}}
+        yield Request("wide", f"POST {path}", encoded(wide), path, expected=(200, 422, 404, 503))
+        expression = {"query": {"readme": {"$not": {"$regex": "(([a-z]+ ?)+x){1,20}$"}}}}
+        yield Request("expression", f"POST {path}", encoded(expression), path, expected=(200, 422, 404, 503))
+    unwound = [{"$set": {"x": [*range(10)]}}, {"$unwind": "$x"}] * 4
+    pushed = {"aggregation": [*unwound, {"$group": {"_id": None, "all": {"$push": "$$ROOT"}}}]}
+    yield Request("pushed", f"POST {aggregate}", encoded(pushed), aggregate, expected=(200, 422, 404, 503))
 
 
 def uploads_of(config: dict[str, Any]) -> Iterator[Request]:
