@@ -14,10 +14,9 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from dservercore.db import kind, servers, sql_db
 from dservercore.db.fast_reads import one_moment
 from dservercore.errors import ConfigurationError
-from dservercore.plugins.query.conditions import Condition
 from dservercore.plugins.query.language import InvalidQueryError
 from dservercore.plugins.query.sql import sqlite
-from dservercore.plugins.query.sql.dialect import Node, Parameters
+from dservercore.plugins.query.sql.dialect import Node, Parameters, TooComplexError
 from dservercore.plugins.query.sql.postgresql import PostgreSQLNode
 from dservercore.plugins.query.sql.sqlite import SQLiteNode
 from dservercore.plugins.query.time_limit import TimeLimit
@@ -27,13 +26,6 @@ _STEPS = 20_000
 _CANCELED, _INVALID_EXPRESSION, _TOO_COMPLEX = "57014", "2201B", {"54001", "54000", "54023", "53200"}
 _TOO_COMPLEX_FOR_SQLITE = ("parser stack overflow", "too large", "too many", "at most", "too deep", "too big")
 _ATTEMPTS_TO_UNDO = 3
-
-
-class TooComplexError(InvalidQueryError):
-    """A statement is more than the database takes."""
-
-    def __init__(self) -> None:
-        super().__init__("query", "is too complex")
 
 
 class Reader(Protocol):
@@ -76,18 +68,15 @@ def ids_of(rows: Iterable[Any]) -> array[int]:
 
 
 @contextmanager
-def reader(limit: TimeLimit, condition: Condition | None = None) -> Iterator[Reader]:
+def reader(limit: TimeLimit) -> Iterator[Reader]:
     """Yield what reads, within a time limit for all that is done in the ``with`` block.
 
-    :param condition: what ``HOLDS`` is about in statements
     :raises OutOfTimeError: if it takes longer
     :raises TooComplexError: if a statement is too much for the database
     """
     if kind() == "sqlite":
         with one_moment() as connection:
             assert isinstance(connection, sqlite3.Connection)
-            if condition is not None:
-                sqlite.add_condition(connection, condition, limit)
             limit.seconds_left()
             with _limited_sqlite(connection, limit):
                 yield _SQLiteReader(connection)

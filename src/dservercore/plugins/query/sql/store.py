@@ -15,13 +15,14 @@ from dservercore.db import kind, sql_db
 from dservercore.models import Dataset
 from dservercore.plugins.query import documents
 from dservercore.plugins.query.conditions import Filter
+from dservercore.plugins.query.expressions import time_limit as context_limit
 from dservercore.plugins.query.language import InvalidQueryError
+from dservercore.plugins.query.matching import compiled
 from dservercore.plugins.query.models import QueryDocument, QueryIndexValue
 from dservercore.plugins.query.sql import databases, indexes
-from dservercore.plugins.query.sql.databases import Reader, TooComplexError
-from dservercore.plugins.query.sql.dialect import Parameters
+from dservercore.plugins.query.sql.databases import Reader
+from dservercore.plugins.query.sql.dialect import Parameters, TooComplexError
 from dservercore.plugins.query.sql.encoding import decode, encode
-from dservercore.plugins.query.sql.sqlite import HOLDS
 from dservercore.plugins.query.sql.translation import Translation
 from dservercore.plugins.query.store import Restrictions
 from dservercore.plugins.query.time_limit import TimeLimit
@@ -125,8 +126,8 @@ class SqlDocumentStore:
         """
         self._warn_of_missing()
         time_limit = TimeLimit(seconds)
-        with databases.reader(time_limit, filter.condition) as reader:
-            ids = _ids(reader, scope, filter, restrictions, sort or {})
+        with databases.reader(time_limit) as reader:
+            ids = _ids(reader, time_limit, scope, filter, restrictions, sort or {})
             page = ids[skip : skip + limit] if skip < len(ids) else array("q")
             return list(_documents(reader, page).values()), len(ids)
 
@@ -150,8 +151,8 @@ class SqlDocumentStore:
         :raises OutOfTimeError: if it takes longer than *seconds*
         """
         time_limit = TimeLimit(seconds)
-        with databases.reader(time_limit, filter.condition) as reader:
-            ids = _ids(reader, scope, filter, restrictions, {}, most)
+        with databases.reader(time_limit) as reader:
+            ids = _ids(reader, time_limit, scope, filter, restrictions, {}, most)
         for start in range(0, len(ids), _AT_ONCE):
             with databases.reader(time_limit) as reader:
                 some = _documents(reader, ids[start : start + _AT_ONCE], with_manifest=True)
@@ -190,6 +191,7 @@ def _whole(document: str, manifest: str) -> dict[str, Any]:
 
 def _ids(
     reader: Reader,
+    limit: TimeLimit,
     scope: Scope,
     filter: Filter,
     restrictions: Restrictions,
@@ -199,17 +201,30 @@ def _ids(
     """Return the primary keys of the datasets that match, in order."""
     known = indexes.ready_indexes()
 
-    def read(translate: Callable[[Parameters], str]) -> array[int]:
+    def read(translate: Callable[[Parameters], str], most: int | None) -> array[int]:
         parameters = Parameters()
         statement = _statement(scope, restrictions, translate(parameters), order, most, parameters)
         return databases.ids_of(reader.rows(statement, parameters.values))
 
     try:
-        return read(lambda parameters: _translated(filter, known, parameters))
-    except TooComplexError:
-        if kind() != "sqlite":
-            raise
-        return read(lambda _parameters: HOLDS)
+        return read(lambda parameters: _translated(filter, known, parameters), most)
+    except TooComplexError:  # no statement has been executed
+        pass
+    return _tried(reader, limit, read(lambda _parameters: "1 = 1", None), filter, most)
+
+
+def _tried(reader: Reader, limit: TimeLimit, ids: array[int], filter: Filter, most: int | None) -> array[int]:
+    """Return the primary keys of those datasets that match a filter, which is tried on each of their documents."""
+    context_limit.set(limit)
+    matches = compiled(filter.condition)
+    found = array("q")
+    for start in range(0, len(ids), _AT_ONCE):
+        limit.seconds_left()
+        documents_ = _documents(reader, ids[start : start + _AT_ONCE], with_manifest=True)
+        found.extend(id_ for id_, document in documents_.items() if matches(document))
+        if most is not None and len(found) >= most:
+            return found[:most]
+    return found
 
 
 def _translated(filter: Filter, known: Mapping[str, int], parameters: Parameters) -> str:
