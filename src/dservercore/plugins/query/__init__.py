@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 from flask import Flask, current_app
 
 from dservercore.catalog.scope import Scope
+from dservercore.errors import ConfigurationError
 from dservercore.plugin_api import ExtensionABC, JobHandler
 from dservercore.plugins.query import service
+from dservercore.plugins.query.commands import query_cli
 from dservercore.plugins.query.mongo import pending
 from dservercore.plugins.query.mongo.store import MongoDocumentStore
 from dservercore.plugins.query.routes import blueprint
@@ -48,6 +51,10 @@ class Query(ExtensionABC):
             store = MongoDocumentStore()
             store.init_app(app)
             self._store = store
+        elif str(app.config.get("SQLALCHEMY_DATABASE_URI")).startswith(("mysql", "mariadb")):
+            raise ConfigurationError(
+                "DSERVER_MONGO_URI: the extension query needs a MongoDB server where MariaDB or MySQL is the database"
+            )
         else:
             self._store = SqlDocumentStore()
         service.use(app, self._store)
@@ -78,6 +85,10 @@ class Query(ExtensionABC):
     ) -> tuple[list[dict[str, Any]], int]:
         """Return a page of the datasets that match a structured query, and how many do."""
         return service.query_text(text, scope, filters, order, page)
+
+    def get_commands(self) -> Sequence[click.Command]:
+        """Return ``flask query``."""
+        return [query_cli]
 
     def get_migrations(self) -> Path:
         """Return the migrations of the tables of documents, which are empty where MongoDB has those."""

@@ -163,7 +163,7 @@ def _values_in_list(items: Sequence[Any], path: Sequence[str], whole: bool) -> I
         return
     item = items[int(path[0])]
     if len(path) == 1:
-        yield item  # as it is: a list in a list is not looked into
+        yield item  # by its position, and so as a whole
     elif isinstance(item, dict):
         yield from _values(item, path[1:], whole)
     elif isinstance(item, list):

@@ -36,6 +36,8 @@ class QueryIndex(sql_db.Model):  # type: ignore[name-defined]
 
     id: Mapped[int] = mapped_column(primary_key=True)
     path: Mapped[str] = mapped_column(String(500), unique=True)
+    # Whether the values of all datasets are in it; until then nothing is looked for in it.
+    is_ready: Mapped[bool]
 
 
 class QueryIndexValue(sql_db.Model):  # type: ignore[name-defined]

@@ -26,6 +26,7 @@ def upgrade():
         "query_index",
         sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("path", sa.String(500), nullable=False, unique=True),
+        sa.Column("is_ready", sa.Boolean, nullable=False),
     )
     op.create_table(
         "query_index_value",

@@ -13,13 +13,13 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from dservercore.db import kind, servers, sql_db
 from dservercore.db.fast_reads import one_moment
-from dservercore.errors import OutOfTimeError
+from dservercore.plugins.query.conditions import Condition
 from dservercore.plugins.query.language import InvalidQueryError
 from dservercore.plugins.query.sql import sqlite
 from dservercore.plugins.query.sql.dialect import Node, Parameters
 from dservercore.plugins.query.sql.postgresql import PostgreSQLNode
 from dservercore.plugins.query.sql.sqlite import SQLiteNode
-from dservercore.plugins.tokens.time_limit import TimeLimit
+from dservercore.plugins.query.time_limit import TimeLimit
 
 # SQLite asks whether to go on after so many steps of its machine, which take about a millisecond.
 _STEPS = 20_000
@@ -28,15 +28,11 @@ _TOO_COMPLEX_FOR_SQLITE = ("parser stack overflow", "too large", "too many", "at
 _ATTEMPTS_TO_UNDO = 3
 
 
-class QueryTimeLimit(TimeLimit):
-    """The time that a query has; it runs from the moment that this is made."""
+class TooComplexError(InvalidQueryError):
+    """A statement is more than the database takes."""
 
-    def exceeded(self) -> OutOfTimeError:
-        """Return the error that says that the query took too long, and what would take less."""
-        return OutOfTimeError(
-            f"The query took longer than {self.seconds:g} seconds and was ended: ask for less, or have the"
-            " administrator make an index of the fields that it asks for (flask query index create)"
-        )
+    def __init__(self) -> None:
+        super().__init__("query", "is too complex")
 
 
 class Reader(Protocol):
@@ -72,15 +68,18 @@ def ids_of(rows: Iterable[Any]) -> array[int]:
 
 
 @contextmanager
-def reader(limit: TimeLimit) -> Iterator[Reader]:
+def reader(limit: TimeLimit, condition: Condition | None = None) -> Iterator[Reader]:
     """Yield what reads, within a time limit for all that is done in the ``with`` block.
 
+    :param condition: what ``HOLDS`` is about in statements
     :raises OutOfTimeError: if it takes longer
-    :raises InvalidQueryError: if a statement is too much for the database
+    :raises TooComplexError: if a statement is too much for the database
     """
     if kind() == "sqlite":
         with one_moment() as connection:
             assert isinstance(connection, sqlite3.Connection)
+            if condition is not None:
+                sqlite.add_condition(connection, condition, limit)
             with _limited_sqlite(connection, limit):
                 yield _SQLiteReader(connection)
     else:
@@ -94,7 +93,12 @@ class _SQLiteReader:
         self._connection = connection
 
     def rows(self, statement: str, values: Mapping[str, Any]) -> Iterable[Any]:
-        return self._connection.execute(statement, dict(values))
+        try:
+            return self._connection.execute(statement, dict(values))
+        except sqlite3.Error as error:
+            if any(words in str(error) for words in _TOO_COMPLEX_FOR_SQLITE):
+                raise TooComplexError from error
+            raise
 
 
 class _PostgreSQLReader:
@@ -112,11 +116,9 @@ def _limited_sqlite(connection: sqlite3.Connection, limit: TimeLimit) -> Iterato
     connection.set_progress_handler(limit.is_over, _STEPS)
     try:
         yield
-    except sqlite3.Error as error:
+    except sqlite3.Error:
         if limit.is_over():
             raise limit.exceeded() from None
-        if any(words in str(error) for words in _TOO_COMPLEX_FOR_SQLITE):
-            raise InvalidQueryError("query", "is too complex") from error
         raise
     finally:
         connection.set_progress_handler(None, 0)
@@ -139,7 +141,7 @@ def _limited_postgresql(connection: Connection, limit: TimeLimit) -> Iterator[No
         if _INVALID_EXPRESSION in codes:
             raise InvalidQueryError("$regex", "is too complex") from error
         if codes & _TOO_COMPLEX:
-            raise InvalidQueryError("query", "is too complex") from error
+            raise TooComplexError from error
         raise
     finally:
         if not connection.invalidated:

@@ -1,15 +1,19 @@
-"""Values that are found by an index: which paths have one, and how it is filled and used."""
+"""Values that are found by an index: which paths have one, and how it is filled and used.
+
+An index is a part of one table, whatever the path: what a path leads to may be several values, in lists, and no index
+of a single expression has all of them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, update
 
 from dservercore.db import execute_many, sql_db
 from dservercore.plugins.query.conditions import Compared, Equal, OneOf, Path, Test
-from dservercore.plugins.query.language import InvalidQueryError, parse_path
+from dservercore.plugins.query.language import parse_path
 from dservercore.plugins.query.models import INDEXED_CHARACTERS, QueryIndex, QueryIndexValue
 from dservercore.plugins.query.paths import values_at
 from dservercore.plugins.query.sql import databases
@@ -22,38 +26,43 @@ _value = QueryIndexValue.__table__
 _Indexes = Mapping[str, int]
 
 
-def list_indexes() -> dict[str, int]:
-    """Return the primary key of each index, by its path."""
-    rows = sql_db.session.connection().execute(select(_index.c.path, _index.c.id).order_by(_index.c.path))
-    return {row.path: row.id for row in rows}
+def list_indexes() -> dict[str, bool]:
+    """Return whether each index is ready, by its path."""
+    return {row.path: row.is_ready for row in _all()}
 
 
-def create_index(name: str, documents: Iterable[tuple[int, Mapping[str, Any]]]) -> None:
-    """Make an index of what a path leads to.
+def ready_indexes() -> dict[str, int]:
+    """Return the primary key of each index that is ready, by its path."""
+    return {row.path: row.id for row in _all() if row.is_ready}
 
-    :param documents: the primary key of each dataset, and its document
-    :raises InvalidQueryError: if the path is none, or has an index
+
+def _all() -> Sequence[Any]:
+    return sql_db.session.connection().execute(select(_index).order_by(_index.c.path)).all()
+
+
+def begin_index(path: str) -> None:
+    """Have what a path leads to noted from now on, in each document that is put; no error if it is.
+
+    :raises InvalidQueryError: if it is no path
     """
-    path = parse_path(name)
-    connection = sql_db.session.connection()
-    if name in list_indexes():
-        raise InvalidQueryError(name, "has an index")
-    connection.execute(insert(_index), {"path": name})
-    id_ = list_indexes()[name]
-    rows = (row for dataset_id, document in documents for row in _rows(id_, path, dataset_id, document))
-    for some in _some(rows):
-        execute_many(connection, insert(_value), some)
+    parse_path(path)
+    if path not in list_indexes():
+        sql_db.session.connection().execute(insert(_index), {"path": path, "is_ready": False})
 
 
-def drop_index(name: str) -> bool:
+def end_index(path: str) -> None:
+    """Have documents looked for in an index, which has the values of all of them."""
+    sql_db.session.connection().execute(update(_index).where(_index.c.path == path), {"is_ready": True})
+
+
+def drop_index(path: str) -> bool:
     """Drop the index of a path; return whether there was one."""
-    id_ = list_indexes().get(name)
-    if id_ is None:
-        return False
+    ids = [row.id for row in _all() if row.path == path]
     connection = sql_db.session.connection()
-    connection.execute(delete(_value).where(_value.c.index_id == id_))
-    connection.execute(delete(_index).where(_index.c.id == id_))
-    return True
+    for id_ in ids:
+        connection.execute(delete(_value).where(_value.c.index_id == id_))
+        connection.execute(delete(_index).where(_index.c.id == id_))
+    return bool(ids)
 
 
 def put(documents: Mapping[int, Mapping[str, Any]]) -> None:
@@ -61,17 +70,17 @@ def put(documents: Mapping[int, Mapping[str, Any]]) -> None:
 
     :param documents: by the primary key of the dataset
     """
-    indexes = list_indexes()
+    indexes = {row.path: row.id for row in _all()}
     if not indexes:
         return
     connection = sql_db.session.connection()
     connection.execute(delete(_value).where(_value.c.dataset_id.in_(list(documents))))
-    rows = [
+    rows = (
         row
         for name, id_ in indexes.items()
         for dataset_id, document in documents.items()
         for row in _rows(id_, parse_path(name), dataset_id, document)
-    ]
+    )
     for some in _some(rows):
         execute_many(connection, insert(_value), some)
 

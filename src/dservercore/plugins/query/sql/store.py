@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, delete, func, select, text
 
 from dservercore.catalog.scope import Scope
 from dservercore.dataset.fields import DATASET_SORT_FIELDS, TIMES
-from dservercore.db import batched, kind, sql_db
+from dservercore.db import kind, sql_db
 from dservercore.models import Dataset
 from dservercore.plugins.query import documents
 from dservercore.plugins.query.conditions import Filter
 from dservercore.plugins.query.language import InvalidQueryError
 from dservercore.plugins.query.models import QueryDocument, QueryIndexValue
 from dservercore.plugins.query.sql import databases, indexes
-from dservercore.plugins.query.sql.databases import QueryTimeLimit, Reader
+from dservercore.plugins.query.sql.databases import Reader, TooComplexError
 from dservercore.plugins.query.sql.dialect import Parameters
 from dservercore.plugins.query.sql.encoding import decode, encode
+from dservercore.plugins.query.sql.sqlite import HOLDS
 from dservercore.plugins.query.sql.translation import Translation
 from dservercore.plugins.query.store import Restrictions
+from dservercore.plugins.query.time_limit import TimeLimit
 from dservercore.plugins.sql.columns import FIELDS, sorted_by
 
 _dataset = Dataset.__table__
@@ -80,13 +82,13 @@ class SqlDocumentStore:
         stored = connection.execute(select(func.count()).select_from(_document)).scalar_one()
         return max(0, int(datasets) - int(stored))
 
-    def all_documents(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yield the primary key of each dataset that has a document, and the document."""
-        statement = select(_document.c.dataset_id).order_by(_document.c.dataset_id)
-        ids = list(sql_db.session.connection().execute(statement).scalars())
-        for some in batched(ids, _AT_ONCE):
-            rows = _documents(_SessionReader(), array("q", some), with_manifest=True)
-            yield from zip(some, rows, strict=True)
+    def index_values_of(self, uris: Sequence[str]) -> None:
+        """Put into the indexes what is in the documents of datasets."""
+        connection = sql_db.session.connection()
+        of_uris = connection.execute(_IDS, {"uris": list(uris)})
+        ids = array("q", (row.id for row in of_uris))
+        rows = _documents(_SessionReader(), ids, with_manifest=True)
+        indexes.put(rows)
 
     def find(
         self,
@@ -105,12 +107,11 @@ class SqlDocumentStore:
         :raises InvalidQueryError: if the filter is too complex, or documents cannot be sorted so
         :raises OutOfTimeError: if it takes longer than *seconds*
         """
-        time_limit = QueryTimeLimit(seconds)
-        statement, values = _statement(scope, filter, restrictions, sort or {})
-        with databases.reader(time_limit) as reader:
-            ids = databases.ids_of(reader.rows(statement, values))
+        time_limit = TimeLimit(seconds)
+        with databases.reader(time_limit, filter.condition) as reader:
+            ids = _ids(reader, scope, filter, restrictions, sort or {})
             page = ids[skip : skip + limit] if skip < len(ids) else array("q")
-            return _documents(reader, page), len(ids)
+            return list(_documents(reader, page).values()), len(ids)
 
     def stream(
         self, scope: Scope, filter: Filter, restrictions: Restrictions, *, most: int, seconds: float
@@ -120,14 +121,13 @@ class SqlDocumentStore:
         :raises InvalidQueryError: if the filter is too complex
         :raises OutOfTimeError: if it takes longer than *seconds*
         """
-        time_limit = QueryTimeLimit(seconds)
-        statement, values = _statement(scope, filter, restrictions, {}, most)
-        with databases.reader(time_limit) as reader:
-            ids = databases.ids_of(reader.rows(statement, values))
+        time_limit = TimeLimit(seconds)
+        with databases.reader(time_limit, filter.condition) as reader:
+            ids = _ids(reader, scope, filter, restrictions, {}, most)
         for start in range(0, len(ids), _AT_ONCE):
             with databases.reader(time_limit) as reader:
                 some = _documents(reader, ids[start : start + _AT_ONCE], with_manifest=True)
-            yield from some
+            yield from some.values()
 
 
 class _SessionReader:
@@ -160,30 +160,56 @@ def _whole(document: str, manifest: str) -> dict[str, Any]:
     return {**decode(document), "manifest": decode(manifest)}
 
 
-def _statement(
+def _ids(
+    reader: Reader,
     scope: Scope,
     filter: Filter,
     restrictions: Restrictions,
     order: Mapping[str, int],
     most: int | None = None,
-) -> tuple[str, dict[str, Any]]:
-    """Return the statement that reads the primary keys of the datasets that match, in order, and its values."""
-    parameters = Parameters()
+) -> array[int]:
+    """Return the primary keys of the datasets that match, in order."""
+    known = indexes.ready_indexes()
+
+    def read(translate: Callable[[Parameters], str]) -> array[int]:
+        parameters = Parameters()
+        statement = _statement(scope, restrictions, translate(parameters), order, most, parameters)
+        return databases.ids_of(reader.rows(statement, parameters.values))
+
+    try:
+        return read(lambda parameters: _translated(filter, known, parameters))
+    except TooComplexError:
+        if kind() != "sqlite":
+            raise
+        return read(lambda _parameters: HOLDS)
+
+
+def _translated(filter: Filter, known: Mapping[str, int], parameters: Parameters) -> str:
     translation = Translation(
         databases.node("q.document", parameters),
         {"manifest": databases.node("q.manifest", parameters)},
-        indexes.hint(indexes.list_indexes(), parameters),
+        indexes.hint(known, parameters),
     )
+    return translation.condition(filter.condition)
+
+
+def _statement(
+    scope: Scope,
+    restrictions: Restrictions,
+    condition: str,
+    order: Mapping[str, int],
+    most: int | None,
+    parameters: Parameters,
+) -> str:
+    """Return the statement that reads the primary keys of the datasets that match, in order."""
     allowed = [
         _in_scope(scope, restrictions, parameters),
         *_restricted(restrictions, parameters),
         # In parentheses of its own: whatever it is, it can only take from what is allowed.
-        f"({translation.condition(filter.condition)})",
+        f"({condition})",
     ]
     statement = f"SELECT d.id FROM {_TABLES} WHERE {' AND '.join(allowed)} ORDER BY {_order(order)}"
-    if most is not None:
-        statement += f" LIMIT {parameters.add(most)}"
-    return statement, parameters.values
+    return statement if most is None else f"{statement} LIMIT {parameters.add(most)}"
 
 
 def _in_scope(scope: Scope, restrictions: Restrictions, parameters: Parameters) -> str:
@@ -214,10 +240,10 @@ def _order(order: Mapping[str, int]) -> str:
     return sorted_by(order, columns)
 
 
-def _documents(reader: Reader, ids: array[int], with_manifest: bool = False) -> list[dict[str, Any]]:
-    """Return the documents of datasets, in the order of their primary keys; those that are gone are left out."""
+def _documents(reader: Reader, ids: array[int], with_manifest: bool = False) -> dict[int, dict[str, Any]]:
+    """Return the documents of datasets by their primary keys, in the order of these, without those that are gone."""
     if not ids:
-        return []
+        return {}
     parameters = Parameters()
     columns = ("document", "manifest") if with_manifest else ("document",)
     cast = "CAST({} AS text)" if kind() == "postgresql" else "{}"
@@ -226,7 +252,5 @@ def _documents(reader: Reader, ids: array[int], with_manifest: bool = False) -> 
         f" WHERE {databases.is_in('dataset_id', list(ids), parameters)}"
     )
     rows = {row[0]: row[1:] for row in reader.rows(statement, parameters.values)}
-    found = [rows[id_] for id_ in ids if id_ in rows]
-    if with_manifest:
-        return [_whole(*row) for row in found]
-    return [decode(row[0]) for row in found]
+    read = _whole if with_manifest else decode
+    return {id_: read(*rows[id_]) for id_ in ids if id_ in rows}
