@@ -136,6 +136,32 @@ class PageSection:
 
 
 @dataclass(frozen=True)
+class Dependents:
+    """Datasets that depend on another one, which somebody is about to delete.
+
+    :param why: what makes them depend on it, such as ``were made from it``
+    :param datasets: as far as the reader may search them, and as many as are to be named: ``uri`` and ``name`` of each
+    :param number: how many of them the reader may search; None: more than are named, and not counted
+    """
+
+    why: str
+    datasets: Sequence[Mapping[str, Any]]
+    number: int | None
+
+
+@dataclass(frozen=True)
+class Downloads:
+    """Where somebody who looks at the page of a dataset can download its files.
+
+    :param item: given the identifier of an item, returns an address on this server
+    :param everything: address of all files in one; None: there is none
+    """
+
+    item: Callable[[str], str]
+    everything: str | None = None
+
+
+@dataclass(frozen=True)
 class ExportFormat:
     """A form in which the description of a dataset can be fetched.
 
@@ -201,7 +227,7 @@ class PluginABC(ABC):
     def register_datasets(self, dataset_infos: Sequence[dict[str, Any]]) -> Any:
         """Store the documents of different datasets; by default one after the other.
 
-        For search and retrieve plugins whose store takes many at once in less time. The server calls it with up to 500
+        For plugins whose store takes many at once in less time. The server calls it with up to 500
         documents, where several datasets are registered together, and :meth:`register_dataset` for a single one.
 
         :raises ValidationError: when this store cannot hold one of them. The server then calls it with fewer, until it
@@ -663,6 +689,13 @@ class ExtensionABC(PluginABC):
         """
         return {}
 
+    def before_serving(self) -> None:
+        """Take note that the process is about to answer requests, in the context of the application.
+
+        The database is there, and up to date. Called in each process that serves the configuration of the environment.
+        An exception is logged, and does not keep the server from serving.
+        """
+
     def after_commit(self, event: DatasetEvent) -> Any:
         """Take note of a registration, edit or deletion that counts: called once for each, in order.
 
@@ -672,15 +705,40 @@ class ExtensionABC(PluginABC):
         the commit, this is not called: see the class for what must not be lost.
         """
 
+    def get_static_files(self) -> Path | None:
+        """Return the directory with what the extension adds to the style and the script of all pages; None: nothing.
+
+        The files of its folders ``css`` and ``js`` are sent together with those of the server, as one style sheet and
+        one script: a page needs no more requests, and its policy is kept.
+        """
+        return None
+
     def dataset_sections(
-        self, dataset: Mapping[str, Any], base_uris: Collection[str]
+        self, dataset: Mapping[str, Any], base_uris: Mapping[str, int]
     ) -> Sequence[PageSection]:
         """Return sections to show on the page of a dataset, to somebody who may search it.
 
         :param dataset: the dataset object, as ``GET /uris/<uri>`` answers it
-        :param base_uris: those that the reader may search: of nothing else may a section tell anything
+        :param base_uris: those that the reader may search, and their primary keys: of nothing else may a section tell
+            anything. ``Scope("search", base_uris)`` is what functions of the catalog take
         """
         return ()
+
+    def dependents(self, dataset: Mapping[str, Any], base_uris: Mapping[str, int]) -> Sequence[Dependents]:
+        """Return what depends on a dataset, to be said to who is about to delete it; by default nothing.
+
+        :param dataset: the dataset object, as ``GET /uris/<uri>`` answers it
+        :param base_uris: those that whoever deletes it may search, and their primary keys: of nothing else may anything
+            be told
+        """
+        return ()
+
+    def downloads(self, dataset: Mapping[str, Any]) -> Downloads | None:
+        """Return where the files of a dataset can be downloaded; None: not by this extension. The first one counts.
+
+        :param dataset: the dataset object, as ``GET /uris/<uri>`` answers it, to somebody who may search it
+        """
+        return None
 
     def understands(self, text: str) -> bool:
         """Return whether a text that somebody searches for begins as a query does that the extension answers.

@@ -124,7 +124,12 @@ def _held(path: Path) -> Iterator[None]:
 
 
 def _fill(path: Path, size: int) -> None:
-    """Make a file that long, with zeros at its end."""
+    """Make a file that long, with zeros at its end. Whoever reads it meanwhile finds all of it, or no file."""
+    if not path.exists():
+        new = path.with_suffix(".new")
+        new.write_bytes(bytes(size))
+        new.replace(path)
+        return
     with path.open("ab") as file:
         file.write(bytes(max(0, size - file.tell())))
 
