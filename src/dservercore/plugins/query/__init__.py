@@ -18,6 +18,7 @@ from dservercore.plugins.query.mongo import pending
 from dservercore.plugins.query.mongo.store import MongoDocumentStore
 from dservercore.plugins.query.routes import blueprint
 from dservercore.plugins.query.settings import MONGO_SETTINGS, SETTINGS, uses_mongo
+from dservercore.plugins.query.sql.databases import require_supported
 from dservercore.plugins.query.sql.store import SqlDocumentStore
 from dservercore.rest.blueprint import Blueprint
 from dservercore.settings.table import Setting
@@ -56,6 +57,7 @@ class Query(ExtensionABC):
                 "DSERVER_MONGO_URI: the extension query needs a MongoDB server where MariaDB or MySQL is the database"
             )
         else:
+            require_supported(app.config["SQLALCHEMY_DATABASE_URI"])
             self._store = SqlDocumentStore()
         service.use(app, self._store)
 

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, make_url, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from dservercore.db import kind, servers, sql_db
 from dservercore.db.fast_reads import one_moment
+from dservercore.errors import ConfigurationError
 from dservercore.plugins.query.conditions import Condition
 from dservercore.plugins.query.language import InvalidQueryError
 from dservercore.plugins.query.sql import sqlite
@@ -42,9 +43,16 @@ class Reader(Protocol):
         """Yield the rows of a statement."""
 
 
-def is_supported() -> bool:
-    """Return whether documents can be asked for in the database in use."""
-    return kind() in ("sqlite", "postgresql")
+def require_supported(address: str) -> None:
+    """Pass if documents can be asked for in the database at an address.
+
+    :raises ConfigurationError: if not
+    """
+    if make_url(address).get_backend_name() not in ("sqlite", "postgresql"):
+        raise ConfigurationError(
+            "DSERVER_EXTENSIONS: query finds nothing in the database of SQLALCHEMY_DATABASE_URI, only in SQLite and"
+            " PostgreSQL: name a MongoDB server in DSERVER_MONGO_URI"
+        )
 
 
 def node(expression: str, parameters: Parameters) -> Node:
@@ -80,6 +88,7 @@ def reader(limit: TimeLimit, condition: Condition | None = None) -> Iterator[Rea
             assert isinstance(connection, sqlite3.Connection)
             if condition is not None:
                 sqlite.add_condition(connection, condition, limit)
+            limit.seconds_left()
             with _limited_sqlite(connection, limit):
                 yield _SQLiteReader(connection)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -26,6 +27,8 @@ from dservercore.plugins.query.store import Restrictions
 from dservercore.plugins.query.time_limit import TimeLimit
 from dservercore.plugins.sql.columns import FIELDS, sorted_by
 
+logger = logging.getLogger(__name__)
+
 _dataset = Dataset.__table__
 _document = QueryDocument.__table__
 _uris: Any = bindparam("uris", expanding=True)
@@ -37,6 +40,9 @@ _AT_ONCE = 100
 
 class SqlDocumentStore:
     """Keeps a document for each dataset, and finds them by a translation of the filter."""
+
+    def __init__(self) -> None:
+        self._is_asked_first = True
 
     # -- Writing
 
@@ -54,10 +60,20 @@ class SqlDocumentStore:
             row.uri: row.id
             for row in connection.execute(_IDS, {"uris": [info["uri"] for info in dataset_infos]})
         }
-        by_id = {ids[info["uri"]]: documents.document(info) for info in dataset_infos if info["uri"] in ids}
-        for id_, document in by_id.items():
-            connection.execute(_put(kind()), {"dataset_id": id_, **_columns(document)})
-        indexes.put(by_id)
+        self.put_documents(
+            {ids[info["uri"]]: documents.document(info) for info in dataset_infos if info["uri"] in ids}
+        )
+
+    def put_documents(self, by_id: Mapping[int, dict[str, Any]]) -> None:
+        """Store documents, or replace them.
+
+        :param by_id: by the primary key of the dataset
+        """
+        connection = sql_db.session.connection()
+        rows = [{"dataset_id": id_, **_columns(document)} for id_, document in by_id.items()]
+        if rows:
+            connection.execute(_put(kind()), rows)
+            indexes.put(by_id)
 
     def remove(self, uri: str) -> None:
         """Forget the document of a dataset; no error if there is none."""
@@ -107,11 +123,23 @@ class SqlDocumentStore:
         :raises InvalidQueryError: if the filter is too complex, or documents cannot be sorted so
         :raises OutOfTimeError: if it takes longer than *seconds*
         """
+        self._warn_of_missing()
         time_limit = TimeLimit(seconds)
         with databases.reader(time_limit, filter.condition) as reader:
             ids = _ids(reader, scope, filter, restrictions, sort or {})
             page = ids[skip : skip + limit] if skip < len(ids) else array("q")
             return list(_documents(reader, page).values()), len(ids)
+
+    def _warn_of_missing(self) -> None:
+        """Say once what a query cannot find."""
+        if self._is_asked_first:
+            self._is_asked_first = False
+            number = self.count_missing()
+            if number:
+                logger.warning(
+                    "Structured queries do not find %d registered datasets: run `flask query rebuild --missing`",
+                    number,
+                )
 
     def stream(
         self, scope: Scope, filter: Filter, restrictions: Restrictions, *, most: int, seconds: float
@@ -152,7 +180,7 @@ def _put(dialect: str) -> Any:
 def _columns(document: Mapping[str, Any]) -> dict[str, str]:
     return {
         "document": encode({key: value for key, value in document.items() if key != "manifest"}),
-        "manifest": encode(document["manifest"]),
+        "manifest": encode(document.get("manifest", {})),
     }
 
 
