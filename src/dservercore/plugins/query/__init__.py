@@ -10,7 +10,6 @@ import click
 from flask import Flask, current_app
 
 from dservercore.catalog.scope import Scope
-from dservercore.errors import ConfigurationError
 from dservercore.plugin_api import ExtensionABC, JobHandler
 from dservercore.plugins.query import service
 from dservercore.plugins.query.commands import query_cli
@@ -52,10 +51,6 @@ class Query(ExtensionABC):
             store = MongoDocumentStore()
             store.init_app(app)
             self._store = store
-        elif str(app.config.get("SQLALCHEMY_DATABASE_URI")).startswith(("mysql", "mariadb")):
-            raise ConfigurationError(
-                "DSERVER_MONGO_URI: the extension query needs a MongoDB server where MariaDB or MySQL is the database"
-            )
         else:
             require_supported(app.config["SQLALCHEMY_DATABASE_URI"])
             self._store = SqlDocumentStore()
@@ -98,4 +93,7 @@ class Query(ExtensionABC):
 
     def get_job_handlers(self) -> Mapping[str, JobHandler]:
         """Return what brings documents to MongoDB, where that is outside of the transaction."""
-        return {pending.KIND: lambda payload: pending.do(self._store, payload)}
+        return {pending.KIND: self._bring}
+
+    def _bring(self, payload: Any) -> None:
+        pending.do(self._store if isinstance(self._store, MongoDocumentStore) else None, payload)

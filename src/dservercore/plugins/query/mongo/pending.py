@@ -45,12 +45,14 @@ def enqueue(uri: str) -> None:
     jobs.enqueue(KIND, {"uri": uri})
 
 
-def do(store: MongoDocumentStore, payload: Any) -> None:
+def do(store: MongoDocumentStore | None, payload: Any) -> None:
     """Do a job.
 
+    :param store: None: documents are not in MongoDB any more, and nothing is left to do
     :raises UnavailableError: if MongoDB is away
     """
-    bring(store, [payload["uri"]])
+    if store is not None:
+        bring(store, [payload["uri"]])
 
 
 def bring(store: MongoDocumentStore, uris: Sequence[str]) -> None:
