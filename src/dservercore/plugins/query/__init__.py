@@ -93,4 +93,7 @@ class Query(ExtensionABC):
 
     def get_job_handlers(self) -> Mapping[str, JobHandler]:
         """Return what brings documents to MongoDB, where that is outside of the transaction."""
-        return {pending.KIND: lambda payload: pending.do(self._store, payload)}
+        return {pending.KIND: self._bring}
+
+    def _bring(self, payload: Any) -> None:
+        pending.do(self._store if isinstance(self._store, MongoDocumentStore) else None, payload)

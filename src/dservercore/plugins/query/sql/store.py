@@ -143,10 +143,18 @@ class SqlDocumentStore:
                 )
 
     def stream(
-        self, scope: Scope, filter: Filter, restrictions: Restrictions, *, most: int, seconds: float
+        self,
+        scope: Scope,
+        filter: Filter,
+        restrictions: Restrictions,
+        *,
+        most: int,
+        seconds: float,
+        with_manifest: bool = True,
     ) -> Iterator[dict[str, Any]]:
         """Yield the documents that match, whole, by ``uri``, up to *most* of them.
 
+        :param with_manifest: False: without ``manifest``, which takes the longest to read
         :raises InvalidQueryError: if the filter is too complex
         :raises OutOfTimeError: if it takes longer than *seconds*
         """
@@ -155,7 +163,7 @@ class SqlDocumentStore:
             ids = _ids(reader, time_limit, scope, filter, restrictions, {}, most)
         for start in range(0, len(ids), _AT_ONCE):
             with databases.reader(time_limit) as reader:
-                some = _documents(reader, ids[start : start + _AT_ONCE], with_manifest=True)
+                some = _documents(reader, ids[start : start + _AT_ONCE], with_manifest=with_manifest)
             yield from some.values()
 
 
