@@ -26,6 +26,7 @@ from dservercore.plugins.query import service
 from dservercore.plugins.query.commands import query_cli
 from dservercore.plugins.query.mongo import pending
 from dservercore.plugins.query.mongo.store import MongoDocumentStore
+from dservercore.plugins.query.readme import parsed_readme
 from dservercore.plugins.query.store import Restrictions
 from support.mongod import Mongod, mongo_plugins
 from support.world import READER, RED, dataset_info
@@ -190,6 +191,20 @@ def test_on_mariadb_it_needs_mongodb(config: dict[str, Any]) -> None:
     config |= {"DSERVER_RETRIEVE_PLUGIN": "", "DSERVER_SEARCH_PLUGIN": ""}
     with pytest.raises(ConfigurationError):
         create_app(config)
+
+
+def test_of_a_document_that_is_too_large_the_rest_is_stored(garden: World, database: Any) -> None:
+    store = service.store()
+    assert isinstance(store, MongoDocumentStore)
+    large = {"uri": "s3://red/x", "name": "large", "readme": "x" * 17 * 2**20}
+    store.write([large, {"uri": "s3://red/y", "name": "small", "readme": "x"}])
+    assert stored(database) == ["large", "small"]
+    assert "readme" not in database.datasets.find_one({"name": "large"})
+
+
+def test_a_text_that_is_named_in_a_readme_is_not_multiplied() -> None:
+    readme = f'a: &x "{"y" * 100_000}"\nb: [{"*x, " * 200}1]\n'
+    assert parsed_readme(readme) == readme
 
 
 def test_indexes(garden: World, database: Any) -> None:

@@ -13,6 +13,7 @@ from dservercore.dataset.readme_values import LOADER, MAY_BE_YAML
 #: Characters of a README that is parsed, levels of it, and values with those that names stand for, at most. What has
 #: more is a text.
 MOST_CHARACTERS, MOST_LEVELS, MOST_VALUES = 1_000_000, 50, 50_000
+_CHARACTERS_OF_VALUE = 100
 
 _RESOLVER = yaml.resolver.Resolver()
 _CONSTRUCTOR = yaml.constructor.SafeConstructor()
@@ -99,9 +100,10 @@ def _document(events: Iterator[yaml.Event]) -> Any:
             value, size, anchor = collection.value, collection.size, collection.anchor
             total += 1
         elif isinstance(event, yaml.ScalarEvent):
-            value, size, anchor = scalar(event), 1, event.anchor
+            # A long text counts for several values: it may be named, and stand in many places.
+            value, size, anchor = scalar(event), 1 + len(event.value) // _CHARACTERS_OF_VALUE, event.anchor
             as_key = event.value
-            total += 1
+            total += size
         elif isinstance(event, yaml.AliasEvent):
             if event.anchor not in named:
                 raise ValueError("a name that stands for nothing, or for what it is in")

@@ -15,7 +15,7 @@ from pymongo.errors import OperationFailure
 from dservercore.catalog.scope import Scope
 from dservercore.compat.mongo_collection import free_collection
 from dservercore.dataset.times import datetime_to_timestamp
-from dservercore.errors import OutOfTimeError, UnavailableError
+from dservercore.errors import OutOfTimeError, UnavailableError, ValidationError
 from dservercore.plugins.mongo.connection import Connection
 from dservercore.plugins.query.aggregation import PageOfResults, Pipeline
 from dservercore.plugins.query.conditions import Filter
@@ -91,14 +91,29 @@ class MongoDocumentStore:
 
         :raises UnavailableError: if MongoDB is away
         """
+        try:
+            self._replace(documents)
+        except (
+            ValidationError
+        ):  # one by one: of a document that is too large, all but what makes it so is stored
+            for document in documents:
+                try:
+                    self._replace([document])
+                except ValidationError as error:
+                    logger.warning(
+                        "%s is in MongoDB without what is long: %s", document["uri"], error.message
+                    )
+                    self._replace([{key: document[key] for key in document if key not in LONG_FIELDS}])
         with self.connection.open() as collection:
-            if documents:
-                collection.bulk_write(
-                    [ReplaceOne({"uri": document["uri"]}, document, upsert=True) for document in documents],
-                    ordered=False,
-                )
             if gone:
                 collection.delete_many({"uri": {"$in": list(gone)}})
+
+    def _replace(self, documents: Sequence[Document]) -> None:
+        if not documents:
+            return
+        by_uri = [ReplaceOne({"uri": document["uri"]}, document, upsert=True) for document in documents]
+        with self.connection.open() as collection:
+            collection.bulk_write(by_uri, ordered=False)
 
     def uris(self) -> Iterator[str]:
         """Yield the URI of each document."""
