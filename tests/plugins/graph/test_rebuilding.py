@@ -15,6 +15,9 @@ from dservercore.catalog import job_runs, jobs
 from dservercore.models import Dataset
 from dservercore.plugins.graph import rebuilding
 from dservercore.plugins.graph.models import GraphDataset, GraphEdge
+from support.live_server import LiveServer
+from support.waiting import wait_until
+from support.world import CHAMPION, RED, dataset_info
 
 from .conftest import Family, graph_app, uuid_of
 
@@ -120,3 +123,26 @@ def test_a_description_that_is_gone_is_left(here) -> None:
         "1 dataset left, without a description: see `flask dataset check`",
     ]
     rebuilding.rebuild_batch(None)
+
+
+@pytest.mark.long
+def test_a_server_that_begins_to_serve_adds_what_is_missing(tmp_path) -> None:
+    """From no extension to having it: nothing but ``flask db upgrade`` and a start, on which the job is done."""
+    live = LiveServer(tmp_path, program="serve")
+    live.add_people(RED)
+    parent, child = uuid_of(1), uuid_of(2)
+    readme = f"derived_from:\n  - uuid: {parent}\n"
+    live.start()
+    for info in (dataset_info(uuid=parent), dataset_info(uuid=child, readme=readme)):
+        assert live.request("PUT", f"/uris/{info['uri']}", CHAMPION, json=info).status_code == 201
+    assert live.request("GET", f"/graph/uuids/{child}", CHAMPION).status_code == 404
+    live.stop()
+    live.settings["DSERVER_EXTENSIONS"] = "graph"
+    assert live.flask("db", "upgrade").returncode == 0
+    live.start()
+    try:
+        assert "The provenance graph lacks 2 dataset(s)" in live.log.read_text()
+        wait_until(lambda: len(live.request("GET", f"/graph/uuids/{child}", CHAMPION).json()) == 2)
+    finally:
+        live.stop()
+    assert live.flask("graph", "status").stdout == "2 datasets in the graph, 0 to be added\n"
