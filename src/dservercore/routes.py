@@ -60,7 +60,12 @@ def mount(app: RetryingFlask, rest: JSONErrorApi, plugins: plugin_host.PluginSet
     init_resources(app, rest, plugins)
     metrics_page.add_to(app)
     if app.config["DSERVER_WEB"]:
-        init_web(app, [pages for extension in plugins.extensions for pages in extension.get_pages()])
+        static = [extension.get_static_files() for extension in plugins.extensions]
+        init_web(
+            app,
+            [pages for extension in plugins.extensions for pages in extension.get_pages()],
+            [directory for directory in static if directory is not None],
+        )
     if app.config[OIDC_PROVIDERS]:
         init_providers(app)
 

@@ -106,7 +106,8 @@ class EndsSchema(ma.Schema):
     depth = fields.Integer(allow_none=True, metadata=_described("Steps at most; null: any number"))
 
 
-_HEADERS = {
+#: That header, for the OpenAPI document.
+GRAPH_HEADERS = {
     X_GRAPH: {
         "description": "Where the answer ends, as JSON; absent where there is no more",
         "schema": EndsSchema,
@@ -127,7 +128,7 @@ class Connected(MethodView):
     """The datasets that are connected with one."""
 
     @guards.with_scope("search", visitors=True)
-    @answers(blueprint, 200, ConnectedDatasetSchema, many=True, errors=(401, 422), headers=_HEADERS)
+    @answers(blueprint, 200, ConnectedDatasetSchema, many=True, errors=(401, 422), headers=GRAPH_HEADERS)
     @blueprint.arguments(GraphQueryStringSchema, location="query")
     @blueprint.paginate()
     def get(self, options: dict[str, Any], uuid: str, **given: Any) -> Response:
@@ -140,7 +141,12 @@ class Connected(MethodView):
 
     @guards.with_scope("search", visitors=True)
     @answers(
-        blueprint, 200, ConnectedDatasetSchema, many=True, errors=(400, 401, 413, 415, 422), headers=_HEADERS
+        blueprint,
+        200,
+        ConnectedDatasetSchema,
+        many=True,
+        errors=(400, 401, 413, 415, 422),
+        headers=GRAPH_HEADERS,
     )
     @blueprint.arguments(GraphQueryStringSchema, location="query")
     @blueprint.arguments(DependencyKeysSchema)
