@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
 from sqlalchemy import delete, select, update
 
 from dservercore import sql_db
-from dservercore.catalog import job_runs, jobs
+from dservercore.auth.permissions import operator_scope
+from dservercore.catalog import job_runs, jobs, registration
+from dservercore.catalog.datasets import Document
+from dservercore.catalog.scope import OPERATOR
 from dservercore.models import Dataset
+from dservercore.plugins.graph import edges as edges_table
 from dservercore.plugins.graph import rebuilding
 from dservercore.plugins.graph.models import GraphDataset, GraphEdge
 from support.live_server import LiveServer
@@ -123,6 +127,34 @@ def test_a_description_that_is_gone_is_left(here) -> None:
         "1 dataset left, without a description: see `flask dataset check`",
     ]
     rebuilding.rebuild_batch(None)
+
+
+def test_one_document_of_many_whose_edges_fail_keeps_no_other_from_having_them(
+    here, monkeypatch, caplog
+) -> None:
+    write, bad = edges_table.write, uuid_of(11)
+
+    def fail_with_one(documents: Sequence[Mapping[str, Any]]) -> None:
+        write(documents)
+        if any(document["uuid"] == bad for document in documents):
+            raise RuntimeError("not this one")
+
+    monkeypatch.setattr(edges_table, "write", fail_with_one)
+    infos = [
+        dataset_info(uuid=uuid_of(number), readme=f"derived_from: {{uuid: {uuid_of(1)}}}")
+        for number in (10, 11, 12)
+    ]
+    outcomes = registration.register_batch(
+        OPERATOR, operator_scope("register"), [Document(info) for info in infos]
+    )
+    sql_db.session.commit()
+    assert outcomes == ["created"] * 3
+    assert [edge.uuid for edge in edges() if edge.parent == uuid_of(1)] == [uuid_of(n) for n in (2, 10, 12)]
+    assert "The extension Graph failed" in caplog.text
+    assert rebuilding.number_left() == 1
+    monkeypatch.undo()
+    assert rebuilding.rebuild() == 0
+    assert here.connected(11)[11] == [1]
 
 
 @pytest.mark.long
