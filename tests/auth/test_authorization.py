@@ -62,6 +62,14 @@ BODIES: dict[str, Any] = {
     "POST /webhook/notify": {"Records": []},
     "POST /webhook/notify/{path}": {"Records": []},
     "PUT /base-uris/{base_uri}": {"users_with_register_permissions": [GUEST]},
+    # No bucket answers, so whoever may begin an upload is told so.
+    "POST /signed-urls/upload/{base_uri}": {
+        "uuid": str(uuid.UUID(int=9)),
+        "name": "peas",
+        "creator_username": "olga",
+        "frozen_at": 1.5,
+    },
+    "POST /signed-urls/upload-complete": {"uri": DATASETS[0]["uri"]},
 }
 
 
@@ -177,6 +185,7 @@ def path_of(request: str, place: int, who: str) -> str:
         path="bucket/events",
         session=1,
         session_id=1,
+        identifier=next(iter(info["manifest"]["items"])),
     )
 
 

@@ -121,6 +121,10 @@ def limited(broker: type[Any], limits: Limits) -> type[Any]:
             names = self._own(self.annotations_key_prefix, limits.annotations, _is_annotation)
             return [name.removesuffix(".json") for name in names]
 
+        def list_overlay_names(self) -> list[str]:
+            names = self._own(self.overlays_key_prefix, limits.annotations, _is_annotation)
+            return [name.removesuffix(".json") for name in names]
+
         def list_tags(self) -> list[str]:
             return self._own(self.tags_key_prefix, limits.tags, dtool_names.is_tag)
 
