@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from dservercore.plugin_api import Attention, ExtensionABC, JobHandler
 from dservercore.plugins.notification import inbox, looking, sns
 from dservercore.plugins.notification.commands import notification_cli
 from dservercore.plugins.notification.routes import blueprint
-from dservercore.plugins.notification.settings import SECRET, SETTINGS
+from dservercore.plugins.notification.settings import SECRET, SETTINGS, secret_from_file
 from dservercore.rest.blueprint import Blueprint
 from dservercore.settings.table import Setting
 from dservercore.web.texts import ngettext
@@ -32,6 +33,10 @@ class Notification(ExtensionABC):
     def get_settings(self) -> Sequence[Setting]:
         """Return the settings of the extension."""
         return SETTINGS
+
+    def get_config(self) -> Mapping[str, str]:
+        """Return the secret, if it is in a file."""
+        return secret_from_file(os.environ)
 
     def get_config_secrets_to_obfuscate(self) -> list[str]:
         """Return the setting that nobody may see."""
