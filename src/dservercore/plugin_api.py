@@ -214,7 +214,7 @@ class PluginABC(ABC):
     def register_datasets(self, dataset_infos: Sequence[dict[str, Any]]) -> Any:
         """Store the documents of different datasets; by default one after the other.
 
-        For search and retrieve plugins whose store takes many at once in less time. The server calls it with up to 500
+        For plugins whose store takes many at once in less time. The server calls it with up to 500
         documents, where several datasets are registered together, and :meth:`register_dataset` for a single one.
 
         :raises ValidationError: when this store cannot hold one of them. The server then calls it with fewer, until it

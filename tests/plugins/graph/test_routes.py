@@ -8,12 +8,16 @@ from typing import Any
 
 import pytest
 from flask_jwt_extended import create_access_token
+from sqlalchemy import delete
 from werkzeug.test import TestResponse
 
 from dservercore import sql_db
 from dservercore.auth.permissions import operator_scope
 from dservercore.catalog import deletion, metadata
 from dservercore.catalog.scope import OPERATOR
+from dservercore.plugins.graph import rebuilding
+from dservercore.plugins.graph.models import GraphEdge
+from support.stores import database_file, disagreements
 from support.world import BLUE, CHAMPION, READER
 
 from .conftest import Family, graph_app, uuid_of
@@ -167,6 +171,16 @@ def test_edits_and_deletions_count_at_once(here) -> None:
     sql_db.session.commit()
     assert numbers(ask(here, 41)) == {41: []}
     assert here.app.test_client().get("/graph/uuids/x").status_code == 401
+
+
+def test_edges_are_those_of_the_documents(here) -> None:
+    here.add(45, 46, 47, annotations={"x": uuid_of(48)})
+    assert disagreements(database_file(here.app)) == []
+    sql_db.session.execute(delete(GraphEdge).where(GraphEdge.parent == uuid_of(48)))
+    sql_db.session.commit()
+    assert len(disagreements(database_file(here.app))) == 1
+    rebuilding.rebuild(everything=True)
+    assert disagreements(database_file(here.app)) == []
 
 
 def answers_about(here: Family, number: int) -> list[Any]:

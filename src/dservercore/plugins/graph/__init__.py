@@ -41,7 +41,11 @@ class Graph(ExtensionABC):
 
     def register_dataset(self, dataset_info: dict[str, Any]) -> None:
         """Keep the edges of a dataset that was registered or edited."""
-        edges.write(dataset_info)
+        edges.write([dataset_info])
+
+    def register_datasets(self, dataset_infos: Sequence[dict[str, Any]]) -> None:
+        """Keep the edges of datasets that were registered together."""
+        edges.write(dataset_infos)
 
     def delete_dataset(self, uri: str) -> None:
         """Do nothing: its edges go with the row of the dataset."""

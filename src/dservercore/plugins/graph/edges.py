@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from flask import current_app
@@ -18,16 +18,14 @@ from dservercore.plugins.graph.models import GraphDataset, GraphEdge
 
 _dataset, _edge, _derived = Dataset.__table__, GraphEdge.__table__, GraphDataset.__table__
 
-_ROW = select(_dataset.c.id, _dataset.c.uuid, _dataset.c.base_uri_id).where(
-    _dataset.c.uri == bindparam("uri")
+_uris: Any = bindparam("uris", expanding=True)
+_ids: Any = bindparam("ids", expanding=True)
+_ROWS = select(_dataset.c.uri, _dataset.c.id, _dataset.c.uuid, _dataset.c.base_uri_id).where(
+    _dataset.c.uri.in_(_uris)
 )
-_EDGES = select(_edge.c.parent, _edge.c.key_number, _edge.c.uuid, _edge.c.base_uri_id).where(
-    _edge.c.dataset_id == bindparam("key")
-)
-_DELETE_ALL = delete(_edge).where(_edge.c.dataset_id == bindparam("key"))
-_DELETE = _DELETE_ALL.where(
-    _edge.c.parent == bindparam("old_parent"), _edge.c.key_number == bindparam("old_number")
-)
+_COLUMNS = ("dataset_id", "parent", "key_number", "uuid", "base_uri_id")
+_EDGES = select(*(_edge.c[name] for name in _COLUMNS)).where(_edge.c.dataset_id.in_(_ids))
+_DELETE = delete(_edge).where(*(_edge.c[name] == bindparam(f"old_{name}") for name in _COLUMNS[:3]))
 
 
 def keys_number() -> int:
@@ -37,33 +35,38 @@ def keys_number() -> int:
     return number_of_all(current_app.config[settings.KEYS])
 
 
-def write(document: Mapping[str, Any]) -> None:
-    """Write the edges of a registered dataset in the place of those that are there. The caller commits.
+def write(documents: Iterable[Mapping[str, Any]]) -> None:
+    """Write the edges of registered datasets in the place of those that are there. The caller commits.
 
-    :param document: has ``uri``, ``readme`` and ``annotations``; if no dataset is registered as that, nothing is done
+    :param documents: have ``uri``, ``readme`` and ``annotations``; one that is registered under no URI has no edges
     """
-    row = sql_db.session.execute(_ROW, {"uri": document["uri"]}).first()
-    if row is None:
+    by_uri = {document["uri"]: document for document in documents}
+    for uris in db.batched(list(by_uri)):
+        _write([by_uri[uri] for uri in uris])
+
+
+def _write(documents: Sequence[Mapping[str, Any]]) -> None:
+    config = current_app.config
+    found = sql_db.session.execute(_ROWS, {"uris": [document["uri"] for document in documents]})
+    rows = {uri: row for uri, *row in found}
+    if not rows:
         return
-    dataset_id, uuid, base_uri_id = row
-    pairs = named_in(
-        {**document, "uuid": uuid},
-        current_app.config[settings.KEYS],
-        with_others=current_app.config[settings.DYNAMIC],
-    )
-    wanted = {(parent, number_of(key), uuid, base_uri_id) for key, parent in pairs}
-    present = {tuple(edge) for edge in sql_db.session.execute(_EDGES, {"key": dataset_id})}
-    if present - wanted:
-        gone = [
-            {"key": dataset_id, "old_parent": edge[0], "old_number": edge[1]} for edge in present - wanted
-        ]
-        sql_db.session.execute(_DELETE, gone)
-    if wanted - present:
-        names = ("parent", "key_number", "uuid", "base_uri_id")
-        new = [
-            {"dataset_id": dataset_id, **dict(zip(names, edge, strict=True))}
-            for edge in sorted(wanted - present)
-        ]
-        sql_db.session.execute(_edge.insert(), new)
-    noted = {"dataset_id": dataset_id, "keys_number": keys_number()}
-    sql_db.session.execute(db.upsert(_derived, ("dataset_id",), overwrite=("keys_number",)), noted)
+    wanted: dict[tuple[Any, ...], None] = {}
+    for document in documents:
+        if document["uri"] not in rows:
+            continue
+        dataset_id, uuid, base_uri_id = rows[document["uri"]]
+        pairs = named_in({**document, "uuid": uuid}, config[settings.KEYS], config[settings.DYNAMIC])
+        wanted |= {(dataset_id, parent, number_of(key), uuid, base_uri_id): None for key, parent in pairs}
+    ids = [row[0] for row in rows.values()]
+    present = {tuple(edge) for edge in sql_db.session.execute(_EDGES, {"ids": ids})}
+    gone = [edge for edge in present if edge not in wanted]
+    if gone:
+        names = [f"old_{name}" for name in _COLUMNS[:3]]
+        sql_db.session.execute(_DELETE, [dict(zip(names, edge[:3], strict=True)) for edge in gone])
+    new = [edge for edge in wanted if edge not in present]
+    if new:
+        sql_db.session.execute(_edge.insert(), [dict(zip(_COLUMNS, edge, strict=True)) for edge in new])
+    number = keys_number()
+    upsert = db.upsert(_derived, ("dataset_id",), overwrite=("keys_number",))
+    sql_db.session.execute(upsert, [{"dataset_id": id_, "keys_number": number} for id_ in ids])

@@ -120,11 +120,9 @@ def _derive_anew(uris: Sequence[str]) -> int:
     dataset_rows.keep_others_from(uris)
     # What is to become of those in the journal, extensions are told then.
     settled = [uri for uri in uris if not entries.is_pending(uri)]
-    written = 0
-    for document in _documents(settled):
-        edges.write(document)
-        written += 1
-    return len(uris) - written
+    documents = list(_documents(settled))
+    edges.write(documents)
+    return len(uris) - len(documents)
 
 
 def _documents(uris: Sequence[str]) -> Iterator[dict[str, Any]]:
