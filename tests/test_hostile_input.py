@@ -77,7 +77,8 @@ def shoot(target: World, method: str, path: str, case: object = "", **options: A
     before = target.version()
     answer = target.send(method, path, ROOT, **options)
     label = f"{method} {path[:200]} {str(case)[:200]}: {answer.status_code} {answer.text[:300]}"
-    assert answer.status_code < 500, label
+    # 501: there is nothing to sign URLs with for the storage of these datasets
+    assert answer.status_code < 500 or answer.status_code == 501, label
     if answer.status_code >= 400:
         assert target.version() == before, label
         if method != "HEAD":
@@ -406,6 +407,8 @@ def filled(rule: str, uri: str) -> str:
         "uuid": uri.rsplit("/", 1)[-1],
         "name": "soil",
         "tag": "beans",
+        "identifier": "e4cc3a7dc281c3d89ed4553293c4b4b110dc9bf3",
+        "path": "bucket/events",
     }
     return VARIABLE.sub(lambda variable: values[variable[1]], rule)
 

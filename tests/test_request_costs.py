@@ -55,6 +55,9 @@ WITHOUT_BODY = {
     "PUT /groups/<group>/members/<username>",
 }
 
+#: Routes that read a body while it comes, and nothing of one for whoever has no signature: a file is never in memory.
+STREAMED = {"PUT /signed-urls/uploads/<uri:uri>"}
+
 
 @pytest.fixture(scope="module")
 def standing(tmp_path_factory: pytest.TempPathFactory, key_pair: tuple[Path, Path]) -> Any:
@@ -73,7 +76,7 @@ def routes_with_body(standing: World) -> set[str]:
 
 def test_every_route_is_measured_or_reads_no_body(standing: World) -> None:
     measured = {request.route for request in costing.requests_of(dict(standing.app.config))}
-    assert measured | WITHOUT_BODY == routes_with_body(standing)
+    assert measured | WITHOUT_BODY | STREAMED == routes_with_body(standing)
     assert measured & WITHOUT_BODY == set()
 
 
@@ -103,6 +106,12 @@ def test_a_body_that_is_ignored_is_not_read(standing: World, route: str) -> None
     assert send_unread(standing, method, path, CHAMPION, 2**40).status_code in (200, 403, 404)
 
 
+@pytest.mark.parametrize("signature", ["", "?signature=", "?signature=x.y", "?signature=" + "x" * 20_000])
+def test_of_whoever_has_no_signature_no_file_is_read(standing: World, signature: str) -> None:
+    path = f"/signed-urls/uploads/{RED}/x{signature}"
+    assert send_unread(standing, "PUT", path, CHAMPION, 2**40).status_code in (403, 422)
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [
@@ -114,6 +123,8 @@ def test_a_body_that_is_ignored_is_not_read(standing: World, route: str) -> None
         ("PUT", f"/annotations/{RED}/x/a"),
         ("PUT", "/users/x"),
         ("PUT", "/base-uris/s3://x"),
+        ("POST", f"/signed-urls/upload/{RED}"),
+        ("POST", "/signed-urls/upload-complete"),
     ],
 )
 @pytest.mark.parametrize("content_type", ["application/json", "application/x-ndjson"])
@@ -177,6 +188,7 @@ def test_the_worst_requests_stay_within_bounds(tmp_path: Path, key_pair: tuple[P
         "JWT_PUBLIC_KEY": public,
         "DSERVER_LOG_LEVEL": "ERROR",
         "DSERVER_EXTENSIONS": BUNDLED,
+        "DSERVER_NOTIFY_BUCKET_TO_BASE_URI": {"red": RED},
     }
     config.write_text(json.dumps(settings))
     run = subprocess.run(

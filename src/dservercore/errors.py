@@ -79,6 +79,10 @@ class UnknownDirectoryError(_NotFoundError):
     """The dataset has no such directory."""
 
 
+class UnknownFileError(_NotFoundError):
+    """The dataset has no such file."""
+
+
 class UnknownGroupError(_NotFoundError):
     """There is no such group."""
 
@@ -89,6 +93,10 @@ class UnknownTokenError(_NotFoundError):
 
 class UnknownKeptSearchError(_NotFoundError):
     """The user keeps no such search."""
+
+
+class UnknownUploadError(_NotFoundError):
+    """Nobody is uploading such a dataset, or such a file of it."""
 
 
 class UnknownUserError(_NotFoundError):
@@ -105,6 +113,22 @@ class TooManyAttemptsError(DserverError):
     def __init__(self, message: str = "", seconds: int = 1):
         super().__init__(message)
         self.seconds = seconds
+
+
+class ExpiredError(DserverError):
+    """What the request is made with was good for a time that is over."""
+
+
+class UnsupportedError(DserverError):
+    """The server cannot do this here: not with this storage, or not with what it says at the moment."""
+
+
+class StorageError(DserverError):
+    """A storage that datasets are written to has refused, or is out of reach."""
+
+
+class FullStorageError(StorageError):
+    """There is no room where a dataset is to be stored."""
 
 
 class ConfigurationError(DserverError):

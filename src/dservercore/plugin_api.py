@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from flask_smorest.pagination import PaginationParameters
     from markupsafe import Markup
 
+    from dservercore.catalog.scope import Scope
     from dservercore.rest.sort import SortParameters
 
 #: The base URI of a document that stands for a deleted dataset. It has no scheme, and so cannot be registered: no
@@ -146,6 +147,18 @@ class Dependents:
     why: str
     datasets: Sequence[Mapping[str, Any]]
     number: int | None
+
+
+@dataclass(frozen=True)
+class Downloads:
+    """Where somebody who looks at the page of a dataset can download its files.
+
+    :param item: given the identifier of an item, returns an address on this server
+    :param everything: address of all files in one; None: there is none
+    """
+
+    item: Callable[[str], str]
+    everything: str | None = None
 
 
 @dataclass(frozen=True)
@@ -719,6 +732,41 @@ class ExtensionABC(PluginABC):
             be told
         """
         return ()
+
+    def downloads(self, dataset: Mapping[str, Any]) -> Downloads | None:
+        """Return where the files of a dataset can be downloaded; None: not by this extension. The first one counts.
+
+        :param dataset: the dataset object, as ``GET /uris/<uri>`` answers it, to somebody who may search it
+        """
+        return None
+
+    def understands(self, text: str) -> bool:
+        """Return whether a text that somebody searches for begins as a query does that the extension answers.
+
+        Asked by the page where people search, and by ``flask search``, of each text in which there is something. What
+        no extension understands is searched for by the search plugin.
+        """
+        return False
+
+    def find_datasets(
+        self,
+        text: str,
+        scope: Scope,
+        filters: Mapping[str, Sequence[str]],
+        order: Mapping[str, int],
+        page: slice,
+    ) -> tuple[list[dict[str, Any]], int]:
+        """Return a page of the datasets that match a query, and how many do. For texts that it :meth:`understands`.
+
+        :param scope: what the asker may search: of nothing else may be told anything
+        :param filters: ``creator_usernames``, ``base_uris``, ``uuids``, ``tags`` and ``uploaded_by``, all of which the
+            datasets must pass; those that are there have some values
+        :param order: ``{field: 1 | -1}``; ties are broken by ``uri``
+        :returns: mappings that have what a dataset object has; what else is in them does not count
+        :raises ValidationError: when the query is wrong, with a message for whoever has typed it
+        :raises UnavailableError: when it cannot be answered now, or takes too long
+        """
+        return [], 0
 
     def export_formats(self) -> Sequence[ExportFormat]:
         """Return the forms in which the description of any dataset can be fetched."""

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import functools
-import re
 import socket
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import dtoolcore
 import pytest
-import requests
 from botocore.exceptions import BotoCoreError
 from botocore.loaders import JSONFileLoader
 from flask import Flask
@@ -24,39 +19,13 @@ from flask import Flask
 from dservercore.auth.permissions import operator_scope
 from dservercore.catalog import metadata
 from dservercore.catalog.storage.access import open_base
+from support.s3_server import Storage, client
 
 from .conftest import CommandLine
 
 Package = Callable[..., str]
 
 pytestmark = pytest.mark.long
-
-
-class Storage:
-    """An S3 server, and what it was asked."""
-
-    def __init__(self, log: Path):
-        with log.open("w") as file:
-            # With port 0 it takes a free one, and says which.
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"],
-                stdout=file,
-                stderr=subprocess.STDOUT,
-            )
-        self.log = log
-        self.address = self._wait()
-
-    def _wait(self) -> str:
-        for _ in range(600):
-            found = re.search(r"Running on (http://127.0.0.1:\d+)", self.log.read_text())
-            if found and requests.get(f"{found[1]}/moto-api/", timeout=10).ok:
-                return found[1]
-            time.sleep(0.1)
-        raise TimeoutError(self.log.read_text())
-
-    def requests_for(self, bucket: str, since: int) -> list[str]:
-        """Return method and path of each request about a bucket, after the first *since* characters of the log."""
-        return re.findall(rf'"((?:GET|HEAD|PUT) /{bucket}\S*)', self.log.read_text()[since:])
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -86,11 +55,6 @@ def bucket(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     client(storage).create_bucket(Bucket=name)
     return name
-
-
-def client(storage: Storage) -> Any:
-    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-    return boto3.client("s3", endpoint_url=storage.address, region_name="us-east-1", **keys)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import re
 import sys
 import time
 import unicodedata
+import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -233,14 +234,80 @@ def requests_of(config: dict[str, Any]) -> Iterator[Request]:
     yield Request("READMEs in a list", bulk, encoded(few), "/uris/bulk")
     many = [dataset_info(readme=words(20_000 + n), tags=tags[:200]) for n in range(60)]
     yield Request("many in a list", bulk, encoded(many), "/uris/bulk")
+    yield from uploads_of(config)
     details = "/uris?page_size=100&include=description,tags,matches&group=uuid"
     text = {"free_text": "a* OR b* OR c* OR d* OR e* OR f* OR g* OR h* OR tag"}
     graph, path = "POST /graph/uuids/<uuid>", f"/graph/uuids/{INFO['uuid']}"
     yield Request("zeros", graph, nothing_but_zeros(4000, 1), path, expected=(422,))
     yield Request("keys", graph, encoded({"dependency_keys": words(30_000).split()}), path, expected=(422,))
     yield Request("dots", graph, encoded({"dependency_keys": ["." * 60_000]}), path, expected=(422,))
+    for route in ("POST /webhook/notify", "POST /webhook/notify/<path:path>"):
+        path = route.split()[1].replace("<path:path>", "a/b")
+        records = [
+            {
+                "eventName": "ObjectCreated:Put",
+                "s3": {"bucket": {"name": "red"}, "object": {"key": f"{uuid.uuid4()}/dtool"}},
+            }
+            for _ in range(250)
+        ]
+        yield Request("records", route, encoded({"Records": records}), path)
+        yield Request("zeros", route, deep, path, expected=(422,))
+        yield Request(
+            "empty records", route, b'{"Records": [' + b"{}," * 12_000 + b"{}]}", path, expected=(422,)
+        )
     yield Request("details", "POST /uris", encoded(text), f"{details}&sort=relevance")
     yield Request("details of all", "POST /uris", b"{}", details)
+    yield from structured_queries()
+
+
+def structured_queries() -> Iterator[Request]:
+    """Yield the worst structured queries."""
+    query, aggregate = "/mongo/query", "/mongo/aggregate"
+    for path in (query, aggregate):
+        yield Request("zeros", f"POST {path}", nothing_but_zeros(9000, 50), path, expected=(422, 404))
+        wide = {"query": {"$or": [{f"annotations.{n}": {"$in": list(range(40))}} for n in range(90)]}}
+        yield Request("wide", f"POST {path}", encoded(wide), path, expected=(200, 422, 404, 503))
+        expression = {"query": {"readme": {"$not": {"$regex": "(([a-z]+ ?)+x){1,20}$"}}}}
+        yield Request("expression", f"POST {path}", encoded(expression), path, expected=(200, 422, 404, 503))
+    unwound = [{"$set": {"x": [*range(10)]}}, {"$unwind": "$x"}] * 4
+    pushed = {"aggregation": [*unwound, {"$group": {"_id": None, "all": {"$push": "$$ROOT"}}}]}
+    yield Request("pushed", f"POST {aggregate}", encoded(pushed), aggregate, expected=(200, 422, 404, 503))
+
+
+def uploads_of(config: dict[str, Any]) -> Iterator[Request]:
+    """Yield the worst requests that begin and end an upload."""
+    begin, complete = "POST /signed-urls/upload/<base_uri:base_uri>", "POST /signed-urls/upload-complete"
+    path, most = f"/signed-urls/upload/{uploads_to(config)}", config["SIGNED_URL_MAX_UPLOAD_ITEMS"]
+    announced = {"name": "peas", "creator_username": "olga", "frozen_at": 1.5}
+    item = {"size_in_bytes": 1, "hash": "0" * 32, "utc_timestamp": 1.5}
+    items = [{"relpath": f"sample-{n:06}/reads_R1.fastq.gz", **item} for n in range(most)]
+    long = [{"relpath": f"{n:06}/{'x' * 250}/{'y' * 140}", **item} for n in range(most)]
+    deep = [{"relpath": f"{n % 490:04}{'/x' * 99}{n}", **item} for n in range(most)]
+    wide = [{"relpath": f"{n}/{'x/' * 98}x", **item} for n in range(most)]
+    for name, changes, expected in (
+        ("items", {"items": items}, (200,)),
+        ("long paths", {"items": long}, (200,)),
+        ("deep paths", {"items": deep}, (200,)),
+        ("many directories", {"items": wide}, (422,)),
+        ("items of nothing", {"items": [{}] * most}, (422,)),
+        ("too many items", {"items": items + items}, (413, 422)),
+        ("empty overlays", {"overlays": {f"o{n}": {} for n in range(100_000)}}, (422,)),
+        ("ligatures", {"items": [{"relpath": f"{n}{LIGATURE * 80}", **item} for n in range(1000)]}, (422,)),
+    ):
+        number = sum(name.encode())
+        body = encoded({**announced, "uuid": f"22222222-2222-2222-2222-{number:012}", **changes})
+        yield Request(name, begin, body, path, expected=expected)
+    zeros = nothing_but_zeros(900, 50)
+    yield Request("zeros", complete, zeros, "/signed-urls/upload-complete", expected=(422,))
+    uri = f"{uploads_to(config)}/22222222-2222-2222-2222-{sum(b'items'):012}"
+    yield Request(
+        "nothing uploaded", complete, encoded({"uri": uri}), "/signed-urls/upload-complete", expected=(400,)
+    )
+
+
+def uploads_to(config: dict[str, Any]) -> str:
+    """Return the base URI that files can be uploaded to: a directory beside the database."""
+    return f"file://{Path(config['SQLALCHEMY_DATABASE_URI'].removeprefix('sqlite:///')).parent}/uploads"
 
 
 #: What the work of :func:`reference` takes on a core of 2020 or later of which nobody else has a share.
@@ -337,6 +404,8 @@ def main(config_file: str) -> None:
         for name in (CHAMPION, NOBODY):
             users.add_user(name)
         base_uris.create_base_uri(RED, [CHAMPION], [CHAMPION])
+        Path(uploads_to(dict(app.config)).removeprefix("file://")).mkdir()
+        base_uris.create_base_uri(uploads_to(dict(app.config)), [CHAMPION], [CHAMPION])
         registration.register_dataset(OPERATOR, operator_scope("register"), INFO)
         sql_db.session.commit()
         tokens = {name: create_access_token(name) for name in (ADMIN, CHAMPION, NOBODY)}

@@ -85,6 +85,8 @@ FILES = {
     "/dataset-readme/<uri:uri>",
     "/dataset-manifest/<uri:uri>",
     "/dataset-export/<name>/<uri:uri>",
+    "/dataset-file/<identifier>/<uri:uri>",
+    "/dataset-archive/<uri:uri>",
     "/account/dtool.json",
     "/account/README.yml",
     "/search/suggestions",

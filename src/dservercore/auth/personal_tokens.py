@@ -16,6 +16,9 @@ from dservercore.catalog.scope import Credential
 from dservercore.db.fast_reads import Remembered, Row
 from dservercore.models import PersonalToken, User
 
+# Begins what a token is called on record.
+_NAME = "token "
+
 _token, _user = PersonalToken.__table__, User.__table__
 
 
@@ -37,25 +40,22 @@ class Found:
 def _found(rows: Sequence[Row]) -> Found | None:
     for key, username, may, base_uris, created_at, expires_at, last_used_at in rows:
         where = None if base_uris is None else frozenset(json.loads(base_uris))
-        credential = Credential(username, f"token {key}", frozenset(may.split()), where)
+        credential = Credential(username, f"{_NAME}{key}", frozenset(may.split()), where)
         return Found(key, credential, created_at, expires_at, last_used_at)
     return None
 
 
-_BY_DIGEST = Remembered(
-    select(
-        _token.c.id,
-        _user.c.username,
-        _token.c.may,
-        _token.c.base_uris,
-        _token.c.created_at,
-        _token.c.expires_at,
-        _token.c.last_used_at,
-    )
-    .join_from(_token, _user)
-    .where(_token.c.digest == bindparam("digest")),
-    _found,
-)
+_TOKENS = select(
+    _token.c.id,
+    _user.c.username,
+    _token.c.may,
+    _token.c.base_uris,
+    _token.c.created_at,
+    _token.c.expires_at,
+    _token.c.last_used_at,
+).join_from(_token, _user)
+_BY_DIGEST = Remembered(_TOKENS.where(_token.c.digest == bindparam("digest")), _found)
+_BY_ID = Remembered(_TOKENS.where(_token.c.id == bindparam("id")), _found)
 
 
 def find(token: str) -> Found:
@@ -74,6 +74,12 @@ def find(token: str) -> Found:
     if found.expires_at is not None and found.expires_at <= time.time():
         raise NoAuthorizationError("The personal token has expired")
     return found
+
+
+def named(name: str) -> Found | None:
+    """Return the personal token that is called *name* on record, expired or not; None if there is none."""
+    number = name.removeprefix(_NAME)
+    return _BY_ID.get({"id": int(number)}) if number != name and number.isdecimal() else None
 
 
 def claims_of(found: Found) -> dict[str, Any]:

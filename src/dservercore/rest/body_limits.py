@@ -34,7 +34,7 @@ MAX_FILTER_VALUES, MAX_FILTER_VALUE_LENGTH = 10_000, 1024
 _BYTES_PER_ELEMENT = 24
 
 _ENVIRON, _IS_READ = "dservercore.body_limit", "dservercore.body_is_read"
-_LIMIT = "_dservercore_body_limit"
+_LIMIT, _STREAMED = "_dservercore_body_limit", "_dservercore_streams_body"
 
 #: Where the server puts, into the WSGI environment, the error of a body that did not come as it was announced.
 REFUSED = "dservercore.refused"
@@ -119,6 +119,40 @@ def takes_body(limit: Callable[[Mapping[str, Any]], BodyLimit]) -> Callable[[Vie
     return decorate
 
 
+def streams_body(view: View) -> View:
+    """Let a view read a file that is the body of a request while it comes; the decorator goes below the guard.
+
+    It may be of any size, and so nothing of it is read before the view has called :func:`allow_body`.
+    """
+
+    @wraps(view)
+    def streaming(*args: Any, **kwargs: Any) -> Any:
+        allow_body(0)
+        return view(*args, **kwargs)
+
+    vars(streaming)[_STREAMED] = True  # decorators above this one take it over
+    return cast(View, streaming)
+
+
+def allow_body(length: int) -> None:
+    """Let a view that streams the body of the current request read so many bytes of it."""
+    request.environ[_ENVIRON] = BodyLimit(length, 0)
+    request.max_content_length = length
+
+
+def is_streamed(app: Any, endpoint: str, method: str) -> bool:
+    """Return whether a route reads the bodies of its requests while they come.
+
+    :param app: the Flask application
+    """
+    return bool(getattr(_view_of(app, endpoint, method), _STREAMED, False))
+
+
+def _view_of(app: Any, endpoint: str, method: str) -> Any:
+    view = app.view_functions.get(endpoint)
+    return getattr(getattr(view, "view_class", None), method.lower(), view)
+
+
 def limit_of_route(app: Any, endpoint: str, method: str) -> int | None:
     """Return how many bytes the body of a request to a route may have, as far as that is known without a request.
 
@@ -126,9 +160,7 @@ def limit_of_route(app: Any, endpoint: str, method: str) -> int | None:
     :returns: None if there is no limit; for a route of another package ``MAX_CONTENT_LENGTH``
     """
     most: int | None = app.config["MAX_CONTENT_LENGTH"]
-    view = app.view_functions.get(endpoint)
-    view = getattr(getattr(view, "view_class", None), method.lower(), view)
-    limit = getattr(view, _LIMIT, None)
+    limit = getattr(_view_of(app, endpoint, method), _LIMIT, None)
     if limit is not None:
         length = limit(app.config).length
     elif endpoint.partition(".")[0] in app.repeatable:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor
 from itertools import chain
 from tempfile import SpooledTemporaryFile
 from typing import Any
 
+from dservercore.rest.paced import Paced
+
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Headers = list[tuple[str, str]]
+
+logger = logging.getLogger("dservercore")
 
 #: Bytes of an answer that are kept in memory; what a client has not fetched of a longer one is in a temporary file.
 IN_MEMORY = 2**20
@@ -23,14 +29,16 @@ class Answer:
     """What the application answers to one request: written by a thread, sent by the event loop.
 
     :param loop: that sends it
+    :param makers: threads that make the pieces of a body which is made while it is sent
     :ivar began: is done when there is something to send
     :ivar is_abandoned: whether nobody is there any more who wants it
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop):
+    def __init__(self, loop: asyncio.AbstractEventLoop, makers: Executor):
         self.began = loop.create_future()
         self.is_abandoned = False
-        self._loop = loop
+        self._loop, self._makers = loop, makers
+        self._paced: Paced | None = None
         self._status, self._headers = 500, Headers()
         self._whole: bytes | None = None
         self._spool: Any = None  # of an answer that is long
@@ -44,6 +52,14 @@ class Answer:
 
         :param status: returns status and headers, once the first chunk is there
         """
+        if isinstance(chunks, Paced):
+            with self._lock:
+                is_wanted = not self.is_abandoned
+                self._paced = chunks if is_wanted else None
+            if not is_wanted:
+                chunks.close()
+            self._tell(*status(), False)
+            return
         rest = iter(chunks)
         beginning: list[bytes] = []
         size = 0
@@ -97,6 +113,9 @@ class Answer:
             (name.encode("latin-1"), value.encode("latin-1")) for name, value in (*self._headers, *further)
         ]
         await send({"type": "http.response.start", "status": self._status, "headers": headers})
+        if self._paced is not None:
+            await self._send_paced(send, self._paced)
+            return
         if self._spool is None:
             await send({"type": "http.response.body", "body": self._whole})
             return
@@ -108,6 +127,18 @@ class Answer:
                 await self._more.wait()
         if self.is_abandoned:
             raise OSError("The application failed in the middle of an answer")
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _send_paced(self, send: Send, paced: Paced) -> None:
+        while True:
+            try:
+                piece = await self._loop.run_in_executor(self._makers, next, paced, None)
+            except Exception as error:
+                logger.warning("An answer was ended in the middle: %s", error)
+                raise OSError("The application failed in the middle of an answer") from error
+            if piece is None:
+                break
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _next(self) -> bytes:
@@ -123,3 +154,6 @@ class Answer:
             self.is_abandoned = True
             if self._spool is not None:
                 self._spool.close()
+            paced, self._paced = self._paced, None
+        if paced is not None:  # elsewhere, as the piece that is being made is waited for
+            self._makers.submit(paced.close)

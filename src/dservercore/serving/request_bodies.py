@@ -12,7 +12,7 @@ from typing import IO, Any, NoReturn
 from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge, RequestTimeout
 from werkzeug.routing import RequestRedirect
 
-from dservercore.rest.body_limits import limit_of_route
+from dservercore.rest.body_limits import is_streamed, limit_of_route
 from dservercore.serving.patience import Patience
 
 #: Parts that a body may come in, however small, and bytes of a part, on average, if there are more of them.
@@ -62,12 +62,23 @@ class RequestBodies:
         """Return how many bytes the body of such a request may have; None: any number."""
         overall: int | None = self._app.config["MAX_CONTENT_LENGTH"]
         try:
-            endpoint, _ = self._app.url_map.bind("").match(path, method)
+            endpoint = self._endpoint(method, path)
         except RequestRedirect:
             return overall
         except HTTPException:
             return 0  # nobody reads it: there is no such route
         return limit_of_route(self._app, endpoint, method)
+
+    def is_streamed(self, method: str, path: str) -> bool:
+        """Return whether the body of such a request is for the application to read while it comes."""
+        try:
+            return is_streamed(self._app, self._endpoint(method, path), method)
+        except HTTPException:  # also where it is a redirect
+            return False
+
+    def _endpoint(self, method: str, path: str) -> str:
+        endpoint: str = self._app.url_map.bind("").match(path, method)[0]
+        return endpoint
 
     async def receive(self, receive: Receive, length: int | None, most: int | None) -> IO[bytes]:
         """Return a body, and how long it is by where its end is.

@@ -68,6 +68,8 @@ class BrokerBase:
 
     def is_gone(self, uri: str) -> bool:
         """Return whether there is certainly no dataset at *uri*; raises whatever the storage raises."""
+        if self._is_s3:
+            return self.in_time(lambda: s3.is_gone(self._broker, uri))
         return self.in_time(lambda: not self._broker(uri, None).has_admin_metadata())
 
     def fingerprint(self, uri: str) -> str | None:
@@ -99,6 +101,15 @@ class BrokerBase:
         if not hasattr(self._broker, "put_text"):
             raise OSError("its storage can only be read")
         return self.open_readable(uri)
+
+    def broker_of_s3(self, uri: str) -> Any:
+        """Return the storage broker of a dataset on S3, by which nothing is found out yet whether it is there.
+
+        :raises OSError: if the storage broker for ``s3`` is another one than that of ``dtool-s3``
+        """
+        if not self._is_s3:
+            raise OSError("the storage broker for s3:// is not that of dtool-s3")
+        return self.in_time(lambda: self._broker(uri, None))
 
     def in_time(self, work: Callable[[], Result]) -> Result:
         """Call *work*, which uses one dataset, and return what it returns.

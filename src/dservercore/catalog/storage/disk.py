@@ -30,7 +30,7 @@ from dservercore.catalog.storage.stored_files import Directory, Files, identitie
 from dservercore.dataset.document import document_of_parts
 
 _DTOOL, _ADMIN, _MANIFEST, _README = ".dtool", "dtool", "manifest.json", "README.yml"
-_ANNOTATIONS, _TAGS = "annotations", "tags"
+_ANNOTATIONS, _OVERLAYS, _TAGS = "annotations", "overlays", "tags"
 # Of the system, at the top of a disk or share, and often closed to everybody: no dataset is in there.
 _OF_SYSTEMS = {
     *(
@@ -114,7 +114,7 @@ class DiskBase:
         """
         try:
             # dtoolcore takes a folder that it may not enter for one without a dataset.
-            self._dataset(uri).directory(_DTOOL).status(_ADMIN)
+            self.directory_of(uri).directory(_DTOOL).status(_ADMIN)
         except (FileNotFoundError, NotADirectoryError):
             return True
         return False
@@ -125,7 +125,7 @@ class DiskBase:
         :raises OSError: if they cannot be looked at
         :raises UnreadableError: if there is a link to a directory, or are more files than are read
         """
-        dataset = self._dataset(uri)
+        dataset = self.directory_of(uri)
         try:
             dtool = dataset.directory(_DTOOL)
         except (FileNotFoundError, NotADirectoryError):
@@ -149,7 +149,7 @@ class DiskBase:
         :raises OSError: if it cannot be looked at
         :raises UnreadableError: if there is a link to a directory, or are more files than are read
         """
-        dataset = self._dataset(uri)
+        dataset = self.directory_of(uri)
         dtool = dataset.directory(_DTOOL)
         seen = [dataset.status(_README), dtool.status(_ADMIN), dtool.status(_MANIFEST)]
         for folder, files in _annotations_and_tags(dtool, self._limits):
@@ -165,7 +165,7 @@ class DiskBase:
         :raises OSError, ValueError: if its administrative metadata cannot be read
         """
         with _told(uri):
-            return DiskDataset(self._dataset(uri), uri, self._limits)
+            return DiskDataset(self.directory_of(uri), uri, self._limits)
 
     open_editable = open_readable
 
@@ -173,12 +173,54 @@ class DiskBase:
         """Call *work*, without a time limit: a disk answers."""
         work()
 
-    def _dataset(self, uri: str) -> Directory:
+    def directory_of(self, uri: str) -> Directory:
+        """Return the directory of a dataset.
+
+        :raises FileNotFoundError: if there is none
+        :raises UnreadableError: if a link leads there
+        """
         directory = self._directory
         with _told(uri):
             for name in uri.removeprefix(f"{self._base_uri}/").split("/"):
                 directory = directory.dataset(name)
         return directory
+
+    def made_directory_of(self, uri: str) -> Directory:
+        """Return the directory of a dataset, which is made if there is none.
+
+        :raises OSError: if it cannot be made
+        :raises UnreadableError: if a link has its name
+        """
+        name = uri.removeprefix(f"{self._base_uri}/")
+        self._directory.made(name)
+        return self._directory.dataset(name)
+
+    def free_bytes(self) -> int:
+        """Return how many bytes there is room for.
+
+        :raises OSError: if nobody knows
+        """
+        return self._directory.free_bytes()
+
+    def remove_directory_of(self, uri: str) -> None:
+        """Remove the directory of a dataset, with all that is in it.
+
+        :raises OSError: if something cannot be removed
+        """
+        self._directory.remove_directory(uri.removeprefix(f"{self._base_uri}/"))
+
+    def overlay_names(self, uri: str) -> list[str]:
+        """Return the names of the overlays of a dataset, in order; raises as :meth:`directory_of` does."""
+        return self._names_in(uri, _OVERLAYS)
+
+    def annotation_names(self, uri: str) -> list[str]:
+        """Return the names of the annotations of a dataset, in order; raises as :meth:`directory_of` does."""
+        return self._names_in(uri, _ANNOTATIONS)
+
+    def _names_in(self, uri: str, folder: str) -> list[str]:
+        dtool = self.directory_of(uri).directory(_DTOOL)
+        files = dtool.files(folder, self._limits.annotations, _is_annotation_file)
+        return sorted(name.removesuffix(".json") for name, _ in files.own)
 
 
 @contextmanager

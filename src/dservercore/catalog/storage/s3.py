@@ -121,6 +121,10 @@ def limited(broker: type[Any], limits: Limits) -> type[Any]:
             names = self._own(self.annotations_key_prefix, limits.annotations, _is_annotation)
             return [name.removesuffix(".json") for name in names]
 
+        def list_overlay_names(self) -> list[str]:
+            names = self._own(self.overlays_key_prefix, limits.annotations, _is_annotation)
+            return [name.removesuffix(".json") for name in names]
+
         def list_tags(self) -> list[str]:
             return self._own(self.tags_key_prefix, limits.tags, dtool_names.is_tag)
 
@@ -198,6 +202,28 @@ def list_uris(broker: type[Any], base_uri: str) -> list[str]:
     bucket = _bucket(base_uri)
     keys = (found["Key"] for found in _objects(_client(broker, bucket), bucket, REGISTRATION))
     return [f"s3://{bucket}/{key.removeprefix(REGISTRATION)}" for key in keys]
+
+
+def is_gone(broker: type[Any], uri: str) -> bool:
+    """Return whether there is certainly no administrative metadata of a dataset in a bucket.
+
+    The storage broker takes every error of S3 for that: of one that is overloaded, or refuses, nothing is known here.
+
+    :raises botocore.exceptions.ClientError: if S3 does not say what is in the bucket
+    """
+    stored, bucket = broker(uri, None), _bucket(uri)
+    client, registration = _client(broker, bucket), stored.dataset_registration_key
+    prefix = stored.dataset_prefix or ""
+    if _is_listed(client, bucket, registration):
+        content = _content(client, bucket, registration, Limit(MAX_KEY_BYTES))
+        prefix = decoded(content, registration, lambda _: None)
+    return not _is_listed(client, bucket, f"{prefix}{stored.uuid}/dtool")
+
+
+def _is_listed(client: Any, bucket: str, key: str) -> bool:
+    # Asked for the object itself, S3 says that it is not there only to who may list.
+    listed = client.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1).get("Contents", ())
+    return any(entry["Key"] == key for entry in listed)
 
 
 def fingerprint(broker: type[Any], uri: str) -> str:

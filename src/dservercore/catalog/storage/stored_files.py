@@ -12,7 +12,7 @@ import os
 import secrets
 import stat
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -173,6 +173,19 @@ class Directory:
         :raises UnreadableError: if it is no regular file, larger than *limit*, or the server's own
         """
         path = f"{self.path}/{name}"
+        descriptor = self.open_file(name)
+        try:
+            return _content(descriptor, os.fstat(descriptor).st_size, limit, path)
+        finally:
+            os.close(descriptor)
+
+    def open_file(self, name: str) -> int:
+        """Return a descriptor by which the file called *name* in this directory can be read, to be closed.
+
+        :raises OSError: if it cannot be opened
+        :raises UnreadableError: if it is no regular file, or the server's own
+        """
+        path = f"{self.path}/{name}"
         self._regular_file(name)  # opening some devices has an effect: so no device is opened
         descriptor = self._open(name, _READ, path)
         try:
@@ -181,9 +194,10 @@ class Directory:
                 raise _no_file(path, status)
             if status.st_nlink > 1:
                 self._check_owner(path, status)
-            return _content(descriptor, status.st_size, limit, path)
-        finally:
+        except BaseException:
             os.close(descriptor)
+            raise
+        return descriptor
 
     def write(self, name: str, content: bytes, scratch: Directory, like: str | None = None) -> None:
         """Make *content* what the file called *name* in this directory holds, at once.
@@ -223,14 +237,104 @@ class Directory:
         with suppress(FileNotFoundError):
             os.unlink(_checked(name), dir_fd=self._descriptor)
 
+    def new_file(self, name: str) -> int:
+        """Return a descriptor by which a new file called *name* in this directory can be written, to be closed.
+
+        :raises FileExistsError: if something has that name
+        :raises OSError: if it cannot be made
+        """
+        try:
+            return os.open(_checked(name), _NEW, 0o666, dir_fd=self._descriptor)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, f"{self.path}/{name}") from None
+
+    def move(self, name: str, folder: Directory, new_name: str) -> None:
+        """Give the file called *name* in this directory another place, and name; what has that name is replaced.
+
+        :raises OSError: if it cannot be moved
+        """
+        try:
+            os.rename(
+                _checked(name),
+                _checked(new_name),
+                src_dir_fd=self._descriptor,
+                dst_dir_fd=folder._descriptor,
+            )
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, f"{folder.path}/{new_name}") from None
+
+    def set_time(self, name: str, moment: float) -> None:
+        """Say of the file called *name* in this directory when it was last changed, where that can be said.
+
+        :param moment: seconds since the epoch, UTC
+        """
+        with suppress(OSError, OverflowError, ValueError):
+            os.utime(_checked(name), (moment, moment), dir_fd=self._descriptor, follow_symlinks=False)
+
+    def relpaths(self, most: int) -> Iterator[str]:
+        """Yield the paths of all that is below this directory and is no directory, in no order.
+
+        :param most: how many files and directories are looked at
+        :raises OSError: if a directory cannot be listed
+        :raises UnreadableError: if there are more
+        """
+        waiting, number = deque([("", self)]), 0
+        while waiting:
+            above, folder = waiting.pop()
+            for name in folder.names():
+                number += 1
+                if number > most:
+                    raise UnreadableError(f"{self.path} holds more than the {most:,} files that are expected")
+                if stat.S_ISDIR(folder.status(name).st_mode):
+                    waiting.append((f"{above}{name}/", folder.directory(name)))
+                else:
+                    yield f"{above}{name}"
+
+    def remove_directory(self, name: str) -> None:
+        """Remove the directory called *name* from this one, with all that is in it. No link is followed.
+
+        :raises OSError: if something cannot be removed
+        """
+        folder = self.directory(name)
+        for inner in folder.names():
+            if stat.S_ISDIR(folder.status(inner).st_mode):
+                folder.remove_directory(inner)
+            else:
+                folder.remove(inner)
+        os.rmdir(name, dir_fd=self._descriptor)
+
+    def sync(self) -> None:
+        """Have the names in this directory outlive a loss of power.
+
+        :raises OSError: if they cannot be written
+        """
+        descriptor = os.open(".", _LISTED, dir_fd=self._descriptor)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def free_bytes(self) -> int:
+        """Return how many bytes there is room for where this directory is."""
+        descriptor = os.open(".", _LISTED, dir_fd=self._descriptor)
+        try:
+            room = os.fstatvfs(descriptor)
+        finally:
+            os.close(descriptor)
+        return room.f_bavail * room.f_frsize
+
     def made(self, name: str) -> Directory:
         """Return the directory called *name* in this one, which is made if it is not there.
 
         :raises OSError: if it cannot be made
         :raises UnreadableError: if a link has that name
         """
-        with suppress(FileExistsError):
+        try:
             os.mkdir(_checked(name), dir_fd=self._descriptor)
+        except FileExistsError:
+            pass
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, f"{self.path}/{name}") from None
         return self.directory(name)
 
     def _identity(self) -> Identity:

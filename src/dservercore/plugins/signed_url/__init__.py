@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-from dservercore.plugin_api import ExtensionABC
-from dservercore.plugins.signed_url.routes import blueprint
+import click
+import flask
+from flask import url_for
+
+from dservercore.plugin_api import Downloads, ExtensionABC
+from dservercore.plugins.signed_url import models as models
+from dservercore.plugins.signed_url import routes_uploading as routes_uploading  # adds to the blueprint
+from dservercore.plugins.signed_url.commands import pending_upload_cli
+from dservercore.plugins.signed_url.pages import pages
+from dservercore.plugins.signed_url.routes_reading import blueprint
 from dservercore.plugins.signed_url.settings import SETTINGS
+from dservercore.plugins.signed_url.storages import is_signable
 from dservercore.rest.blueprint import Blueprint
 from dservercore.settings.table import Setting
 
@@ -23,3 +34,25 @@ class SignedURL(ExtensionABC):
     def get_blueprint(self) -> Blueprint:
         """Return the routes below ``/signed-urls``."""
         return blueprint
+
+    def get_commands(self) -> Sequence[click.Command]:
+        """Return ``flask pending_upload``."""
+        return [pending_upload_cli]
+
+    def get_migrations(self) -> Path:
+        """Return where those of the uploads are that are pending."""
+        return Path(__file__).parent / "migrations"
+
+    def get_pages(self) -> Sequence[flask.Blueprint]:
+        """Return what leads from the page of a dataset to its files."""
+        return [pages]
+
+    def downloads(self, dataset: Mapping[str, Any]) -> Downloads | None:
+        """Return where the files of a dataset can be downloaded; None where no URLs can be signed for its storage."""
+        uri = dataset["uri"]
+        if not is_signable(dataset["base_uri"]):
+            return None
+        return Downloads(
+            item=lambda identifier: url_for("signed_url_pages.item", identifier=identifier, uri=uri),
+            everything=url_for("signed_url_pages.archive", uri=uri),
+        )

@@ -9,10 +9,12 @@ from typing import Any, cast
 
 from flask import url_for
 
+from dservercore import plugin_host
 from dservercore.catalog.files import listing
 from dservercore.catalog.files.listing import Listing
 from dservercore.catalog.scope import Scope
 from dservercore.errors import UnavailableError, UnknownDirectoryError
+from dservercore.plugin_api import Downloads
 from dservercore.web.texts import gettext
 
 PAGE_SIZE = 100
@@ -56,12 +58,14 @@ class Files:
     :param uri: of the dataset
     :param listing: None: it is being made, or there is none
     :param problem: why there is none; empty: none is known
+    :param downloads: where the files can be downloaded; None: nowhere
     """
 
     uri: str
     wanted: Wanted
     listing: Listing | None
     problem: str = ""
+    downloads: Downloads | None = None
 
     @property
     def last_page(self) -> int:
@@ -87,15 +91,24 @@ class Files:
 
 def shown(scope: Scope, dataset: Mapping[str, Any], wanted: Wanted) -> Files:
     """Return what is shown of the files of a dataset."""
+    found, problem = None, ""
+    try:
+        found = _listed(scope, dataset, wanted)
+    except UnknownDirectoryError:
+        problem = gettext("There is no such directory in this dataset.")
+    except UnavailableError as error:
+        problem = error.message
+    return Files(dataset["uri"], wanted, found, problem, _downloads(dataset))
+
+
+def _listed(scope: Scope, dataset: Mapping[str, Any], wanted: Wanted) -> Listing | None:
     uri, items = dataset["uri"], dataset["number_of_items"] or 0
     page = slice((wanted.page - 1) * PAGE_SIZE, wanted.page * PAGE_SIZE)
-    try:
-        if wanted.find:
-            found = listing.find_files(scope, uri, items, wanted.find, wanted.order, page)
-        else:
-            found = listing.list_directory(scope, uri, items, wanted.directory, wanted.order, page)
-    except UnknownDirectoryError:
-        return Files(uri, wanted, None, gettext("There is no such directory in this dataset."))
-    except UnavailableError as error:
-        return Files(uri, wanted, None, error.message)
-    return Files(uri, wanted, found)
+    if wanted.find:
+        return listing.find_files(scope, uri, items, wanted.find, wanted.order, page)
+    return listing.list_directory(scope, uri, items, wanted.directory, wanted.order, page)
+
+
+def _downloads(dataset: Mapping[str, Any]) -> Downloads | None:
+    offered = (extension.downloads(dataset) for extension in plugin_host.plugins().extensions)
+    return next((downloads for downloads in offered if downloads), None)
