@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -11,6 +12,7 @@ import click
 import flask
 
 from dservercore.catalog.scope import Scope
+from dservercore.errors import UnavailableError
 from dservercore.plugin_api import Dependents, ExtensionABC, JobHandler, PageSection
 from dservercore.plugins.graph import edges, rebuilding, service
 from dservercore.plugins.graph.commands import graph_cli
@@ -67,8 +69,12 @@ class Graph(ExtensionABC):
         return cast(Sequence[PageSection], _module("pages").section(dataset, base_uris))
 
     def dependents(self, dataset: Mapping[str, Any], base_uris: Mapping[str, int]) -> Sequence[Dependents]:
-        """Return the datasets that were made from one, by any number of steps."""
-        graph = service.dependents(Scope("search", base_uris), dataset["uuid"])
+        """Return the datasets that were made from one, by any number of steps; none where that takes too long."""
+        try:
+            graph = service.dependents(Scope("search", base_uris), dataset["uuid"])
+        except UnavailableError as error:  # it can be deleted all the same
+            logging.getLogger(__name__).warning("What depends on %s is not known: %s", dataset["uri"], error)
+            return []
         nodes = sorted(graph.nodes.values(), key=lambda node: (node.steps, node.uuid))
         made = [
             {"uri": node.copies[0]["uri"], "name": name_of(node)}
