@@ -223,6 +223,12 @@ WALKS = {
         servers=SERVERS,
         substituted=ON_THIS_MACHINE,
     ),
+    "structured-queries": Walk(
+        DOCS / "how-to" / "structured-queries.rst",
+        before=f"{SERVER}{DATASETS}{INDEXED}",
+        servers={"flask serve": f"DSERVER_EXTENSIONS=query DSERVER_ALLOW_DIRECT_AGGREGATION=true {SERVE}"},
+        substituted=ON_THIS_MACHINE,
+    ),
     "watch-the-server": Walk(
         DOCS / "how-to" / "watch-the-server.rst",
         before=SERVER,
@@ -235,7 +241,6 @@ WALKS = {
 NOT_WALKED = {
     "provenance": "says only how to switch it on, so far",
     "notifications": "says only how to switch it on, so far",
-    "structured-queries": "says only how to switch it on, so far",
     "signed-urls": "says only how to switch it on, so far",
     "pages": "takes a clone, npm and Chromium: tests/web/test_shipped.py",
     "run-with-docker-compose": "takes Docker: tests/docs/test_docker_guide.py reads it",

@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dservercore import sql_db
+from dservercore.catalog import base_uris
 from support.world import BLUE, CHAMPION, NOBODY, RED
 from support.worlds import World
 
@@ -136,6 +138,26 @@ def test_the_unregistered_base_uri_and_the_forbidden_one_are_alike(garden: World
     answers = [ask(garden, "query", {"query": {"base_uri": base}}) for base in (BLUE, "s3://unheard-of")]
     assert answers[0].json == answers[1].json == []
     assert answers[0].headers["X-Pagination"] == answers[1].headers["X-Pagination"]
+
+
+def test_visitors_query_what_is_public_and_nothing_else(garden: World) -> None:
+    with garden.app.app_context():
+        base_uris.set_public(BLUE, True)
+        sql_db.session.commit()
+    try:
+        found = garden.client.post("/mongo/query?page_size=100", json={"query": {}})
+        assert {dataset["base_uri"] for dataset in found.json} == {BLUE}
+        for query in QUERIES:
+            answer = garden.client.post("/mongo/query", json={"query": query})
+            assert answer.status_code in (200, 422)
+            assert answer.status_code == 422 or "s3://red" not in answer.text
+        page = garden.client.get("/", query_string={"free_text": "{}"})
+        assert (page.status_code, "bed-08" in page.text, "bed-07" in page.text) == (200, True, False)
+        assert garden.client.post("/mongo/aggregate", json={}).status_code == 401
+    finally:
+        with garden.app.app_context():
+            base_uris.set_public(BLUE, False)
+            sql_db.session.commit()
 
 
 BODIES: list[bytes] = [

@@ -14,13 +14,16 @@ from typing import Any
 import pymongo
 import pytest
 from bson import Binary, ObjectId
+from sqlalchemy import delete
 
 from dservercore import create_app, sql_db
 from dservercore.auth.permissions import operator_scope
 from dservercore.catalog import deletion, job_runs, jobs, registration
 from dservercore.catalog.scope import OPERATOR
 from dservercore.errors import ConfigurationError, UnavailableError
+from dservercore.models import Job
 from dservercore.plugins.query import service
+from dservercore.plugins.query.commands import query_cli
 from dservercore.plugins.query.mongo import pending
 from dservercore.plugins.query.mongo.store import MongoDocumentStore
 from dservercore.plugins.query.store import Restrictions
@@ -165,6 +168,28 @@ def test_what_is_not_registered_is_not_shown_and_is_removed(garden: World, datab
     assert json.loads(answer.headers["X-Pagination"])["total"] == 1
     work()
     assert stored(database) == ["bean"]
+
+
+def test_rebuild_brings_all_and_removes_the_others(garden: World, database: Any) -> None:
+    for n in range(25):
+        register(name=f"bean-{n:02}")
+    sql_db.session.commit()
+    sql_db.session.execute(delete(Job))
+    sql_db.session.commit()
+    database.datasets.insert_one({"uri": f"{RED}/x", "base_uri": RED, "name": "ghost"})
+    result = garden.app.test_cli_runner().invoke(query_cli, ["rebuild"])
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (0, "Made 25 documents")
+    assert stored(database) == [f"bean-{n:02}" for n in range(25)]
+    assert garden.app.test_cli_runner().invoke(query_cli, ["index", "list"]).exit_code == 1
+
+
+def test_on_mariadb_it_needs_mongodb(config: dict[str, Any]) -> None:
+    config |= {"SQLALCHEMY_DATABASE_URI": "mysql+pymysql://root@127.0.0.1/x", "DSERVER_EXTENSIONS": ["query"]}
+    config |= {"DSERVER_SEARCH_PLUGIN": "mongo"} | mongo_plugins("mongodb://127.0.0.1:1/", "x")
+    create_app(config)
+    config |= {"DSERVER_RETRIEVE_PLUGIN": "", "DSERVER_SEARCH_PLUGIN": ""}
+    with pytest.raises(ConfigurationError):
+        create_app(config)
 
 
 def test_indexes(garden: World, database: Any) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from dservercore.cli.search import search_command
 from support.world import BLUE, CHAMPION, NOBODY, READER, RED
 from support.worlds import World
 from web.browser import client_of
@@ -108,3 +109,18 @@ def test_the_same_search_for_programs(garden: World) -> None:
     answer = garden.send("POST", f"/{path}", READER, json=body)
     assert [found["name"] for found in answer.json] == ["bed-02", "bed-00"]
     assert "get_datasets_by_mongo_query" in html
+
+
+def test_at_the_command_line(garden: World) -> None:
+    def search(*arguments: str) -> Any:
+        return garden.app.test_cli_runner().invoke(search_command, list(arguments))
+
+    found = search('{"annotations.bed": {"$lt": 3}}', "--sort", "-name", "--json")
+    assert [dataset["name"] for dataset in json.loads(found.stdout)] == ["bed-02", "bed-01", "bed-00"]
+    assert found.stderr == "3 datasets found\n"
+    lines = search("{}", "--as", CHAMPION, "--limit", "2", "--page", "4").stdout.splitlines()
+    assert len(lines) == 3
+    assert "s3://blue" not in search("{}", "--as", CHAMPION, "--csv").stdout
+    assert search('{"name": "x"}').stderr == "No dataset found\n"
+    wrong = search('{"$where": "1"}')
+    assert (wrong.exit_code, "$where" in wrong.stderr) == (1, True)

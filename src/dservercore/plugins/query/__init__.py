@@ -6,15 +6,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 from flask import Flask, current_app
 
 from dservercore.catalog.scope import Scope
 from dservercore.plugin_api import ExtensionABC, JobHandler
 from dservercore.plugins.query import service
+from dservercore.plugins.query.commands import query_cli
 from dservercore.plugins.query.mongo import pending
 from dservercore.plugins.query.mongo.store import MongoDocumentStore
 from dservercore.plugins.query.routes import blueprint
 from dservercore.plugins.query.settings import MONGO_SETTINGS, SETTINGS, uses_mongo
+from dservercore.plugins.query.sql.databases import require_supported
 from dservercore.plugins.query.sql.store import SqlDocumentStore
 from dservercore.rest.blueprint import Blueprint
 from dservercore.settings.table import Setting
@@ -49,6 +52,7 @@ class Query(ExtensionABC):
             store.init_app(app)
             self._store = store
         else:
+            require_supported(app.config["SQLALCHEMY_DATABASE_URI"])
             self._store = SqlDocumentStore()
         service.use(app, self._store)
 
@@ -79,10 +83,17 @@ class Query(ExtensionABC):
         """Return a page of the datasets that match a structured query, and how many do."""
         return service.query_text(text, scope, filters, order, page)
 
+    def get_commands(self) -> Sequence[click.Command]:
+        """Return ``flask query``."""
+        return [query_cli]
+
     def get_migrations(self) -> Path:
         """Return the migrations of the tables of documents, which are empty where MongoDB has those."""
         return Path(__file__).parent / "migrations"
 
     def get_job_handlers(self) -> Mapping[str, JobHandler]:
         """Return what brings documents to MongoDB, where that is outside of the transaction."""
-        return {pending.KIND: lambda payload: pending.do(self._store, payload)}
+        return {pending.KIND: self._bring}
+
+    def _bring(self, payload: Any) -> None:
+        pending.do(self._store if isinstance(self._store, MongoDocumentStore) else None, payload)

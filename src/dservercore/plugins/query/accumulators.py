@@ -31,17 +31,23 @@ class Room:
     def __init__(self, most: int = MOST_BYTES) -> None:
         self._left = self._most = most
 
-    def take(self, value: Any) -> None:
-        """Pass if there is room for a value, and keep it.
+    def take(self, value: Any) -> int:
+        """Take the room for a value. Return how much that is.
 
-        :raises InvalidValueError: if there is not
+        :raises InvalidValueError: if there is not so much
         """
-        self._left -= _OVERHEAD + size_of(value)
+        size = _OVERHEAD + size_of(value)
+        self._left -= size
         if self._left < 0:
             raise refused(
                 f"its groups or sorted documents take more than {self._most // 2**20} MB: match fewer datasets, or"
                 " project the fields that are needed, first."
             )
+        return size
+
+    def give_back(self, size: int) -> None:
+        """Give back room of a value that is not kept any more."""
+        self._left += size
 
 
 def size_of(value: Any) -> int:

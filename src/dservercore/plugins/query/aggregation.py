@@ -6,10 +6,11 @@ wherever it stands: what a stage reads is what comes out of the one before it, a
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from bisect import insort_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, zip_longest
+from operator import itemgetter
 from typing import Any
 
 from dservercore.plugins.query import conditions, expressions, projections
@@ -28,8 +29,11 @@ MOST_STAGES = 50
 #: Bytes of JSON that a page of results may have.
 MOST_PAGE_BYTES = 16 * 2**20
 
-#: Documents that are kept to find the first ones in an order, without counting their room.
-MOST_KEPT = 100
+#: Documents that are kept to find the first ones in an order; for more of them, all are.
+MOST_FIRST = 10_000
+
+#: The stages that make one document of each.
+_ONE_OF_ONE = {"$addFields", "$project", "$set", "$unset"}
 
 #: Fields that a stage may sort by.
 MOST_SORT_FIELDS = 32
@@ -105,26 +109,71 @@ class Pipeline:
         """
         token = expressions.time_limit.set(limit)
         try:
-            answer, number = PageOfResults(), 0
-            for number, document in enumerate(self._flow(documents, limit), 1):
-                if page.start < number <= page.stop:
-                    answer.take(document)
-            return answer.documents, number
+            return self._page(_timed(documents, limit), limit, page)
         except RecursionError:
             raise refused("what it makes is nested too deeply.") from None
         finally:
             expressions.time_limit.reset(token)
 
-    def _flow(self, documents: Documents, limit: TimeLimit) -> Documents:
-        room = Room()
-        flow: Documents = _timed(documents, limit)
-        for stage, following in zip_longest(self.stages, self.stages[1:]):
-            if stage.key and following and following.name == "$limit" and following.given <= MOST_KEPT:
-                # Of all documents, only so many need be kept; the stage that follows lets all of them through.
-                flow = _timed(heapq.nsmallest(int(following.given), flow, key=stage.key), limit)
-            else:
-                flow = _timed(stage.apply(flow, room), limit)
-        return flow
+    def _page(self, documents: Documents, limit: TimeLimit, page: slice) -> tuple[list[Document], int]:
+        room, answer, number = Room(), PageOfResults(), 0
+        last_sort = self._last_sort(page.stop)
+        before, after = self.stages[:last_sort], self.stages[last_sort:]
+        counted = _Counted(_flow(before, documents, room, limit))
+        flow: Documents = counted
+        if after:  # of all that are sorted, those behind the page need be counted alone
+            flow = _flow(after[1:], _first(page.stop, counted, after[0].key, room), room, limit)
+        for number, document in enumerate(flow, 1):
+            if page.start < number <= page.stop:
+                answer.take(document)
+        return answer.documents, counted.number if after else number
+
+    def _last_sort(self, most: int) -> int:
+        """Return the place of a sort behind which documents are neither left out nor added; else how many stages."""
+        for place in range(len(self.stages) - 1, -1, -1):
+            if self.stages[place].key and most <= MOST_FIRST:
+                return place
+            if self.stages[place].name not in _ONE_OF_ONE:
+                break
+        return len(self.stages)
+
+
+def _flow(stages: Sequence[Stage], documents: Documents, room: Room, limit: TimeLimit) -> Documents:
+    for stage, following in zip_longest(stages, stages[1:]):
+        if stage.key and following and following.name == "$limit" and following.given <= MOST_FIRST:
+            # Of all documents, only so many need be kept; the stage that follows lets all of them through.
+            documents = _timed(_first(int(following.given), documents, stage.key, room), limit)
+        else:
+            documents = _timed(stage.apply(documents, room), limit)
+    return documents
+
+
+class _Counted:
+    """Documents, and how many there were."""
+
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
+        self.number = 0
+
+    def __iter__(self) -> Iterator[Document]:
+        for document in self._documents:
+            self.number += 1
+            yield document
+
+
+def _first(number: int, documents: Documents, key: Any, room: Room) -> Iterator[Document]:
+    """Yield the first documents in an order, of which no more than so many are ever kept."""
+    kept: list[tuple[Any, int, Document]] = []
+    for document in documents:
+        own = key(document)
+        if len(kept) == number:
+            if not number or not own < kept[-1][0]:
+                continue
+            room.give_back(kept.pop()[1])
+        insort_right(kept, (own, room.take(document), document), key=itemgetter(0))
+    for _, size, document in kept:
+        room.give_back(size)
+        yield document
 
 
 class PageOfResults:
@@ -320,14 +369,13 @@ def _with(document: Document, parts: list[str], value: Any) -> Document:
 def _group(name: str, given: Any) -> Stage:
     if not isinstance(given, dict) or "_id" not in given:
         raise refused("$group takes an object with _id, the expression to group by.")
-    group_of = expressions.parse(given["_id"])
+    group_of, parsed = _group_of(given["_id"])
     made = {field: _accumulator(field, value) for field, value in given.items() if field != "_id"}
 
     def apply(documents: Documents, room: Room) -> Iterator[Document]:
         groups: dict[Any, tuple[Any, list[Any]]] = {}
         for document in documents:
-            value = group_of.evaluate(document)
-            value = None if value is MISSING else value
+            value = group_of(document)
             key = order_key(value)
             if key not in groups:
                 room.take(value)
@@ -338,8 +386,25 @@ def _group(name: str, given: Any) -> Stage:
             results = (accumulator.result() for accumulator in accumulators)
             yield {"_id": value, **dict(zip(made, results, strict=True))}
 
-    used = expressions.names_of([group_of, *(argument for _, argument in made.values())])
+    used = expressions.names_of([parsed, *(argument for _, argument in made.values())])
     return Stage(name, given, apply, used, only=True)
+
+
+def _group_of(given: Any) -> tuple[Callable[[Document], Any], Expression]:
+    """Return what gives the value that a document is grouped by, and the expression that it is made of.
+
+    What is missing is null; so it is, too, where an object with one member is grouped by.
+    """
+    if isinstance(given, dict) and len(given) == 1 and not next(iter(given)).startswith("$"):
+        parsed, (name,) = expressions.parse(given), given
+        return lambda document: {name: parsed.evaluate(document).get(name)}, parsed
+    parsed = expressions.parse(given)
+
+    def evaluate(document: Document) -> Any:
+        value = parsed.evaluate(document)
+        return None if value is MISSING else value
+
+    return evaluate, parsed
 
 
 def _accumulator(name: str, given: Any) -> tuple[Any, Expression]:

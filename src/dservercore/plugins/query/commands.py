@@ -11,6 +11,8 @@ from dservercore.cli.console import Failure, Group, count_of, require_server, sa
 from dservercore.cli.progress import Progress
 from dservercore.plugins.query import rebuilding, service
 from dservercore.plugins.query.language import InvalidQueryError
+from dservercore.plugins.query.mongo import pending
+from dservercore.plugins.query.mongo.store import MongoDocumentStore
 from dservercore.plugins.query.sql import indexes
 from dservercore.plugins.query.sql.store import SqlDocumentStore
 
@@ -39,7 +41,10 @@ def rebuild(missing: bool) -> None:
     uris = store.missing() if missing and isinstance(store, SqlDocumentStore) else _all_uris()
     db.rollback()
     with Progress("Documents", len(uris), "datasets") as progress:
-        undescribed = rebuilding.rebuild(store, uris, progress)  # type: ignore[arg-type]
+        if isinstance(store, MongoDocumentStore):
+            undescribed = pending.rebuild(store, uris, progress)
+        else:
+            undescribed = rebuilding.rebuild(store, uris, progress)  # type: ignore[arg-type]
     for uri in undescribed:
         say(f"Without a description: {uri}", err=True)
     say(f"Made {count_of(len(uris) - len(undescribed), 'document')}", err=True)

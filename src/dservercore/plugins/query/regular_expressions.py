@@ -149,6 +149,8 @@ def _one_of(ranges: Iterable[tuple[int, int]]) -> _Part:
     merged = _merged((max(first, 1), last) for first, last in ranges if last > 0)
     if not merged:
         return _Part(r"[^\u0001-\U0010FFFF]")
+    if merged[-1][1] == _LAST and merged != [(1, _LAST)]:  # with NUL, which PostgreSQL does not let us name
+        return _Part(f"[^{''.join(map(_range, _inverse(merged)))}]")
     if len(merged) == 1 and merged[0][0] == merged[0][1]:
         return _Part(_escaped(merged[0][0]))
     return _Part(f"[{''.join(map(_range, merged))}]")

@@ -36,7 +36,7 @@ _listing = listing(blueprint, sort="+uri", allowed_sort_fields=DATASET_SORT_FIEL
 class Query(MethodView):
     """Datasets that match a structured query."""
 
-    @guards.with_scope("search")
+    @guards.with_scope("search", visitors=True)
     @takes_body(for_queries)
     @answers(blueprint, 200, StoredDatasetSchema, many=True, errors=(400, 401, 404, 413, 415, 422, 503))
     @_listing

@@ -146,8 +146,16 @@ def aggregate(
     if rest.starts_with("$count"):
         _, total = asked.find(scope, filter, restrictions, sort=None, skip=0, limit=1, seconds=limit.seconds)
         return rest.run(repeat({}, total), limit, page)
-    found = asked.stream(scope, filter, restrictions, most=MOST_DOCUMENTS + 1, seconds=limit.seconds)
-    return rest.run(_bounded(found, rest.needed), limit, page)
+    needed = rest.needed
+    found = asked.stream(
+        scope,
+        filter,
+        restrictions,
+        most=MOST_DOCUMENTS + 1,
+        seconds=limit.seconds,
+        with_manifest=needed is None or "manifest" in needed,
+    )
+    return rest.run(_bounded(found, needed), limit, page)
 
 
 def _bounded(documents: Iterable[Document], needed: set[str] | None) -> Iterator[Document]:

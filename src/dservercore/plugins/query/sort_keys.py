@@ -102,8 +102,10 @@ def _advanced(value: Any, parts: tuple[str, ...]) -> _State:
         value, parts = value.get(parts[0], MISSING), parts[1:]
     while parts and isinstance(value, list) and parts[0].isdigit() and len(parts[0]) < 10:
         place = int(parts[0])
-        if place >= len(value) or any(isinstance(item, dict) and parts[0] in item for item in value):
+        if place >= len(value):
             break
+        if any(isinstance(item, dict) and parts[0] in item for item in value):
+            raise refused(f"$sort: {parts[0]} is a place in an array, and a name in one of its elements.")
         value, parts = value[place], parts[1:]
         if not parts:
             return _Element(value), parts

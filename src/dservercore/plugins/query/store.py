@@ -46,10 +46,18 @@ class DocumentStore(Protocol):
         """
 
     def stream(
-        self, scope: Scope, filter: Filter, restrictions: Restrictions, *, most: int, seconds: float
+        self,
+        scope: Scope,
+        filter: Filter,
+        restrictions: Restrictions,
+        *,
+        most: int,
+        seconds: float,
+        with_manifest: bool = True,
     ) -> Iterator[dict[str, Any]]:
         """Yield the documents that match, whole, by ``uri``, up to *most* of them.
 
+        :param with_manifest: False: ``manifest``, which takes the longest to read, may be left out
         :raises OutOfTimeError: if it takes longer than *seconds*
         :raises UnavailableError: if the store cannot be reached
         """

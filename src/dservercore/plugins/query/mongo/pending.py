@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, select
@@ -45,12 +45,14 @@ def enqueue(uri: str) -> None:
     jobs.enqueue(KIND, {"uri": uri})
 
 
-def do(store: MongoDocumentStore, payload: Any) -> None:
+def do(store: MongoDocumentStore | None, payload: Any) -> None:
     """Do a job.
 
+    :param store: None: documents are not in MongoDB any more, and nothing is left to do
     :raises UnavailableError: if MongoDB is away
     """
-    bring(store, [payload["uri"]])
+    if store is not None:
+        bring(store, [payload["uri"]])
 
 
 def bring(store: MongoDocumentStore, uris: Sequence[str]) -> None:
@@ -116,6 +118,23 @@ def catch_up(store: MongoDocumentStore, time: TimeLimit) -> list[str]:
         except OutOfTimeError:
             break
     return _unregistered([uri for _, uri in pairs[done:]])
+
+
+def rebuild(store: MongoDocumentStore, uris: Sequence[str], told: Callable[[int], object]) -> list[str]:
+    """Bring the documents of registered datasets to the collection again, and remove those of all others.
+
+    :param uris: of all registered datasets
+    :param told: called with the number of datasets in each batch, after it
+    :returns: the URIs of the datasets that the retrieve plugin does not have, which get no document
+    :raises UnavailableError: if MongoDB is away
+    """
+    for start in range(0, len(uris), _TOGETHER):
+        some = uris[start : start + _TOGETHER]
+        bring(store, some)
+        told(len(some))
+    stored = list(store.uris())
+    store.write([], _unregistered(stored))
+    return sorted(set(uris) - set(stored) - set(_unregistered(uris)))
 
 
 def forget_unregistered(uris: Sequence[str]) -> list[str]:

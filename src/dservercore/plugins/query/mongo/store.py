@@ -141,10 +141,18 @@ class MongoDocumentStore:
         return [document for document in found if document["uri"] not in gone], total - len(gone)
 
     def stream(
-        self, scope: Scope, filter: Filter, restrictions: Restrictions, *, most: int, seconds: float
+        self,
+        scope: Scope,
+        filter: Filter,
+        restrictions: Restrictions,
+        *,
+        most: int,
+        seconds: float,
+        with_manifest: bool = True,
     ) -> Iterator[Document]:
         """Yield the documents that match, whole, by ``uri``, up to *most* of them.
 
+        :param with_manifest: False: without ``manifest``, which takes the longest to read
         :raises OutOfTimeError: if it takes longer than *seconds*
         :raises UnavailableError: if MongoDB is away
         """

@@ -8,15 +8,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, make_url, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from dservercore.db import kind, servers, sql_db
 from dservercore.db.fast_reads import one_moment
-from dservercore.plugins.query.conditions import Condition
+from dservercore.errors import ConfigurationError
 from dservercore.plugins.query.language import InvalidQueryError
 from dservercore.plugins.query.sql import sqlite
-from dservercore.plugins.query.sql.dialect import Node, Parameters
+from dservercore.plugins.query.sql.dialect import Node, Parameters, TooComplexError
 from dservercore.plugins.query.sql.postgresql import PostgreSQLNode
 from dservercore.plugins.query.sql.sqlite import SQLiteNode
 from dservercore.plugins.query.time_limit import TimeLimit
@@ -28,13 +28,6 @@ _TOO_COMPLEX_FOR_SQLITE = ("parser stack overflow", "too large", "too many", "at
 _ATTEMPTS_TO_UNDO = 3
 
 
-class TooComplexError(InvalidQueryError):
-    """A statement is more than the database takes."""
-
-    def __init__(self) -> None:
-        super().__init__("query", "is too complex")
-
-
 class Reader(Protocol):
     """What executes statements."""
 
@@ -42,9 +35,16 @@ class Reader(Protocol):
         """Yield the rows of a statement."""
 
 
-def is_supported() -> bool:
-    """Return whether documents can be asked for in the database in use."""
-    return kind() in ("sqlite", "postgresql")
+def require_supported(address: str) -> None:
+    """Pass if documents can be asked for in the database at an address.
+
+    :raises ConfigurationError: if not
+    """
+    if make_url(address).get_backend_name() not in ("sqlite", "postgresql"):
+        raise ConfigurationError(
+            "DSERVER_EXTENSIONS: query finds nothing in the database of SQLALCHEMY_DATABASE_URI, only in SQLite and"
+            " PostgreSQL: name a MongoDB server in DSERVER_MONGO_URI"
+        )
 
 
 def node(expression: str, parameters: Parameters) -> Node:
@@ -68,18 +68,16 @@ def ids_of(rows: Iterable[Any]) -> array[int]:
 
 
 @contextmanager
-def reader(limit: TimeLimit, condition: Condition | None = None) -> Iterator[Reader]:
+def reader(limit: TimeLimit) -> Iterator[Reader]:
     """Yield what reads, within a time limit for all that is done in the ``with`` block.
 
-    :param condition: what ``HOLDS`` is about in statements
     :raises OutOfTimeError: if it takes longer
     :raises TooComplexError: if a statement is too much for the database
     """
     if kind() == "sqlite":
         with one_moment() as connection:
             assert isinstance(connection, sqlite3.Connection)
-            if condition is not None:
-                sqlite.add_condition(connection, condition, limit)
+            limit.seconds_left()
             with _limited_sqlite(connection, limit):
                 yield _SQLiteReader(connection)
     else:

@@ -7,12 +7,20 @@ from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 from dservercore.plugins.query.conditions import Order
+from dservercore.plugins.query.language import InvalidQueryError
 from dservercore.plugins.query.regular_expressions import Expression
 
 #: The types that JSON tells apart.
 Kind: TypeAlias = Literal["null", "bool", "number", "string", "array", "object"]
 
 INT_LEAST, INT_MOST = -(2**31), 2**31 - 1
+
+
+class TooComplexError(InvalidQueryError):
+    """A statement is more than the database takes."""
+
+    def __init__(self) -> None:
+        super().__init__("query", "is too complex")
 
 
 class Parameters:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -12,6 +13,15 @@ from dservercore.plugins.query.sql.dialect import INT_LEAST, INT_MOST, Kind, Nod
 from dservercore.plugins.query.sql.encoding import encode, encode_key, encode_text
 
 _KINDS: dict[Kind, str] = {"bool": "boolean"}
+
+
+# What stands for any character but some: in an expression, other dots and brackets are written by their numbers.
+_ANY = re.compile(r"\.|\[\^([^\]]*)\]")
+
+
+def _encoded(portable: str) -> str:
+    """Return an expression for encoded texts, in which NUL is two characters (``encoding``)."""
+    return _ANY.sub(lambda some: rf"(?:\u0001.|[^\u0001{some[1] or ''}])", portable)
 
 
 @dataclass(frozen=True)
@@ -86,7 +96,7 @@ class PostgreSQLNode(Node):
 
     def matches(self, expression: Expression) -> str:
         # In no language but that of the expression itself: which letters and digits there are is written out in it.
-        pattern = f'CAST({self.parameters.add(expression.portable)} AS text) COLLATE "C"'
+        pattern = f'CAST({self.parameters.add(_encoded(expression.portable))} AS text) COLLATE "C"'
         return f'(CASE WHEN {self.is_kind("string")} THEN {self._text} COLLATE "C" ~ {pattern} END)'
 
     def has_size(self, size: int) -> str:

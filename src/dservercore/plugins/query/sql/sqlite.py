@@ -11,13 +11,10 @@ from typing import Any, Literal
 import orjson
 import regex
 
-from dservercore.plugins.query.conditions import Condition, Order
-from dservercore.plugins.query.expressions import time_limit
-from dservercore.plugins.query.matching import compiled
+from dservercore.plugins.query.conditions import Order
 from dservercore.plugins.query.regular_expressions import Expression
 from dservercore.plugins.query.sql.dialect import INT_LEAST, INT_MOST, Kind, Node, Parameters
 from dservercore.plugins.query.sql.encoding import (
-    decode,
     decode_text,
     encode,
     encode_key,
@@ -40,22 +37,6 @@ def add_functions(connection: sqlite3.Connection, limit: TimeLimit) -> None:
     """Give a connection the functions that statements call, for as long as *limit* says."""
     connection.create_function("query_matches", 2, _matching(limit), deterministic=True)
     connection.create_function("query_same", 2, _is_same, deterministic=True)
-
-
-#: The condition that a whole filter holds, which SQLite leaves to a function: for one that is too complex for it.
-HOLDS = "query_holds(q.document, q.manifest)"
-
-
-def add_condition(connection: sqlite3.Connection, condition: Condition, limit: TimeLimit) -> None:
-    """Give a connection the function that says whether a condition holds for a document."""
-
-    def holds(document: str, manifest: str) -> bool:
-        limit.seconds_left()
-        time_limit.set(limit)
-        return match({**decode(document), "manifest": decode(manifest)})
-
-    match = compiled(condition)
-    connection.create_function("query_holds", 2, holds, deterministic=True)
 
 
 def _matching(limit: TimeLimit) -> Callable[[str, Any], bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -14,17 +15,20 @@ from dservercore.db import kind, sql_db
 from dservercore.models import Dataset
 from dservercore.plugins.query import documents
 from dservercore.plugins.query.conditions import Filter
+from dservercore.plugins.query.expressions import time_limit as context_limit
 from dservercore.plugins.query.language import InvalidQueryError
+from dservercore.plugins.query.matching import compiled
 from dservercore.plugins.query.models import QueryDocument, QueryIndexValue
 from dservercore.plugins.query.sql import databases, indexes
-from dservercore.plugins.query.sql.databases import Reader, TooComplexError
-from dservercore.plugins.query.sql.dialect import Parameters
+from dservercore.plugins.query.sql.databases import Reader
+from dservercore.plugins.query.sql.dialect import Parameters, TooComplexError
 from dservercore.plugins.query.sql.encoding import decode, encode
-from dservercore.plugins.query.sql.sqlite import HOLDS
 from dservercore.plugins.query.sql.translation import Translation
 from dservercore.plugins.query.store import Restrictions
 from dservercore.plugins.query.time_limit import TimeLimit
 from dservercore.plugins.sql.columns import FIELDS, sorted_by
+
+logger = logging.getLogger(__name__)
 
 _dataset = Dataset.__table__
 _document = QueryDocument.__table__
@@ -37,6 +41,9 @@ _AT_ONCE = 100
 
 class SqlDocumentStore:
     """Keeps a document for each dataset, and finds them by a translation of the filter."""
+
+    def __init__(self) -> None:
+        self._is_asked_first = True
 
     # -- Writing
 
@@ -54,10 +61,20 @@ class SqlDocumentStore:
             row.uri: row.id
             for row in connection.execute(_IDS, {"uris": [info["uri"] for info in dataset_infos]})
         }
-        by_id = {ids[info["uri"]]: documents.document(info) for info in dataset_infos if info["uri"] in ids}
-        for id_, document in by_id.items():
-            connection.execute(_put(kind()), {"dataset_id": id_, **_columns(document)})
-        indexes.put(by_id)
+        self.put_documents(
+            {ids[info["uri"]]: documents.document(info) for info in dataset_infos if info["uri"] in ids}
+        )
+
+    def put_documents(self, by_id: Mapping[int, dict[str, Any]]) -> None:
+        """Store documents, or replace them.
+
+        :param by_id: by the primary key of the dataset
+        """
+        connection = sql_db.session.connection()
+        rows = [{"dataset_id": id_, **_columns(document)} for id_, document in by_id.items()]
+        if rows:
+            connection.execute(_put(kind()), rows)
+            indexes.put(by_id)
 
     def remove(self, uri: str) -> None:
         """Forget the document of a dataset; no error if there is none."""
@@ -107,26 +124,46 @@ class SqlDocumentStore:
         :raises InvalidQueryError: if the filter is too complex, or documents cannot be sorted so
         :raises OutOfTimeError: if it takes longer than *seconds*
         """
+        self._warn_of_missing()
         time_limit = TimeLimit(seconds)
-        with databases.reader(time_limit, filter.condition) as reader:
-            ids = _ids(reader, scope, filter, restrictions, sort or {})
+        with databases.reader(time_limit) as reader:
+            ids = _ids(reader, time_limit, scope, filter, restrictions, sort or {})
             page = ids[skip : skip + limit] if skip < len(ids) else array("q")
             return list(_documents(reader, page).values()), len(ids)
 
+    def _warn_of_missing(self) -> None:
+        """Say once what a query cannot find."""
+        if self._is_asked_first:
+            self._is_asked_first = False
+            number = self.count_missing()
+            if number:
+                logger.warning(
+                    "Structured queries do not find %d registered datasets: run `flask query rebuild --missing`",
+                    number,
+                )
+
     def stream(
-        self, scope: Scope, filter: Filter, restrictions: Restrictions, *, most: int, seconds: float
+        self,
+        scope: Scope,
+        filter: Filter,
+        restrictions: Restrictions,
+        *,
+        most: int,
+        seconds: float,
+        with_manifest: bool = True,
     ) -> Iterator[dict[str, Any]]:
         """Yield the documents that match, whole, by ``uri``, up to *most* of them.
 
+        :param with_manifest: False: without ``manifest``, which takes the longest to read
         :raises InvalidQueryError: if the filter is too complex
         :raises OutOfTimeError: if it takes longer than *seconds*
         """
         time_limit = TimeLimit(seconds)
-        with databases.reader(time_limit, filter.condition) as reader:
-            ids = _ids(reader, scope, filter, restrictions, {}, most)
+        with databases.reader(time_limit) as reader:
+            ids = _ids(reader, time_limit, scope, filter, restrictions, {}, most)
         for start in range(0, len(ids), _AT_ONCE):
             with databases.reader(time_limit) as reader:
-                some = _documents(reader, ids[start : start + _AT_ONCE], with_manifest=True)
+                some = _documents(reader, ids[start : start + _AT_ONCE], with_manifest=with_manifest)
             yield from some.values()
 
 
@@ -152,7 +189,7 @@ def _put(dialect: str) -> Any:
 def _columns(document: Mapping[str, Any]) -> dict[str, str]:
     return {
         "document": encode({key: value for key, value in document.items() if key != "manifest"}),
-        "manifest": encode(document["manifest"]),
+        "manifest": encode(document.get("manifest", {})),
     }
 
 
@@ -162,6 +199,7 @@ def _whole(document: str, manifest: str) -> dict[str, Any]:
 
 def _ids(
     reader: Reader,
+    limit: TimeLimit,
     scope: Scope,
     filter: Filter,
     restrictions: Restrictions,
@@ -171,17 +209,30 @@ def _ids(
     """Return the primary keys of the datasets that match, in order."""
     known = indexes.ready_indexes()
 
-    def read(translate: Callable[[Parameters], str]) -> array[int]:
+    def read(translate: Callable[[Parameters], str], most: int | None) -> array[int]:
         parameters = Parameters()
         statement = _statement(scope, restrictions, translate(parameters), order, most, parameters)
         return databases.ids_of(reader.rows(statement, parameters.values))
 
     try:
-        return read(lambda parameters: _translated(filter, known, parameters))
-    except TooComplexError:
-        if kind() != "sqlite":
-            raise
-        return read(lambda _parameters: HOLDS)
+        return read(lambda parameters: _translated(filter, known, parameters), most)
+    except TooComplexError:  # no statement has been executed
+        pass
+    return _tried(reader, limit, read(lambda _parameters: "1 = 1", None), filter, most)
+
+
+def _tried(reader: Reader, limit: TimeLimit, ids: array[int], filter: Filter, most: int | None) -> array[int]:
+    """Return the primary keys of those datasets that match a filter, which is tried on each of their documents."""
+    context_limit.set(limit)
+    matches = compiled(filter.condition)
+    found = array("q")
+    for start in range(0, len(ids), _AT_ONCE):
+        limit.seconds_left()
+        documents_ = _documents(reader, ids[start : start + _AT_ONCE], with_manifest=True)
+        found.extend(id_ for id_, document in documents_.items() if matches(document))
+        if most is not None and len(found) >= most:
+            return found[:most]
+    return found
 
 
 def _translated(filter: Filter, known: Mapping[str, int], parameters: Parameters) -> str:

@@ -31,7 +31,10 @@ from dservercore.plugins.query.conditions import (
     Test,
 )
 from dservercore.plugins.query.language import is_position
-from dservercore.plugins.query.sql.dialect import Kind, Node
+from dservercore.plugins.query.sql.dialect import Kind, Node, TooComplexError
+
+#: Tables of elements in a statement, at most: databases take longer to think about more of them than to read.
+MOST_TABLES = 300
 
 _TRUE, _FALSE = "(1 = 1)", "(1 = 0)"
 _KINDS: dict[str, Kind] = {
@@ -68,8 +71,21 @@ class Translation:
         self._hint = hint
         self._aliases = itertools.count()
 
+    def _alias(self) -> str:
+        """Return the name of another table.
+
+        :raises TooComplexError: if there are too many
+        """
+        number = next(self._aliases)
+        if number == MOST_TABLES:
+            raise TooComplexError
+        return f"e{number}"
+
     def condition(self, condition: Condition) -> str:
-        """Return the condition of SQL, which is true for the documents that the filter matches."""
+        """Return the condition of SQL, which is true for the documents that the filter matches.
+
+        :raises TooComplexError: if it would be more than databases take in a moment
+        """
         return self._condition(condition, Root(self._child), self._hint)
 
     def _child(self, key: str) -> Node:
@@ -136,7 +152,7 @@ class Translation:
                 node = node.position(int(part))
                 is_at_position = True
                 continue
-            alias = f"e{next(self._aliases)}"
+            alias = self._alias()
             table, element = node.unwrapped(alias, may_be_missing and not is_at_position)
             tables.append(table)
             conditions.append(element.is_kind("object"))
@@ -158,7 +174,7 @@ class Translation:
         """Return the condition that a value, or an element of it, passes a test."""
         if isinstance(test, (Exists, HasSize, AnyElement)):
             return self._direct(node, test)
-        table, element = node.elements(f"e{next(self._aliases)}")
+        table, element = node.elements(self._alias())
         in_list = f"EXISTS (SELECT 1 FROM {table} WHERE {self._direct(element, test)})"
         return any_of([self._direct(node, test), f"({node.is_kind('array')} AND {in_list})"])
 
@@ -207,7 +223,7 @@ class Translation:
         return any_of(parts)
 
     def _any_element(self, node: Node, test: AnyElement) -> str:
-        table, element = node.elements(f"e{next(self._aliases)}")
+        table, element = node.elements(self._alias())
         if test.of_objects:
             as_object = self._condition(test.condition, Root(element.key))
             as_list = self._condition(
