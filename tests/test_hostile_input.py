@@ -408,6 +408,7 @@ def filled(rule: str, uri: str) -> str:
         "name": "soil",
         "tag": "beans",
         "identifier": "e4cc3a7dc281c3d89ed4553293c4b4b110dc9bf3",
+        "path": "bucket/events",
     }
     return VARIABLE.sub(lambda variable: values[variable[1]], rule)
 

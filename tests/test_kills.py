@@ -27,7 +27,7 @@ COMBINATIONS = ["sqlite+sql", "postgresql+sql", "sqlite+mongo", "postgresql+mong
 def live(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LiveServer]:
     """A server on each combination of databases, in which nothing is stored."""
     database, plugins = request.param.split("+")
-    settings = {}
+    settings = {"DSERVER_EXTENSIONS": "graph"}
     if plugins == "mongo":
         mongod: Mongod = request.getfixturevalue("mongod")
         settings |= mongo_plugins(mongod.uri, f"kills_{uuid.uuid4().hex}")

@@ -22,6 +22,7 @@ from sqlalchemy.sql.sqltypes import NullType
 
 from dservercore import create_app, sql_db
 from dservercore.catalog import base_uris, summary, users
+from dservercore.compat.plugin_tables import OWN_MIGRATIONS
 from dservercore.dataset.serialization import pack
 from dservercore.db import migrations_directory
 from dservercore.models import SEARCH_INDEX, SummaryCount
@@ -128,8 +129,9 @@ def rows() -> Rows:
 def differences() -> list[Any]:
     """Return what autogenerate would change."""
 
-    def is_ours(_object: object, name: str | None, kind: str, *_more: object) -> bool:
-        return not (kind == "table" and name and name.startswith(SEARCH_INDEX))
+    def is_ours(described: Any, name: str | None, kind: str, *_more: object) -> bool:
+        is_of_extension = kind == "table" and described.info.get(OWN_MIGRATIONS)
+        return not (is_of_extension or (kind == "table" and name and name.startswith(SEARCH_INDEX)))
 
     options = {"compare_type": True, "include_object": is_ours}
     with sql_db.engine.connect() as connection:

@@ -74,6 +74,7 @@ def _create_app(test_config: Mapping[str, Any] | None) -> Flask:
         with app.app_context():
             require_usable_database()
             replay.replay_at_start()
+            tell_extensions_before_serving(plugins)
             close_connections()  # gunicorn --preload forks now, and two processes must not share one
     return app
 
@@ -132,6 +133,17 @@ def require_usable_database() -> None:
         plugin_tables.require_there()
     except DatabaseAwayError as error:
         logging.getLogger("dservercore").warning("Until it can be, requests get a 503. %s", error.message)
+
+
+def tell_extensions_before_serving(plugins: plugin_host.PluginSet) -> None:
+    """Tell each extension that requests are about to be answered. One that fails is logged."""
+    for extension in plugins.extensions:
+        try:
+            extension.before_serving()
+        except Exception:
+            logging.getLogger("dservercore").exception(
+                "The extension %s failed before serving", type(extension).__name__
+            )
 
 
 def init_extensions(app: Flask, plugins: plugin_host.PluginSet) -> None:

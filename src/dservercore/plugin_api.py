@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from flask_smorest.pagination import PaginationParameters
     from markupsafe import Markup
 
+    from dservercore.catalog.scope import Scope
     from dservercore.rest.sort import SortParameters
 
 #: The base URI of a document that stands for a deleted dataset. It has no scheme, and so cannot be registered: no
@@ -135,6 +136,20 @@ class PageSection:
 
 
 @dataclass(frozen=True)
+class Dependents:
+    """Datasets that depend on another one, which somebody is about to delete.
+
+    :param why: what makes them depend on it, such as ``were made from it``
+    :param datasets: as far as the reader may search them, and as many as are to be named: ``uri`` and ``name`` of each
+    :param number: how many of them the reader may search; None: more than are named, and not counted
+    """
+
+    why: str
+    datasets: Sequence[Mapping[str, Any]]
+    number: int | None
+
+
+@dataclass(frozen=True)
 class Downloads:
     """Where somebody who looks at the page of a dataset can download its files.
 
@@ -212,7 +227,7 @@ class PluginABC(ABC):
     def register_datasets(self, dataset_infos: Sequence[dict[str, Any]]) -> Any:
         """Store the documents of different datasets; by default one after the other.
 
-        For search and retrieve plugins whose store takes many at once in less time. The server calls it with up to 500
+        For plugins whose store takes many at once in less time. The server calls it with up to 500
         documents, where several datasets are registered together, and :meth:`register_dataset` for a single one.
 
         :raises ValidationError: when this store cannot hold one of them. The server then calls it with fewer, until it
@@ -674,6 +689,13 @@ class ExtensionABC(PluginABC):
         """
         return {}
 
+    def before_serving(self) -> None:
+        """Take note that the process is about to answer requests, in the context of the application.
+
+        The database is there, and up to date. Called in each process that serves the configuration of the environment.
+        An exception is logged, and does not keep the server from serving.
+        """
+
     def after_commit(self, event: DatasetEvent) -> Any:
         """Take note of a registration, edit or deletion that counts: called once for each, in order.
 
@@ -683,13 +705,31 @@ class ExtensionABC(PluginABC):
         the commit, this is not called: see the class for what must not be lost.
         """
 
+    def get_static_files(self) -> Path | None:
+        """Return the directory with what the extension adds to the style and the script of all pages; None: nothing.
+
+        The files of its folders ``css`` and ``js`` are sent together with those of the server, as one style sheet and
+        one script: a page needs no more requests, and its policy is kept.
+        """
+        return None
+
     def dataset_sections(
-        self, dataset: Mapping[str, Any], base_uris: Collection[str]
+        self, dataset: Mapping[str, Any], base_uris: Mapping[str, int]
     ) -> Sequence[PageSection]:
         """Return sections to show on the page of a dataset, to somebody who may search it.
 
         :param dataset: the dataset object, as ``GET /uris/<uri>`` answers it
-        :param base_uris: those that the reader may search: of nothing else may a section tell anything
+        :param base_uris: those that the reader may search, and their primary keys: of nothing else may a section tell
+            anything. ``Scope("search", base_uris)`` is what functions of the catalog take
+        """
+        return ()
+
+    def dependents(self, dataset: Mapping[str, Any], base_uris: Mapping[str, int]) -> Sequence[Dependents]:
+        """Return what depends on a dataset, to be said to who is about to delete it; by default nothing.
+
+        :param dataset: the dataset object, as ``GET /uris/<uri>`` answers it
+        :param base_uris: those that whoever deletes it may search, and their primary keys: of nothing else may anything
+            be told
         """
         return ()
 
@@ -699,6 +739,34 @@ class ExtensionABC(PluginABC):
         :param dataset: the dataset object, as ``GET /uris/<uri>`` answers it, to somebody who may search it
         """
         return None
+
+    def understands(self, text: str) -> bool:
+        """Return whether a text that somebody searches for begins as a query does that the extension answers.
+
+        Asked by the page where people search, and by ``flask search``, of each text in which there is something. What
+        no extension understands is searched for by the search plugin.
+        """
+        return False
+
+    def find_datasets(
+        self,
+        text: str,
+        scope: Scope,
+        filters: Mapping[str, Sequence[str]],
+        order: Mapping[str, int],
+        page: slice,
+    ) -> tuple[list[dict[str, Any]], int]:
+        """Return a page of the datasets that match a query, and how many do. For texts that it :meth:`understands`.
+
+        :param scope: what the asker may search: of nothing else may be told anything
+        :param filters: ``creator_usernames``, ``base_uris``, ``uuids``, ``tags`` and ``uploaded_by``, all of which the
+            datasets must pass; those that are there have some values
+        :param order: ``{field: 1 | -1}``; ties are broken by ``uri``
+        :returns: mappings that have what a dataset object has; what else is in them does not count
+        :raises ValidationError: when the query is wrong, with a message for whoever has typed it
+        :raises UnavailableError: when it cannot be answered now, or takes too long
+        """
+        return [], 0
 
     def export_formats(self) -> Sequence[ExportFormat]:
         """Return the forms in which the description of any dataset can be fetched."""

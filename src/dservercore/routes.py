@@ -60,7 +60,12 @@ def mount(app: RetryingFlask, rest: JSONErrorApi, plugins: plugin_host.PluginSet
     init_resources(app, rest, plugins)
     metrics_page.add_to(app)
     if app.config["DSERVER_WEB"]:
-        init_web(app, [pages for extension in plugins.extensions for pages in extension.get_pages()])
+        static = [extension.get_static_files() for extension in plugins.extensions]
+        init_web(
+            app,
+            [pages for extension in plugins.extensions for pages in extension.get_pages()],
+            [directory for directory in static if directory is not None],
+        )
     if app.config[OIDC_PROVIDERS]:
         init_providers(app)
 
@@ -88,6 +93,7 @@ def init_middleware(app: Flask, metrics: Recorder | None = None) -> None:
     :param metrics: counts requests; None: nobody does
     """
     exposed = ["X-Pagination", "X-Sort", X_SEARCH, STORAGE_UPDATED, REQUEST_ID, ETAG, "Retry-After", "Allow"]
+    exposed += ["X-Graph"]  # of the extension graph, which need not be there
     init_cors(app, exposed)
     around = AroundRequests(app.wsgi_app, Headers(app.config, exposed), metrics)
     app.wsgi_app = TrustedProxies(around, app.config["DSERVER_TRUSTED_PROXIES"])  # type: ignore[method-assign]

@@ -32,7 +32,7 @@ CSV = "text/csv"
 NOT_MODIFIED = "304"
 
 #: Headers that are part of what an operation answers, and so have to be documented with it.
-DOCUMENTED_HEADERS = ("X-Pagination", "X-Sort", "X-Search", "X-Storage-Updated", "ETag")
+DOCUMENTED_HEADERS = ("X-Pagination", "X-Sort", "X-Search", "X-Storage-Updated", "X-Graph", "ETag")
 
 
 #: How the paths of pages and files begin, of which the document says nothing.

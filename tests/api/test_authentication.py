@@ -129,6 +129,7 @@ OF_BROWSERS = {
     *("web.known_tags", "web.check_readme", "web.tags_as_json", "web.annotations_as_json"),
     *("web.edit_tags", "web.edit_annotations", "web.edit_readme"),
     *("web.change_tags", "web.change_annotations", "web.change_readme"),
+    *("web.confirm_deletion", "web.delete_dataset"),
     *("web.signed_in_again", "web.change_name", "web.make_token", "web.end_token", "web.readme_template"),
     *("web.dtool_settings", "web.dtool_settings_with_token", "web.dashboard", "web.work_list"),
     *("web.keep_search", "web.rename_search", "web.forget_search"),

@@ -58,6 +58,9 @@ BODIES: dict[str, Any] = {
     "PUT /users/{username}": {"display_name": "Changed", "is_admin": True},
     "PATCH /users/{username}": {"display_name": "Changed", "is_admin": True},
     "POST /base-uris/{base_uri}": {"users_with_search_permissions": [GUEST]},
+    "POST /graph/uuids/{uuid}": {"dependency_keys": ["readme.derived_from.uuid"]},
+    "POST /webhook/notify": {"Records": []},
+    "POST /webhook/notify/{path}": {"Records": []},
     "PUT /base-uris/{base_uri}": {"users_with_register_permissions": [GUEST]},
     # No bucket answers, so whoever may begin an upload is told so.
     "POST /signed-urls/upload/{base_uri}": {
@@ -179,6 +182,7 @@ def path_of(request: str, place: int, who: str) -> str:
         filename="redoc/LICENSE",
         digest="0123456789ab",
         file="site.css",
+        path="bucket/events",
         session=1,
         session_id=1,
         identifier=next(iter(info["manifest"]["items"])),

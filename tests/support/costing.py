@@ -11,6 +11,7 @@ import re
 import sys
 import time
 import unicodedata
+import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -235,8 +236,41 @@ def requests_of(config: dict[str, Any]) -> Iterator[Request]:
     yield from uploads_of(config)
     details = "/uris?page_size=100&include=description,tags,matches&group=uuid"
     text = {"free_text": "a* OR b* OR c* OR d* OR e* OR f* OR g* OR h* OR tag"}
+    graph, path = "POST /graph/uuids/<uuid>", f"/graph/uuids/{INFO['uuid']}"
+    yield Request("zeros", graph, nothing_but_zeros(4000, 1), path, expected=(422,))
+    yield Request("keys", graph, encoded({"dependency_keys": words(30_000).split()}), path, expected=(422,))
+    yield Request("dots", graph, encoded({"dependency_keys": ["." * 60_000]}), path, expected=(422,))
+    for route in ("POST /webhook/notify", "POST /webhook/notify/<path:path>"):
+        path = route.split()[1].replace("<path:path>", "a/b")
+        records = [
+            {
+                "eventName": "ObjectCreated:Put",
+                "s3": {"bucket": {"name": "red"}, "object": {"key": f"{uuid.uuid4()}/dtool"}},
+            }
+            for _ in range(250)
+        ]
+        yield Request("records", route, encoded({"Records": records}), path)
+        yield Request("zeros", route, deep, path, expected=(422,))
+        yield Request(
+            "empty records", route, b'{"Records": [' + b"{}," * 12_000 + b"{}]}", path, expected=(422,)
+        )
     yield Request("details", "POST /uris", encoded(text), f"{details}&sort=relevance")
     yield Request("details of all", "POST /uris", b"{}", details)
+    yield from structured_queries()
+
+
+def structured_queries() -> Iterator[Request]:
+    """Yield the worst structured queries."""
+    query, aggregate = "/mongo/query", "/mongo/aggregate"
+    for path in (query, aggregate):
+        yield Request("zeros", f"POST {path}", nothing_but_zeros(9000, 50), path, expected=(422, 404))
+        wide = {"query": {"$or": [{f"annotations.{n}": {"$in": list(range(40))}} for n in range(90)]}}
+        yield Request("wide", f"POST {path}", encoded(wide), path, expected=(200, 422, 404, 503))
+        expression = {"query": {"readme": {"$not": {"$regex": "(([a-z]+ ?)+x){1,20}$"}}}}
+        yield Request("expression", f"POST {path}", encoded(expression), path, expected=(200, 422, 404, 503))
+    unwound = [{"$set": {"x": [*range(10)]}}, {"$unwind": "$x"}] * 4
+    pushed = {"aggregation": [*unwound, {"$group": {"_id": None, "all": {"$push": "$$ROOT"}}}]}
+    yield Request("pushed", f"POST {aggregate}", encoded(pushed), aggregate, expected=(200, 422, 404, 503))
 
 
 def uploads_of(config: dict[str, Any]) -> Iterator[Request]:

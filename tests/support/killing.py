@@ -8,6 +8,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 import pymongo
 import requests
@@ -72,7 +73,7 @@ class Client:
             info = document(uri.rsplit("/", 1)[0], word, uuid=uri.rsplit("/", 1)[1])
             return uri, (word, word, word), ("PUT", f"/uris/{uri}", info)
         if choice < 0.65:
-            return uri, (word, tag, annotation), ("PUT", f"/readmes/{uri}", {"readme": f"about {word}"})
+            return uri, (word, tag, annotation), ("PUT", f"/readmes/{uri}", {"readme": readme_of(word)})
         if choice < 0.75:
             return uri, (readme, word, annotation), ("PUT", f"/tags/{uri}", {"tags": [word]})
         if choice < 0.85:
@@ -95,8 +96,18 @@ class Client:
 def document(base_uri: str, word: str, **changes: Any) -> dict[str, Any]:
     """A dataset that is found by a word."""
     return dataset_info(
-        base_uri, readme=f"about {word}", tags=[word], annotations={"value": word}, name="harvest", **changes
+        base_uri, readme=readme_of(word), tags=[word], annotations={"value": word}, name="harvest", **changes
     )
+
+
+def readme_of(word: str) -> str:
+    """A README with a word, that names a dataset by it."""
+    return f"about: {word}\nderived_from:\n  uuid: {parent_of(word)}\n"
+
+
+def parent_of(word: str) -> str:
+    """The UUID of a dataset that the README with a word names."""
+    return str(uuid5(NAMESPACE_URL, word))
 
 
 def state_of(live: LiveServer, uri: str) -> State:
@@ -115,13 +126,18 @@ def state_of(live: LiveServer, uri: str) -> State:
         assert get(f"/uris?uuids={uuid}").json() == [], uri
         return None
     assert row.status_code == 200, row.text
-    readme = get(f"/readmes/{uri}").json()["readme"].removeprefix("about ")
+    text = get(f"/readmes/{uri}").json()["readme"]
+    readme = text.split()[1]
+    assert text == readme_of(readme)
     [tag] = get(f"/tags/{uri}").json()["tags"]
     annotation = get(f"/annotations/{uri}").json()["annotations"]["value"]
     for word in {readme, tag, annotation}:
         found = get(f"/uris?uuids={uuid}&free_text={word}").json()
         assert [dataset["uri"] for dataset in found] == [uri], (uri, word, found)
     assert len(get(f"/uris?uuids={uuid}&tags={tag}").json()) == 1, (uri, tag)
+    if "graph" in live.settings.get("DSERVER_EXTENSIONS", ""):
+        (connected,) = get(f"/graph/uuids/{uuid}").json()
+        assert connected["derived_from"] == [parent_of(readme)], (uri, connected)
     return readme, tag, annotation
 
 

@@ -13,6 +13,10 @@ import zstandard
 from flask import Flask
 from sqlalchemy import make_url
 
+from dservercore.plugins.graph.derivation import named_in
+from dservercore.plugins.graph.keys import number_of
+from dservercore.plugins.graph.settings import DEFAULT_KEYS
+
 Rows = list[tuple[Any, ...]]
 
 # What comes under one of these names belongs to SQLite or to the full-text index, which is read in its own way.
@@ -61,6 +65,7 @@ def disagreements(database: Path) -> list[str]:
         ]
         found += [f"tags without a dataset: {sorted(tagged - datasets)}"] if tagged - datasets else []
         found += [f"stored name and tags not in the index: {id_}" for id_ in _unfindable(connection)]
+        found += [f"edges that are not those of dataset {id_}" for id_ in _with_wrong_edges(connection)]
         return found + _miscounted(connection)
 
 
@@ -74,6 +79,27 @@ def _unfindable(connection: sqlite3.Connection) -> Iterator[int]:
         remembered = sorted(token for column in columns for token in column.split())
         if remembered != sorted(indexed[id_]):
             yield id_
+
+
+def _with_wrong_edges(connection: sqlite3.Connection) -> Iterator[int]:
+    """Yield the datasets whose edges in the graph, if they are in it, are not what their documents say."""
+    if "graph_edge" not in _tables(connection):
+        return
+    stored: defaultdict[int, set[tuple[Any, ...]]] = defaultdict(set)
+    for id_, *edge in connection.execute(
+        "SELECT dataset_id, parent, key_number, uuid, base_uri_id FROM graph_edge"
+    ):
+        stored[id_].add(tuple(edge))
+    documents = connection.execute(
+        "SELECT d.id, d.uuid, d.base_uri_id, t.readme, t.annotations FROM graph_dataset g"
+        " JOIN dataset d ON d.id = g.dataset_id JOIN dataset_document t ON t.dataset_id = d.id"
+    ).fetchall()
+    for id_, uuid, base_uri_id, readme, annotated in documents:
+        document = {"uuid": uuid, "readme": readme, "annotations": annotated}
+        pairs = named_in(document, DEFAULT_KEYS, with_others=True)
+        if stored.pop(id_, set()) != {(parent, number_of(key), uuid, base_uri_id) for key, parent in pairs}:
+            yield id_
+    yield from stored
 
 
 _COUNTED = {

@@ -51,6 +51,7 @@ PAGES_OF_USERS = {
     f"/edit/annotations/s3/red/{UUID}": "Edit the annotations",
     f"/edit/annotations/s3/red/{UUID}?name=object": "Edit the annotations",
     f"/edit/readme/s3/red/{UUID}": "Edit the README",
+    f"/delete/s3/red/{UUID}": "Delete the registration?",
 }
 #: The same of those of administrators.
 PAGES_OF_ADMINS = {

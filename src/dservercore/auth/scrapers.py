@@ -21,7 +21,8 @@ def require_scraper() -> None:
     """
     config = current_app.config
     if not (
-        _has_token(config.get("DSERVER_METRICS_TOKEN") or "") or _is_in(config["DSERVER_METRICS_NETWORKS"])
+        _has_token(config.get("DSERVER_METRICS_TOKEN") or "")
+        or comes_from(config["DSERVER_METRICS_NETWORKS"])
     ):
         raise AuthorizationError(
             "The metrics are for the networks, and for who has the token, that this server is configured with"
@@ -35,7 +36,7 @@ def _has_token(token: str) -> bool:
     return is_right and bool(token) and scheme.lower() == "bearer"
 
 
-def _is_in(networks: Iterable[str]) -> bool:
+def comes_from(networks: Iterable[str]) -> bool:
     """Return whether the request comes from one of the networks: from there itself, and through nobody there.
 
     A proxy that is not trusted hides who asks. So does a browser, which a page from anywhere can have ask.

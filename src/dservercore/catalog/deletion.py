@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from dservercore import db
+from dservercore import db, plugin_host
 from dservercore.catalog import audit, store_writes
 from dservercore.catalog import dataset_rows as rows
 from dservercore.catalog.datasets import Registered
@@ -12,6 +13,7 @@ from dservercore.catalog.journal import changes
 from dservercore.catalog.scope import Actor, Scope, require_dataset
 from dservercore.dataset import uris
 from dservercore.errors import UnknownURIError
+from dservercore.plugin_api import Dependents
 
 
 def delete_dataset(scope: Scope, uri: str, *, actor: Actor | None = None) -> bool:
@@ -33,6 +35,17 @@ def delete_dataset(scope: Scope, uri: str, *, actor: Actor | None = None) -> boo
     remove([registered])
     record_deletion(registered, actor)
     return True
+
+
+def dependents_of(scope: Scope, dataset: Mapping[str, Any]) -> list[Dependents]:
+    """Return what depends on a dataset, as far as extensions know of it, for who is about to delete it.
+
+    :param scope: the base URIs in which whoever deletes it may search: of nothing else is anything told
+    :param dataset: the dataset object
+    """
+    extensions = plugin_host.plugins().extensions
+    found = [each for extension in extensions for each in extension.dependents(dataset, scope.base_uris)]
+    return [dependents for dependents in found if dependents.datasets]
 
 
 def record_deletion(registered: Registered, actor: Actor | None = None) -> None:

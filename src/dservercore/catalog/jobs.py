@@ -147,6 +147,25 @@ def retry(numbers: Sequence[int] | None = None) -> int:
     return db.changed_rows(statement.values(fresh))
 
 
+def hurry(number: int, after_failures: bool = False) -> bool:
+    """Have a job begun now that was entered with a delay. Return whether there is a job of that number.
+
+    :param after_failures: also if it waits for another attempt
+    """
+    now = utcnow()
+    waits = [_job.c.id == number, _job.c.failed_at.is_(None), _job.c.holder.is_(None), _job.c.due_at > now]
+    if not after_failures:
+        waits.append(_job.c.attempts == 0)
+    if db.changed_rows(update(_job).where(*waits).values(due_at=now)):
+        return True
+    return exists(number)
+
+
+def exists(number: int) -> bool:
+    """Return whether there is a job of that number: it waits, is being done, or has failed."""
+    return sql_db.session.execute(select(_job.c.id).where(_job.c.id == number)).first() is not None
+
+
 def remove(numbers: Sequence[int] | None = None) -> int:
     """Remove jobs, done or not. Return how many.
 

@@ -80,11 +80,24 @@ def register_all(documents: Sequence[Document], replaced: Mapping[str, Former] =
     other_uuids = {one.uri: _other_uuids(one.info, replaced.get(one.uri)) for one in documents}
     for store in _stores():
         _register_in(store, documents, replaced, other_uuids)
+    _register_in_extensions(documents, replaced, other_uuids)
+
+
+def _register_in_extensions(
+    documents: Sequence[Document],
+    replaced: Mapping[str, Former],
+    other_uuids: Mapping[str, frozenset[str]],
+) -> None:
+    """Tell the extensions of documents: at once those that take many, unless they fail with one of them."""
+    tell = partial(_register_in, replaced=replaced, other_uuids=other_uuids)
+    told = set()
+    for extension in plugins().extensions:
+        takes_many = type(extension).register_datasets is not PluginABC.register_datasets
+        if takes_many and len(documents) > 1 and _tell([extension], partial(tell, documents=documents)):
+            told.add(extension)
+    others = [extension for extension in plugins().extensions if extension not in told]
     for one in documents:
-        _tell(
-            plugins().extensions,
-            partial(_register_in, documents=[one], replaced=replaced, other_uuids=other_uuids),
-        )
+        _tell(others, partial(tell, documents=[one]))
 
 
 def _other_uuids(info: Mapping[str, Any], replaced: Former | None) -> frozenset[str]:
@@ -178,8 +191,12 @@ def _stores() -> tuple[StoreABC, StoreABC]:
     return plugins().search, plugins().retrieve
 
 
-def _tell(extensions: Iterable[ExtensionABC], tell: Callable[[ExtensionABC], Any]) -> None:
-    """Call each extension; one that fails is logged, and whatever it wrote to SQL is undone."""
+def _tell(extensions: Iterable[ExtensionABC], tell: Callable[[ExtensionABC], Any]) -> bool:
+    """Call each extension; one that fails is logged, and whatever it wrote to SQL is undone.
+
+    :returns: whether none has failed
+    """
+    has_failed = False
     for extension in extensions:
         session = sql_db.session()
         session.connection()  # begins a transaction, if there is none
@@ -189,5 +206,7 @@ def _tell(extensions: Iterable[ExtensionABC], tell: Callable[[ExtensionABC], Any
                 tell(extension)
         except Exception:
             logger.exception("The extension %s failed", type(extension).__name__)
+            has_failed = True
         if session.get_transaction() is not outer:
             raise RuntimeError(f"The extension {type(extension).__name__} has ended the transaction")
+    return not has_failed

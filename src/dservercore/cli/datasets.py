@@ -22,7 +22,7 @@ from dservercore.cli.console import Failure, Group, say, say_json, say_json_list
 from dservercore.cli.index_report import tell
 from dservercore.cli.progress import size_in_words
 from dservercore.dataset import uris
-from dservercore.errors import UnknownBaseURIError
+from dservercore.errors import UnknownBaseURIError, UnknownURIError
 
 dataset_cli = Group("dataset", help="Register, list, show and delete datasets.")
 
@@ -170,14 +170,23 @@ def _when(seconds: float | None) -> str:
     return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
 
 
+#: Datasets that are named where something depends on what is deleted.
+_MOST_NAMED = 10
+
+
 @dataset_cli.command(name="delete")
 @click.argument("uri", type=LOCATION)
-def delete(uri: str) -> None:
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+def delete(uri: str, yes: bool) -> None:
     """Delete the registration of the dataset URI.
 
-    The dataset itself stays where it is stored. It is no error if it is not registered; a line on
-    stderr says so.
+    The dataset itself stays where it is stored. It is no error if it is not registered; a line on stderr says so.
+
+    Where extensions know what depends on it, such as datasets that were made from it (`graph`), that is said on stderr;
+    at a terminal, you are asked before it is deleted.
     """
+    if _tell_dependents(uri) and not yes and sys.stdin.isatty():
+        click.confirm("Delete its registration?", abort=True, err=True)
     try:
         is_deleted = deletion.delete_dataset(operator_scope("register"), uri, actor=OPERATOR)
     except UnknownBaseURIError:
@@ -185,3 +194,22 @@ def delete(uri: str) -> None:
     db.commit()
     if not is_deleted:
         say(f"Dataset '{uri}' was not registered: nothing deleted", err=True)
+
+
+def _tell_dependents(uri: str) -> bool:
+    """Say on stderr what depends on a dataset. Return whether anything does."""
+    scope = operator_scope("search")
+    try:
+        found = deletion.dependents_of(scope, lookup.find(scope, uri))
+    except (UnknownBaseURIError, UnknownURIError):
+        return False
+    for each in found:
+        named = each.datasets[:_MOST_NAMED]
+        say(f"Datasets that {each.why}:", err=True)
+        for dataset in named:
+            say(f"  {dataset['uri']} ({dataset['name']})", err=True)
+        if each.number is None:
+            say("  and more", err=True)
+        elif each.number > len(named):
+            say(f"  and {each.number - len(named):,} more", err=True)
+    return bool(found)

@@ -12,7 +12,7 @@ import click
 from flask.cli import with_appcontext
 
 from dservercore.auth import permissions
-from dservercore.catalog import search
+from dservercore.catalog import search, structured_search
 from dservercore.catalog.scope import Scope
 from dservercore.catalog.search import DatasetObject, Report
 from dservercore.cli import table
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 #: Datasets of a table, unless told otherwise.
 SHOWN = 20
+
+#: Datasets that are printed of those that a structured query finds, unless told otherwise.
+MOST_OF_EXTENSION = 1000
 
 _HEADER = ("NAME", "CREATOR", "FROZEN", "SIZE", "FILES", "URI")
 _TO_THE_RIGHT = (3, 4)
@@ -79,11 +82,12 @@ def search_command(
       flask search rice leaves
       flask search 'size:>1GB (rice OR wheat) -draft' --sort -frozen_at
       flask search rice --as alice --csv > rice.csv
+      flask search '{"readme.project": "rice"}'  # with the extension query
     """
     # Every other command starts sooner without what these bring.
     from flask_smorest.pagination import PaginationParameters
 
-    from dservercore.rest.sort import SortParameters
+    from dservercore.rest.sort import RELEVANCE, SortParameters
 
     require_server()
     text = " ".join(words)
@@ -93,10 +97,20 @@ def search_command(
         raise click.UsageError("Give either --json or --csv.")
     scope = permissions.scope_of_user(username) if username else permissions.operator_scope("search")
     query, order = {"free_text": text}, SortParameters(sort)
-    if (as_json or as_csv) and limit is None:
+    batches: Iterator[list[DatasetObject]]
+    extension = structured_search.extension_for(text)
+    if extension:
+        page_size = limit or (MOST_OF_EXTENSION if as_json or as_csv else SHOWN)
+        rows = slice((page - 1) * page_size, page * page_size)
+        by = {field: sign for field, sign in order.order.items() if field != RELEVANCE}
+        answered = structured_search.structured_page(extension, scope, text, {}, by, rows)
+        total, done, batches = answered.total, None, iter([answered.datasets])
+        if (as_json or as_csv) and total > page_size:
+            say(f"These are the first {page_size}: --limit and --page give others", err=True)
+    elif (as_json or as_csv) and limit is None:
         everything = search.search_all(scope, query, order, is_strict=strict)
         total, done = len(everything.keys), everything.done
-        batches: Iterator[list[DatasetObject]] = map(everything.fetch, everything.slices())
+        batches = map(everything.fetch, everything.slices())
     else:
         found, total, done = _page(scope, query, order, strict, PaginationParameters(page, limit or SHOWN))
         batches = iter([found])

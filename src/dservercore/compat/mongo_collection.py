@@ -66,11 +66,19 @@ def _choose(config: Mapping[str, Any]) -> tuple[str, str]:
         name: config.get(name) or os.environ.get(variable) or default
         for name, (variable, default) in _READ_FROM.items()
     }
-    asked = wanted["MONGO_COLLECTION"]
+    return wanted["MONGO_COLLECTION"], free_collection(config, *wanted.values())
+
+
+def free_collection(config: Mapping[str, Any], uri: str, database: str, collection: str) -> str:
+    """Return the name of a collection that neither the search nor the retrieve plugin uses: the given one, if possible.
+
+    :param config: with the settings of the search and retrieve plugins
+    """
     taken = {_place(config, prefix) for prefix in ("SEARCH_", "RETRIEVE_")}
+    wanted = {"MONGO_URI": uri, "MONGO_DB": database, "MONGO_COLLECTION": collection}
     while _place(wanted) in taken:
         wanted["MONGO_COLLECTION"] += "_direct"
-    return asked, wanted["MONGO_COLLECTION"]
+    return wanted["MONGO_COLLECTION"]
 
 
 def _place(config: Mapping[str, Any], prefix: str = "") -> Place | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Flask, Request, Response, request
@@ -76,10 +77,13 @@ class PageSession(SecureCookieSessionInterface):
         return request.is_secure or super().get_cookie_secure(app)
 
 
-def init_web(app: RetryingFlask, of_extensions: Iterable[Blueprint]) -> None:
+def init_web(
+    app: RetryingFlask, of_extensions: Iterable[Blueprint], static_of_extensions: Sequence[Path] = ()
+) -> None:
     """Serve pages: the server's own, those of extensions, and errors for who prefers to read them in a browser.
 
     :param of_extensions: their blueprints with pages
+    :param static_of_extensions: directories with their parts of the style sheet and the script
     """
     app.session_interface = PageSession()
     # Forms need one. An application that is configured in code, without any, is one process.
@@ -89,7 +93,7 @@ def init_web(app: RetryingFlask, of_extensions: Iterable[Blueprint]) -> None:
     app.config.setdefault("WTF_CSRF_TIME_LIMIT", None)
     pages = Pages("web", __name__, template_folder="templates")
     texts.init_texts(app)
-    static_files.add_to(pages)
+    static_files.add_to(pages, static_of_extensions)
     shown.add_to(pages)
     navigation.add_to(pages)
     search.add_to(pages)

@@ -1,7 +1,7 @@
 """Static files, whose addresses change with their content, so that a browser may keep them for ever.
 
 ``site.css`` and ``site.js`` are made of all files in ``static/css`` and ``static/js``, so that a page needs one of
-each: ``base`` comes first, the others by their names.
+each: ``base`` comes first, the others by their names, then those of extensions.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import io
 import mimetypes
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -47,25 +48,38 @@ class StaticFile:
         return gzip.compress(self.content, 9, mtime=0)
 
 
-def served_files() -> dict[str, StaticFile]:
-    """Return by their names all files that are served."""
+def served_files(of_extensions: Sequence[Path] = ()) -> dict[str, StaticFile]:
+    """Return by their names all files that are served.
+
+    :param of_extensions: directories with more parts of the style sheet and the script
+    """
     files = [
         StaticFile(path.relative_to(DIRECTORY).as_posix(), path.read_bytes())
         for path in DIRECTORY.rglob("*")
         if path.is_file() and path.parent.name not in ("css", "js")
     ]
-    files += [StaticFile(f"site.{kind}", _joined(DIRECTORY / kind)) for kind in ("css", "js")]
+    directories = [DIRECTORY, *of_extensions]
+    files += [StaticFile(f"site.{kind}", _joined(kind, directories)) for kind in ("css", "js")]
     return {file.name: file for file in files}
 
 
-def _joined(directory: Path) -> bytes:
-    parts = sorted(directory.iterdir(), key=lambda path: (path.stem != "base", path.name))
+def _joined(kind: str, directories: Sequence[Path]) -> bytes:
+    parts = [
+        path
+        for directory in directories
+        for path in sorted(
+            (directory / kind).glob(f"*.{kind}"), key=lambda path: (path.stem != "base", path.name)
+        )
+    ]
     return b"\n".join(path.read_bytes() for path in parts)
 
 
-def add_to(pages: Blueprint) -> None:
-    """Serve the static files, and give templates ``static_url(name)``, which returns the address of one."""
-    files = served_files()
+def add_to(pages: Blueprint, of_extensions: Sequence[Path] = ()) -> None:
+    """Serve the static files, and give templates ``static_url(name)``, which returns the address of one.
+
+    :param of_extensions: directories with more parts of the style sheet and the script
+    """
+    files = served_files(of_extensions)
 
     def static_file(digest: str, file: str) -> Response:
         wanted = files.get(file) or abort(404)

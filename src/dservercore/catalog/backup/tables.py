@@ -32,6 +32,8 @@ DERIVED = {
     "search_facet": "the search plugin, which is given the same",
     "search_facet_group": "the search plugin, which is given the same",
     "search_facet_value": "the search plugin, which is given the same",
+    "query_document": "the extension query, which is given the same",
+    "query_index_value": "the extension query, which is given the same",
     "summary_count": "counting the datasets",
     # Whoever was signed in when the backup was made need not be signed in for ever.
     "browser_session": "signing in again",

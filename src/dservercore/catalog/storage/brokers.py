@@ -68,6 +68,8 @@ class BrokerBase:
 
     def is_gone(self, uri: str) -> bool:
         """Return whether there is certainly no dataset at *uri*; raises whatever the storage raises."""
+        if self._is_s3:
+            return self.in_time(lambda: s3.is_gone(self._broker, uri))
         return self.in_time(lambda: not self._broker(uri, None).has_admin_metadata())
 
     def fingerprint(self, uri: str) -> str | None:

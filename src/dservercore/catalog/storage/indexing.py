@@ -130,6 +130,21 @@ def register_from_storage(scope: Scope, uri: str) -> Indexed:
     return _register_batch(scope, [index_reads.read(base, uri, base_uri, None)], commit=False)[0]
 
 
+def index_dataset(scope: Scope, base: access.Base, uri: str) -> Indexed:
+    """Register the one dataset that is stored at *uri*, unless it is registered as it is stored, and commit.
+
+    Return what became of it. One that is registered again keeps its ``uploaded_by`` and ``uploaded_at``.
+
+    :param scope: register scope of the operator
+    """
+    rows = sql_db.session.execute(select(Dataset.uri, Dataset.fingerprint).where(Dataset.uri == uri))
+    known = {row.uri: row.fingerprint for row in rows}
+    db.rollback()  # reading takes long, and nothing is to be held meanwhile
+    batch = [index_reads.read(base, uri, uris.parent(uri), known.get(uri))]
+    _leave_alone(base, batch, known)
+    return _register_batch(scope, batch)[0]
+
+
 def fingerprints(base_uri_id: int) -> dict[str, str | None]:
     """Return ``{URI: fingerprint}`` of the datasets that are registered in a base URI; None: none was noted."""
     rows = sql_db.session.execute(

@@ -12,7 +12,7 @@ from flask import current_app
 
 from dservercore import db
 from dservercore.catalog import dataset_rows, deletion, store_writes
-from dservercore.catalog.scope import OPERATOR
+from dservercore.catalog.scope import OPERATOR, Actor
 from dservercore.errors import ConflictError
 
 #: Decides whether so many of so many registrations of a base URI may go: (base URI, gone, registered).
@@ -42,15 +42,18 @@ def never(_base_uri: str, _gone: int, _registered: int) -> bool:
     return False
 
 
-def remove(gone: Iterable[str]) -> list[str]:
-    """Remove the registrations of datasets that are gone from storage, and commit. Return the URIs of those removed."""
+def remove(gone: Iterable[str], actor: Actor = OPERATOR) -> list[str]:
+    """Remove the registrations of datasets that are gone from storage, and commit. Return the URIs of those removed.
+
+    :param actor: who is on record for that
+    """
     pruned = []
     for uri in gone:
         store_writes.begin()
         registered = dataset_rows.hold_registered(uri)
         if registered:
             deletion.remove([registered])
-            deletion.record_deletion(registered, OPERATOR)
+            deletion.record_deletion(registered, actor)
             pruned.append(uri)
     db.commit()
     return pruned

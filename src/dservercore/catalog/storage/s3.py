@@ -204,6 +204,28 @@ def list_uris(broker: type[Any], base_uri: str) -> list[str]:
     return [f"s3://{bucket}/{key.removeprefix(REGISTRATION)}" for key in keys]
 
 
+def is_gone(broker: type[Any], uri: str) -> bool:
+    """Return whether there is certainly no administrative metadata of a dataset in a bucket.
+
+    The storage broker takes every error of S3 for that: of one that is overloaded, or refuses, nothing is known here.
+
+    :raises botocore.exceptions.ClientError: if S3 does not say what is in the bucket
+    """
+    stored, bucket = broker(uri, None), _bucket(uri)
+    client, registration = _client(broker, bucket), stored.dataset_registration_key
+    prefix = stored.dataset_prefix or ""
+    if _is_listed(client, bucket, registration):
+        content = _content(client, bucket, registration, Limit(MAX_KEY_BYTES))
+        prefix = decoded(content, registration, lambda _: None)
+    return not _is_listed(client, bucket, f"{prefix}{stored.uuid}/dtool")
+
+
+def _is_listed(client: Any, bucket: str, key: str) -> bool:
+    # Asked for the object itself, S3 says that it is not there only to who may list.
+    listed = client.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1).get("Contents", ())
+    return any(entry["Key"] == key for entry in listed)
+
+
 def fingerprint(broker: type[Any], uri: str) -> str:
     """Return a digest of keys, sizes and entity tags of a dataset's metadata.
 

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-from dservercore.plugin_api import ExtensionABC
-from dservercore.plugins.graph.routes import blueprint
+import click
+import flask
+
+from dservercore.catalog.scope import Scope
+from dservercore.plugin_api import Dependents, ExtensionABC, JobHandler, PageSection
+from dservercore.plugins.graph import edges, pages, rebuilding, service
+from dservercore.plugins.graph.commands import graph_cli
+from dservercore.plugins.graph.drawing import name_of
+from dservercore.plugins.graph.routes_formats import blueprint
 from dservercore.plugins.graph.settings import SETTINGS
 from dservercore.rest.blueprint import Blueprint
 from dservercore.settings.table import Setting
+from dservercore.web.texts import gettext
 
 
 class Graph(ExtensionABC):
@@ -24,3 +34,56 @@ class Graph(ExtensionABC):
     def get_blueprint(self) -> Blueprint:
         """Return the routes below ``/graph``."""
         return blueprint
+
+    def get_migrations(self) -> Path:
+        """Return the directory with the migrations of the tables of edges."""
+        return Path(__file__).parent / "migrations"
+
+    def register_dataset(self, dataset_info: dict[str, Any]) -> None:
+        """Keep the edges of a dataset that was registered or edited."""
+        edges.write([dataset_info])
+
+    def register_datasets(self, dataset_infos: Sequence[dict[str, Any]]) -> None:
+        """Keep the edges of datasets that were registered together."""
+        edges.write(dataset_infos)
+
+    def delete_dataset(self, uri: str) -> None:
+        """Do nothing: its edges go with the row of the dataset."""
+
+    def get_pages(self) -> Sequence[flask.Blueprint]:
+        """Return the page with the graph of a dataset."""
+        return [pages.pages]
+
+    def get_static_files(self) -> Path:
+        """Return the directory with the style and the script of drawings."""
+        return Path(__file__).parent / "static"
+
+    def dataset_sections(
+        self, dataset: Mapping[str, Any], base_uris: Mapping[str, int]
+    ) -> Sequence[PageSection]:
+        """Return the section with the drawing of what is near to a dataset."""
+        return pages.section(dataset, base_uris)
+
+    def dependents(self, dataset: Mapping[str, Any], base_uris: Mapping[str, int]) -> Sequence[Dependents]:
+        """Return the datasets that were made from one, by any number of steps."""
+        graph = service.dependents(Scope("search", base_uris), dataset["uuid"])
+        nodes = sorted(graph.nodes.values(), key=lambda node: (node.steps, node.uuid))
+        made = [
+            {"uri": node.copies[0]["uri"], "name": name_of(node)}
+            for node in nodes
+            if node.uuid != graph.centre and node.copies
+        ]
+        why = gettext("were made from it")
+        return [Dependents(why, made, None if graph.is_bounded else len(made))]
+
+    def get_commands(self) -> Sequence[click.Command]:
+        """Return ``flask graph``."""
+        return [graph_cli]
+
+    def get_job_handlers(self) -> Mapping[str, JobHandler]:
+        """Return what derives edges that are missing."""
+        return {rebuilding.JOB: rebuilding.rebuild_batch}
+
+    def before_serving(self) -> None:
+        """Have edges derived that are missing."""
+        rebuilding.begin_if_needed()

@@ -15,12 +15,15 @@ class Node:
         search, by URI; empty: a dataset that is not registered, or that the reader may not see, which look the same
     :ivar derived_from: UUIDs of the datasets that it was made from, in order, as far as they are nodes of the graph
     :ivar steps: number of edges between it and the dataset that was asked for
+    :ivar elsewhere: UUIDs of the datasets that it was made from, in order, which are no nodes of the graph: not
+        registered, not for the reader to see, in another direction, or beyond a bound
     """
 
     uuid: str
     copies: tuple[Mapping[str, Any], ...]
     derived_from: tuple[str, ...]
     steps: int
+    elsewhere: tuple[str, ...] = ()
 
     @property
     def is_placeholder(self) -> bool:

@@ -70,12 +70,14 @@ class MissingSettingError(ConfigurationError, RuntimeError):
 class Connection:
     """The collection that ``<prefix>_URI``, ``<prefix>_DB`` and ``<prefix>_COLLECTION`` name.
 
-    :param prefix: ``SEARCH_MONGO`` or ``RETRIEVE_MONGO``
+    :param prefix: ``SEARCH_MONGO``, ``RETRIEVE_MONGO`` or ``DSERVER_MONGO``
     :param prepare: called with the collection before its first use in a process
+    :param kind: what the store is called in messages; None: as the prefix begins
     """
 
-    def __init__(self, prefix: str, prepare: Callable[[Collection[Document]], None]):
+    def __init__(self, prefix: str, prepare: Callable[[Collection[Document]], None], kind: str | None = None):
         self.prefix = prefix
+        self._kind = kind or prefix.partition("_")[0].lower()
         self._prepare = prepare
         self._settings: Mapping[str, str] = {}
         self._options: Mapping[str, Any] = CLIENT_OPTIONS
@@ -239,7 +241,7 @@ class Connection:
     def _unavailable(self, error: PyMongoError) -> UnavailableError:
         # The driver's text names hosts: it is for the log alone.
         logger.error("%s: MongoDB cannot serve: %s", self.prefix, error)
-        kind = self.prefix.partition("_")[0].lower()
+        kind = self._kind
         if isinstance(error, OperationFailure):
             if error.code in _NOT_AUTHORISED:
                 return UnavailableError(f"The {kind} store (MongoDB) does not let the server in")

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-from dservercore.plugin_api import ExtensionABC
+import click
+from flask import Flask
+
+from dservercore.plugin_api import ExtensionABC, JobHandler
+from dservercore.plugins.notification import inbox, looking, sns
+from dservercore.plugins.notification.commands import notification_cli
 from dservercore.plugins.notification.routes import blueprint
-from dservercore.plugins.notification.settings import SETTINGS
+from dservercore.plugins.notification.settings import SECRET, SETTINGS
 from dservercore.rest.blueprint import Blueprint
 from dservercore.settings.table import Setting
 
@@ -15,11 +22,32 @@ class Notification(ExtensionABC):
     """Registers and removes datasets when their storage tells of them."""
 
     version_key = "dserver_notification_plugin"
+    repeatable = True
+
+    def init_app(self, app: Flask, *args: Any, **kwargs: Any) -> None:
+        """Keep the certificates that are fetched."""
+        sns.init_certificates(app)
 
     def get_settings(self) -> Sequence[Setting]:
         """Return the settings of the extension."""
         return SETTINGS
 
+    def get_config_secrets_to_obfuscate(self) -> list[str]:
+        """Return the setting that nobody may see."""
+        return [SECRET]
+
     def get_blueprint(self) -> Blueprint:
         """Return the routes below ``/webhook``."""
         return blueprint
+
+    def get_commands(self) -> Sequence[click.Command]:
+        """Return ``flask notification``."""
+        return [notification_cli]
+
+    def get_migrations(self) -> Path:
+        """Return the migrations of the tables."""
+        return Path(__file__).parent / "migrations"
+
+    def get_job_handlers(self) -> Mapping[str, JobHandler]:
+        """Return what is done after a notification was answered."""
+        return {inbox.LOOK: looking.look, inbox.CONFIRM: looking.confirm}

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-from dservercore.plugin_api import ExtensionABC
+from flask import Flask, current_app
+
+from dservercore.catalog.scope import Scope
+from dservercore.plugin_api import ExtensionABC, JobHandler
+from dservercore.plugins.query import service
+from dservercore.plugins.query.mongo import pending
+from dservercore.plugins.query.mongo.store import MongoDocumentStore
 from dservercore.plugins.query.routes import blueprint
-from dservercore.plugins.query.settings import SETTINGS
+from dservercore.plugins.query.settings import MONGO_SETTINGS, SETTINGS, uses_mongo
+from dservercore.plugins.query.sql.store import SqlDocumentStore
 from dservercore.rest.blueprint import Blueprint
 from dservercore.settings.table import Setting
 
@@ -16,10 +25,64 @@ class Query(ExtensionABC):
 
     version_key = "dserver_direct_mongo_plugin"
 
+    #: A request only reads; what it brings to MongoDB on the way is brought again.
+    repeatable = True
+
+    def __init__(self) -> None:
+        self._store: Any = None
+
     def get_settings(self) -> Sequence[Setting]:
         """Return the settings of the extension."""
         return SETTINGS
 
+    def get_config_secrets_to_obfuscate(self) -> list[str]:
+        """Return the settings that say where documents are, which may have passwords in them."""
+        return list(MONGO_SETTINGS)
+
+    def init_app(self, app: Flask, *args: Any, **kwargs: Any) -> None:
+        """Choose the store of documents that *app* is configured for.
+
+        :raises ConfigurationError: if it cannot be used
+        """
+        if uses_mongo(app.config):
+            store = MongoDocumentStore()
+            store.init_app(app)
+            self._store = store
+        else:
+            self._store = SqlDocumentStore()
+        service.use(app, self._store)
+
+    def register_dataset(self, dataset_info: dict[str, Any]) -> None:
+        """Take the document of a dataset."""
+        self._store.put(dataset_info)
+
+    def delete_dataset(self, uri: str) -> None:
+        """Forget a dataset."""
+        self._store.remove(uri)
+
     def get_blueprint(self) -> Blueprint:
         """Return the routes below ``/mongo``."""
         return blueprint
+
+    def understands(self, text: str) -> bool:
+        """Return whether a text begins as a structured query does, if those are answered."""
+        return text.startswith("{") and bool(current_app.config["DSERVER_ALLOW_DIRECT_QUERY"])
+
+    def find_datasets(
+        self,
+        text: str,
+        scope: Scope,
+        filters: Mapping[str, Sequence[str]],
+        order: Mapping[str, int],
+        page: slice,
+    ) -> tuple[list[dict[str, Any]], int]:
+        """Return a page of the datasets that match a structured query, and how many do."""
+        return service.query_text(text, scope, filters, order, page)
+
+    def get_migrations(self) -> Path:
+        """Return the migrations of the tables of documents, which are empty where MongoDB has those."""
+        return Path(__file__).parent / "migrations"
+
+    def get_job_handlers(self) -> Mapping[str, JobHandler]:
+        """Return what brings documents to MongoDB, where that is outside of the transaction."""
+        return {pending.KIND: lambda payload: pending.do(self._store, payload)}

@@ -2,6 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from dservercore.plugins.mongo.connection import DEFAULTS
+from dservercore.settings.parsers import parse_bool
 from dservercore.settings.table import Setting
 
-SETTINGS: list[Setting] = []
+#: The settings that say where documents are kept in MongoDB, which may have passwords in them.
+MONGO_SETTINGS = ("DSERVER_MONGO_URI", "DSERVER_MONGO_DB", "DSERVER_MONGO_COLLECTION")
+
+SETTINGS: list[Setting] = [
+    Setting(
+        "DSERVER_ALLOW_DIRECT_QUERY", True, "Answer structured queries; otherwise they get a 404.", parse_bool
+    ),
+    Setting(
+        "DSERVER_ALLOW_DIRECT_AGGREGATION",
+        False,
+        "Answer aggregations of structured queries, too; otherwise they get a 404.",
+        parse_bool,
+    ),
+    Setting(
+        "DSERVER_MONGO_URI",
+        "",
+        "MongoDB server that answers structured queries; empty: that of the retrieve plugin `mongo`, where that is in"
+        " use, and otherwise the SQL database answers them.",
+    ),
+    Setting(
+        "DSERVER_MONGO_DB", DEFAULTS["DB"], "Database of the documents of structured queries in MongoDB."
+    ),
+    Setting(
+        "DSERVER_MONGO_COLLECTION",
+        DEFAULTS["COLLECTION"],
+        "Collection of these documents; where that of the search or retrieve plugin has this name, `_direct` is added.",
+    ),
+]
+
+
+def uses_mongo(config: Mapping[str, Any]) -> bool:
+    """Return whether MongoDB answers the queries."""
+    return bool(config.get("DSERVER_MONGO_URI")) or config.get("DSERVER_RETRIEVE_PLUGIN") == "mongo"

@@ -1,10 +1,10 @@
-"""The page of a dataset, and that of all its copies."""
+"""The page of a dataset, that of all its copies, and that where its registration is deleted."""
 
 from __future__ import annotations
 
 from flask import Blueprint
 
-from dservercore.web.dataset_pages import downloads, views
+from dservercore.web.dataset_pages import deletion, downloads, views
 
 
 def add_to(pages: Blueprint) -> None:
@@ -17,3 +17,5 @@ def add_to(pages: Blueprint) -> None:
     pages.add_url_rule("/dataset-readme/<uri:uri>", "dataset_readme", downloads.readme)
     pages.add_url_rule("/dataset-manifest/<uri:uri>", "dataset_manifest", downloads.manifest)
     pages.add_url_rule("/dataset-export/<name>/<uri:uri>", "dataset_export", downloads.export)
+    pages.add_url_rule("/delete/<uri:uri>", "confirm_deletion", deletion.show)
+    pages.add_url_rule("/delete/<uri:uri>", "delete_dataset", deletion.delete, methods=["POST"])

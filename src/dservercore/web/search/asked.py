@@ -13,7 +13,7 @@ from flask_smorest.pagination import PaginationParameters
 from marshmallow import fields
 from marshmallow.validate import Range
 
-from dservercore.catalog import search
+from dservercore.catalog import search, structured_search
 from dservercore.dataset.fields import DATASET_SORT_FIELDS
 from dservercore.dataset.values import is_blank
 from dservercore.errors import invalid
@@ -22,7 +22,7 @@ from dservercore.rest.request_parser import RequestParser
 from dservercore.rest.schemas import PageOptionsSchema, SearchQueryStringSchema
 from dservercore.rest.sort import RELEVANCE, SortMixin, SortParameters
 from dservercore.web.search import conditions
-from dservercore.web.search.conditions import SizeClass, Years
+from dservercore.web.search.conditions import Parts, SizeClass, Years
 
 #: Parameters that may be repeated.
 FILTERS = ("tags", "creator_usernames", "base_uris", "uploaded_by", "uuids")
@@ -65,6 +65,7 @@ class Asked:
     :ivar text: what stands in the box: ``free_text``
     :ivar filters: values by the name of the parameter, of those that have some
     :ivar sort: the order that is wished for, such as ``-name``; ``""``: none is
+    :ivar is_structured: whether the text is a query that an extension answers, and has no words
     """
 
     text: str = ""
@@ -73,6 +74,7 @@ class Asked:
     sort: str = ""
     page: int = 1
     page_size: int = PAGE_SIZE
+    is_structured: bool = False
 
     @property
     def query(self) -> dict[str, Any]:
@@ -81,24 +83,34 @@ class Asked:
         return search.without_blanks({"free_text": self.text, **given})
 
     @property
+    def takes_structured(self) -> bool:
+        """Whether there is an extension that answers structured queries."""
+        return structured_search.extension_for("{}") is not None
+
+    @property
+    def parts(self) -> Parts:
+        """The text in its parts."""
+        return Parts(self.text) if self.is_structured else conditions.split(self.text)
+
+    @property
     def words(self) -> str:
         """The text without the years and the size at its end."""
-        return conditions.split(self.text).words
+        return self.parts.words
 
     @property
     def years(self) -> Years | None:
         """The years at the end of the text."""
-        return conditions.split(self.text).years
+        return self.parts.years
 
     @property
     def size(self) -> SizeClass | None:
         """The class of sizes at the end of the text."""
-        return conditions.split(self.text).size
+        return self.parts.size
 
     @property
     def has_words(self) -> bool:
         """Whether results can be more or less relevant."""
-        return not is_blank(self.words)
+        return not self.is_structured and not is_blank(self.words)
 
     @property
     def order(self) -> str:
@@ -132,7 +144,7 @@ class Asked:
 
     def reworded(self, **parts: Any) -> Asked:
         """Return the search with other parts of its text: ``words``, ``years``, ``size``."""
-        return self.changed(text=replace(conditions.split(self.text), **parts).text)
+        return self.changed(text=replace(self.parts, **parts).text)
 
     def with_value(self, name: str, value: str) -> Asked:
         """Return the search with one more value of a filter."""
@@ -189,13 +201,25 @@ def asked_in(app: Flask, of: Request, *others: str) -> Asked:
     many = max(FILTERS, key=lambda name: len(query.get(name, ())))
     if sum(len(query.get(name, ())) for name in FILTERS) > MAX_VALUES:
         raise invalid(many, f"This page takes {MAX_VALUES} values of filters at most.", location="query")
+    text = query.get("free_text", "").strip()
+    is_structured = structured_search.extension_for(text) is not None
     return Asked(
-        text=" ".join(query.get("free_text", "").split()),
+        text=text if is_structured else " ".join(text.split()),
+        is_structured=is_structured,
         filters={name: tuple(dict.fromkeys(query[name])) for name in FILTERS if query.get(name)},
         is_strict=bool(options.get("strict")),
         sort=",".join(("-" if sign < 0 else "") + name for name, sign in wished.order.items()),
         **page,
     )
+
+
+def require_words(wanted: Asked) -> None:
+    """Pass if a search is for words, and not a query that an extension answers.
+
+    :raises ValidationError: 422, if it is one
+    """
+    if wanted.is_structured:
+        raise invalid("free_text", "This is not there for structured queries.", location="query")
 
 
 def asked(*others: str) -> Asked:

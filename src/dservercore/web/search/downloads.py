@@ -7,7 +7,7 @@ from flask import Blueprint, Response
 from dservercore.api import exports
 from dservercore.catalog.scope import Actor, Scope
 from dservercore.web.page_guards import with_scope
-from dservercore.web.search.asked import asked
+from dservercore.web.search.asked import asked, require_words
 
 
 def add_to(pages: Blueprint) -> None:
@@ -30,4 +30,5 @@ def lines(actor: Actor, search_scope: Scope) -> Response:
 
 def _export(scope: Scope, media_type: str) -> Response:
     wanted = asked()
+    require_words(wanted)
     return exports.export(scope, wanted.query, wanted.sort_parameters, media_type, is_strict=wanted.is_strict)

@@ -11,7 +11,7 @@ from dservercore.errors import invalid
 from dservercore.rest.body_limits import MAX_FILTER_VALUE_LENGTH
 from dservercore.web.page_guards import with_scope
 from dservercore.web.search import facets
-from dservercore.web.search.asked import asked
+from dservercore.web.search.asked import asked, require_words
 
 
 def add_to(pages: Blueprint) -> None:
@@ -23,6 +23,7 @@ def add_to(pages: Blueprint) -> None:
 def show(actor: Actor, search_scope: Scope) -> Any:
     """Return the page: the values of ``facet`` that begin with ``prefix``, the commonest first."""
     wanted = asked("facet", "prefix")
+    require_words(wanted)
     name, prefix = request.args.get("facet", "tags"), request.args.get("prefix", "")
     if name not in facets.LISTS:
         raise invalid("facet", f"There are {', '.join(facets.LISTS)}.", location="query")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Collection
 from dataclasses import replace
 from http import HTTPStatus
 from importlib.metadata import version
@@ -14,8 +15,10 @@ from werkzeug.exceptions import UnprocessableEntity
 from dservercore.catalog import result_details
 from dservercore.catalog.result_pages import ResultPage, result_page
 from dservercore.catalog.scope import Actor, Scope
+from dservercore.catalog.structured_search import extension_for, structured_page
 from dservercore.errors import UnavailableError, ValidationError
 from dservercore.rest.error_messages import message_of
+from dservercore.rest.paging import slice_of
 from dservercore.web.page_guards import to_sign_in, with_scope
 from dservercore.web.search import programs, results
 from dservercore.web.search.asked import MAX_PAGE_SIZE, PAGE_SIZE, Asked, asked
@@ -62,7 +65,7 @@ def home(actor: Actor, search_scope: Scope) -> Any:
     try:
         wanted = asked()
         page = _page_of(search_scope, wanted)
-        facets = shown_facets(search_scope, wanted)
+        facets = None if wanted.is_structured else shown_facets(search_scope, wanted)
     except UnprocessableEntity as error:
         messages = getattr(error, "data", {}).get("messages")
         return _problem(message_of(messages), HTTPStatus.UNPROCESSABLE_ENTITY)
@@ -73,7 +76,11 @@ def home(actor: Actor, search_scope: Scope) -> Any:
     return _rendered(search_scope, wanted, page, facets)
 
 
-def _page_of(scope: Scope, wanted: Asked) -> ResultPage:
+def _page_of(scope: Scope, wanted: Asked, details: Collection[str] = result_details.DETAILS) -> ResultPage:
+    if wanted.is_structured and (extension := extension_for(wanted.text)):
+        rows = slice_of(wanted.pagination_parameters)
+        order = wanted.sort_parameters.order
+        return structured_page(extension, scope, wanted.text, wanted.filters, order, rows, details)
     return result_page(
         scope,
         wanted.query,
@@ -81,7 +88,7 @@ def _page_of(scope: Scope, wanted: Asked) -> ResultPage:
         wanted.sort_parameters,
         is_strict=wanted.is_strict,
         is_grouped=True,
-        details=result_details.DETAILS,
+        details=details,
     )
 
 
@@ -94,7 +101,7 @@ def _problem(message: str, status: int) -> Any:
     return make_response(page, int(status))
 
 
-def _rendered(scope: Scope, wanted: Asked, page: ResultPage, facets: ShownFacets) -> str:
+def _rendered(scope: Scope, wanted: Asked, page: ResultPage, facets: ShownFacets | None) -> str:
     chosen = choices(wanted)
     return render_template(
         "web/search.html",
@@ -144,15 +151,7 @@ def _ways_out(scope: Scope, wanted: Asked, chosen: list[Choice]) -> list[tuple[C
         ways.append(Choice("", f"“{wanted.words}”", wanted.reworded(words="")))
     found = []
     for choice in ways:
-        without = choice.without.changed(page_size=1)
-        number = result_page(
-            scope,
-            without.query,
-            without.pagination_parameters,
-            without.sort_parameters,
-            is_strict=without.is_strict,
-            is_grouped=True,
-        ).total
+        number = _page_of(scope, choice.without.changed(page_size=1), details=()).total
         if number:
             found.append((choice, number))
     return found

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import functools
 import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import PurePosixPath
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from dservercore.catalog.storage import access
 from dservercore.catalog.storage.disk import DiskBase
@@ -83,8 +84,13 @@ def own_url(
     claims = Claims(
         method, purpose, uri, name, validity.holder, validity.issued_at, validity.expires_at, extra
     )
-    query = urlencode({"signature": signatures.sign(claims)})
-    return external_url(f"{route}/{quote(uri_to_url_suffix(uri), safe='/:')}?{query}")
+    # Nothing in a signature needs to be quoted.
+    return f"{external_url()}{route}/{_quoted(uri)}?signature={signatures.sign(claims)}"
+
+
+@functools.lru_cache(maxsize=64)  # of a dataset, there may be as many URLs as it has files
+def _quoted(uri: str) -> str:
+    return quote(uri_to_url_suffix(uri), safe="/:")
 
 
 def path_of(file: File) -> str:

@@ -1,0 +1,1 @@
+"""Structured queries where the documents are in MongoDB."""

@@ -1,0 +1,1 @@
+"""Documents in the SQL database, and filters as SQL over their JSON."""

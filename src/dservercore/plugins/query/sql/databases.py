@@ -1,0 +1,159 @@
+"""Statements that read documents, with a limit to their time, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import sqlite3
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from dservercore.db import kind, servers, sql_db
+from dservercore.db.fast_reads import one_moment
+from dservercore.plugins.query.conditions import Condition
+from dservercore.plugins.query.language import InvalidQueryError
+from dservercore.plugins.query.sql import sqlite
+from dservercore.plugins.query.sql.dialect import Node, Parameters
+from dservercore.plugins.query.sql.postgresql import PostgreSQLNode
+from dservercore.plugins.query.sql.sqlite import SQLiteNode
+from dservercore.plugins.query.time_limit import TimeLimit
+
+# SQLite asks whether to go on after so many steps of its machine, which take about a millisecond.
+_STEPS = 20_000
+_CANCELED, _INVALID_EXPRESSION, _TOO_COMPLEX = "57014", "2201B", {"54001", "54000", "54023", "53200"}
+_TOO_COMPLEX_FOR_SQLITE = ("parser stack overflow", "too large", "too many", "at most", "too deep", "too big")
+_ATTEMPTS_TO_UNDO = 3
+
+
+class TooComplexError(InvalidQueryError):
+    """A statement is more than the database takes."""
+
+    def __init__(self) -> None:
+        super().__init__("query", "is too complex")
+
+
+class Reader(Protocol):
+    """What executes statements."""
+
+    def rows(self, statement: str, values: Mapping[str, Any]) -> Iterable[Any]:
+        """Yield the rows of a statement."""
+
+
+def is_supported() -> bool:
+    """Return whether documents can be asked for in the database in use."""
+    return kind() in ("sqlite", "postgresql")
+
+
+def node(expression: str, parameters: Parameters) -> Node:
+    """Return the whole JSON in a column."""
+    if kind() == "sqlite":
+        return SQLiteNode(parameters, expression)
+    return PostgreSQLNode(parameters, expression)
+
+
+def is_in(expression: str, values: list[Any], parameters: Parameters) -> str:
+    """Return the condition that an expression is one of several texts or numbers of one kind."""
+    if kind() == "sqlite":
+        return f"{expression} IN (SELECT value FROM json_each({parameters.add(sqlite.json_list(values))}))"
+    type_ = "text" if isinstance(values[0], str) else "float8" if isinstance(values[0], float) else "int"
+    return f"{expression} = ANY (CAST({parameters.add(tuple(values))} AS {type_}[]))"
+
+
+def ids_of(rows: Iterable[Any]) -> array[int]:
+    """Return the first value of each row, which is a number: millions of them fit into memory."""
+    return array("q", (row[0] for row in rows))
+
+
+@contextmanager
+def reader(limit: TimeLimit, condition: Condition | None = None) -> Iterator[Reader]:
+    """Yield what reads, within a time limit for all that is done in the ``with`` block.
+
+    :param condition: what ``HOLDS`` is about in statements
+    :raises OutOfTimeError: if it takes longer
+    :raises TooComplexError: if a statement is too much for the database
+    """
+    if kind() == "sqlite":
+        with one_moment() as connection:
+            assert isinstance(connection, sqlite3.Connection)
+            if condition is not None:
+                sqlite.add_condition(connection, condition, limit)
+            with _limited_sqlite(connection, limit):
+                yield _SQLiteReader(connection)
+    else:
+        connection_ = sql_db.session.connection()
+        with _limited_postgresql(connection_, limit):
+            yield _PostgreSQLReader(connection_)
+
+
+class _SQLiteReader:
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def rows(self, statement: str, values: Mapping[str, Any]) -> Iterable[Any]:
+        try:
+            return self._connection.execute(statement, dict(values))
+        except sqlite3.Error as error:
+            if any(words in str(error) for words in _TOO_COMPLEX_FOR_SQLITE):
+                raise TooComplexError from error
+            raise
+
+
+class _PostgreSQLReader:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def rows(self, statement: str, values: Mapping[str, Any]) -> Iterable[Any]:
+        lists = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        return self._connection.execute(text(statement), lists)
+
+
+@contextmanager
+def _limited_sqlite(connection: sqlite3.Connection, limit: TimeLimit) -> Iterator[None]:
+    sqlite.add_functions(connection, limit)
+    connection.set_progress_handler(limit.is_over, _STEPS)
+    try:
+        yield
+    except sqlite3.Error:
+        if limit.is_over():
+            raise limit.exceeded() from None
+        raise
+    finally:
+        connection.set_progress_handler(None, 0)
+
+
+@contextmanager
+def _limited_postgresql(connection: Connection, limit: TimeLimit) -> Iterator[None]:
+    # What is set goes back with the savepoint. The time limit comes last, as it holds for what follows it at once.
+    milliseconds = max(1, round(limit.seconds_left() * 1000))
+    connection.exec_driver_sql(
+        "SAVEPOINT query; SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0;"
+        f" SET LOCAL statement_timeout = {milliseconds}"
+    )
+    try:
+        yield
+    except DBAPIError as error:
+        codes = servers.codes_of(error.orig)
+        if _CANCELED in codes:
+            raise limit.exceeded() from None
+        if _INVALID_EXPRESSION in codes:
+            raise InvalidQueryError("$regex", "is too complex") from error
+        if codes & _TOO_COMPLEX:
+            raise TooComplexError from error
+        raise
+    finally:
+        if not connection.invalidated:
+            _undo(connection)
+
+
+def _undo(connection: Connection) -> None:
+    """Go back to where a query began, with the settings of then. The time limit may end just that."""
+    for attempts_left in reversed(range(_ATTEMPTS_TO_UNDO)):
+        try:
+            connection.exec_driver_sql("ROLLBACK TO SAVEPOINT query; RELEASE SAVEPOINT query")
+            return
+        except OperationalError as error:
+            if not attempts_left or _CANCELED not in servers.codes_of(error.orig):
+                raise
