@@ -85,11 +85,14 @@ class TestURLs:
             assert answer.status_code == 501, answer.text
             assert base_uri in answer.get_json()["message"]
 
-    def test_a_directory_that_is_out_of_reach(self, signed: Signed, tmp_path: Path) -> None:
+    def test_a_directory_that_is_out_of_reach(
+        self, signed: Signed, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
         uri = _registered(signed, f"file://{tmp_path}/unmounted")
         answer = signed.here.send("GET", f"/signed-urls/dataset/{quoted(uri)}")
         assert answer.status_code == 501
         assert "unmounted" in answer.get_json()["message"]
+        assert "No such file or directory" in caplog.text
 
     def test_more_items_than_are_signed_at_once(
         self, signed: Signed, monkeypatch: pytest.MonkeyPatch

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import functools
 import hashlib
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ from dservercore.settings.external_url import external_url
 
 #: Path of the route by which files are read, before the URI of their dataset.
 ROUTE = "/signed-urls/files"
+logger = logging.getLogger(__name__)
+
 #: Bytes that are read at a time.
 CHUNK = 2**18
 
@@ -183,12 +186,16 @@ def opened(base_uri: str) -> DiskBase:
 
 @contextmanager
 def reachable(what: str) -> Iterator[None]:
-    """Turn errors of the storage into UnsupportedError, which says no more than that *what* is out of reach."""
+    """Turn errors of the storage into UnsupportedError, which says no more than that *what* is out of reach.
+
+    The log says why.
+    """
     try:
         yield
     except DserverError:
         raise
     except (OSError, ValueError) as error:
+        logger.warning("No signed URLs for %s: %s", what, access.reason(error))
         raise UnsupportedError(f"{what} is out of reach where it is stored") from error
 
 
