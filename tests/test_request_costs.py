@@ -189,6 +189,7 @@ def test_the_worst_requests_stay_within_bounds(tmp_path: Path, key_pair: tuple[P
         "DSERVER_LOG_LEVEL": "ERROR",
         "DSERVER_EXTENSIONS": BUNDLED,
         "DSERVER_NOTIFY_BUCKET_TO_BASE_URI": {"red": RED},
+        "DSERVER_ALLOW_DIRECT_AGGREGATION": True,
     }
     config.write_text(json.dumps(settings))
     run = subprocess.run(
