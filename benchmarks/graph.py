@@ -2,7 +2,8 @@
 
 The tables of datasets and edges are filled by the database itself, with families of a thousand datasets each: trees, in
 which each dataset was made from two others, chains, and stars. Then a graph is asked for again and again, never the
-same: as the catalog finds it, and as the server answers a page of it.
+same: as the catalog finds it, and as the server answers a page of it. The time of the processor is that of our process
+alone: on SQLite, of everything.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ SHAPES = ("tree", "chain", "star")
 REQUIRED_MS = 50.0
 KEY = number_of("readme.derived_from.uuid")
 USER = "olga"
-HEADS = ["database", "datasets", "family", "graph ms", "95 %", "page ms", "95 %", "at most", "reached"]
+HEADS = [
+    *("database", "datasets", "family", "graph ms", "95 %", "processor", "page ms", "95 %", "processor"),
+    *("at most", "reached"),
+]
 
 # Numbers are spread over the UUIDs, as those of real datasets are. The first eight digits are enough to be different.
 _UUID = {
@@ -162,12 +166,18 @@ def measure(app: Flask, kind: str, size: int, rounds: int) -> list[dict[str, Any
 
 
 def _times(ask: Callable[[str], None], starts: list[str]) -> dict[str, float]:
-    times = []
+    times, of_processor = [], []
     for start in starts:
-        started = time.perf_counter()
+        started, cpu = time.perf_counter(), time.process_time()
         ask(start)
         times.append(1000 * (time.perf_counter() - started))
-    return {"p50_ms": statistics.median(times), "p95_ms": sorted(times)[int(0.95 * (len(times) - 1))]}
+        of_processor.append(1000 * (time.process_time() - cpu))
+    processor = statistics.median(of_processor)
+    return {
+        "processor_ms": processor,
+        "p50_ms": statistics.median(times),
+        "p95_ms": sorted(times)[int(0.95 * (len(times) - 1))],
+    }
 
 
 def main() -> int:
@@ -203,7 +213,11 @@ def _is_reached(row: dict[str, Any]) -> bool:
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
-    times = [f"{row[what][which]:.1f}" for what in ("graph", "page") for which in ("p50_ms", "p95_ms")]
+    times = [
+        f"{row[what][which]:.1f}"
+        for what in ("graph", "page")
+        for which in ("p50_ms", "p95_ms", "processor_ms")
+    ]
     reached = "yes" if _is_reached(row) else "NO"
     return [row["database"], f"{row['datasets']:,}", row["family"], *times, f"{REQUIRED_MS:.0f}", reached]
 

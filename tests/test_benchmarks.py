@@ -101,6 +101,25 @@ def test_databases(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+def test_graph(tmp_path: Path) -> None:
+    kept = tmp_path / "figures.json"
+    with new_database("postgresql"):  # skips where there is no server
+        options = ["--quick", "--work", tmp_path, "--json", kept, "--address", SERVERS["postgresql"]]
+        ran = forking.run(
+            ["benchmarks.graph", *map(str, options)], cwd=REPOSITORY, env=environment(), timeout=RUN_SECONDS
+        )
+    assert ran.returncode in (0, 1), (
+        ran.stderr
+    )  # one: it takes longer than it may, which decides nothing here
+    rows = json.loads(kept.read_text())["graph"]
+    assert [(row["database"], row["family"]) for row in rows] == list(
+        product(["sqlite", "postgresql"], ["tree", "chain", "star"])
+    )
+    assert all(0 < row["page"]["p50_ms"] <= row["page"]["p95_ms"] for row in rows)
+    assert all(row["family"] in ran.stdout for row in rows)
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("where", [[], ["--s3"]])
 def test_index(tmp_path: Path, where: list[str]) -> None:
     figures, printed = quick("index", tmp_path, "--without-original", *where)

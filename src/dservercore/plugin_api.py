@@ -150,6 +150,18 @@ class Dependents:
 
 
 @dataclass(frozen=True)
+class Attention:
+    """Something that an administrator is to look at.
+
+    :param what: a sentence without its full stop, which may lead up to the command
+    :param command: that says more; empty: there is none
+    """
+
+    what: str
+    command: str = ""
+
+
+@dataclass(frozen=True)
 class Downloads:
     """Where somebody who looks at the page of a dataset can download its files.
 
@@ -731,6 +743,10 @@ class ExtensionABC(PluginABC):
         :param base_uris: those that whoever deletes it may search, and their primary keys: of nothing else may anything
             be told
         """
+        return ()
+
+    def attention(self) -> Sequence[Attention]:
+        """Return what an administrator is to look at, to be said on the page ``/admin``; by default nothing."""
         return ()
 
     def downloads(self, dataset: Mapping[str, Any]) -> Downloads | None:

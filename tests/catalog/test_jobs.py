@@ -106,6 +106,26 @@ def test_a_job_may_wait(handle):
     assert run() == 1
 
 
+def test_a_job_that_waits_is_hurried_and_one_that_pauses_only_on_purpose(handle):
+    def fail(payload: Any) -> None:
+        raise ValueError(payload)
+
+    handle(note=fail)
+    number = jobs.enqueue("note", 1, delay=60)
+    sql_db.session.commit()
+    assert run() == 0
+    assert jobs.hurry(number)
+    sql_db.session.commit()
+    assert run() == 1
+    assert jobs.hurry(number)
+    sql_db.session.commit()
+    assert run() == 0  # it pauses
+    assert jobs.hurry(number, after_failures=True)
+    sql_db.session.commit()
+    assert run() == 1
+    assert (jobs.exists(number), jobs.exists(number + 1), jobs.hurry(number + 1)) == (True, False, False)
+
+
 def test_what_fails_is_tried_again_after_growing_pauses_and_then_left(handle, caplog):
     def fail(payload):
         raise RuntimeError("the mail server is away")

@@ -131,9 +131,10 @@ def requests_of(config: dict[str, Any]) -> Iterator[Request]:
         path = re.sub("<[^>]+>", "1", route)
         yield Request("form", f"POST {route}", form, path, content_type=FORM, expected=(303, 400, 413))
     # Of whoever has not signed in with a browser, nothing is read. What else they cost is tests/web's.
-    for route in ("tags/<uri:uri>", "annotations/<uri:uri>", "readme/<uri:uri>", "check-readme"):
-        path = f"/edit/{route.replace('<uri:uri>', URI)}"
-        yield Request("form", f"POST /edit/{route}", form, path, content_type=FORM, expected=(303, 413))
+    edits = [f"/edit/{route}/<uri:uri>" for route in ("tags", "annotations", "readme")]
+    for route in (*edits, "/edit/check-readme", "/delete/<uri:uri>"):
+        path = route.replace("<uri:uri>", URI)
+        yield Request("form", f"POST {route}", form, path, content_type=FORM, expected=(303, 413))
     for route, path, user in (
         ("POST /me/tokens", "/me/tokens", CHAMPION),
         ("POST /users/<username>/tokens", f"/users/{ADMIN}/tokens", ADMIN),

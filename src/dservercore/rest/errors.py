@@ -74,7 +74,7 @@ class JSONErrorApi(Api):
         kept = {
             name: value
             for name, value in error.get_headers()
-            if name.lower() in ("allow", "retry-after", "accept-encoding")
+            if name.lower() in ("allow", "retry-after", "accept-encoding", "content-range")
         }
         return json_answer(payload, status, {**kept, **dict(headers or {})})
 

@@ -123,6 +123,17 @@ class TestTheSection:
     def test_is_not_there_where_there_is_nothing_to_show(self, app):
         assert "data-graph" not in self.page(app, ALONE)
 
+    def test_where_it_takes_too_long_the_rest_of_the_page_is_there(self, app, monkeypatch):
+        monkeypatch.setitem(app.config, "DSERVER_SEARCH_TIMEOUT", 1e-9)
+        monkeypatch.setattr(
+            "dservercore.plugins.sql.cut_off._STEPS", 10
+        )  # which else is not reached by so few
+        page = self.page(app, 2)
+        assert "data-graph" not in page
+        assert "README" in page
+        answer = client_of(app, CHAMPION).get(f"/delete/s3/red/{uuid_of(2)}")
+        assert (answer.status_code, "were made from it" in answer.text) == (200, False)
+
     def test_styles_and_script_come_with_those_of_all_pages(self, app, champion):
         static = sorted(set(re.findall(r'"(/static/[^"]+)"', self.page(app, 2))))
         assert len(static) == 4

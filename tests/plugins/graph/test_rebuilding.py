@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
 from sqlalchemy import delete, select, update
 
 from dservercore import sql_db
-from dservercore.catalog import job_runs, jobs
+from dservercore.auth.permissions import operator_scope
+from dservercore.catalog import job_runs, jobs, registration
+from dservercore.catalog.datasets import Document
+from dservercore.catalog.scope import OPERATOR
 from dservercore.models import Dataset
+from dservercore.plugins.graph import edges as edges_table
 from dservercore.plugins.graph import rebuilding
 from dservercore.plugins.graph.models import GraphDataset, GraphEdge
+from support.live_server import LiveServer
+from support.waiting import wait_until
+from support.world import CHAMPION, RED, dataset_info
 
 from .conftest import Family, graph_app, uuid_of
 
@@ -120,3 +127,54 @@ def test_a_description_that_is_gone_is_left(here) -> None:
         "1 dataset left, without a description: see `flask dataset check`",
     ]
     rebuilding.rebuild_batch(None)
+
+
+def test_one_document_of_many_whose_edges_fail_keeps_no_other_from_having_them(
+    here, monkeypatch, caplog
+) -> None:
+    write, bad = edges_table.write, uuid_of(11)
+
+    def fail_with_one(documents: Sequence[Mapping[str, Any]]) -> None:
+        write(documents)
+        if any(document["uuid"] == bad for document in documents):
+            raise RuntimeError("not this one")
+
+    monkeypatch.setattr(edges_table, "write", fail_with_one)
+    infos = [
+        dataset_info(uuid=uuid_of(number), readme=f"derived_from: {{uuid: {uuid_of(1)}}}")
+        for number in (10, 11, 12)
+    ]
+    outcomes = registration.register_batch(
+        OPERATOR, operator_scope("register"), [Document(info) for info in infos]
+    )
+    sql_db.session.commit()
+    assert outcomes == ["created"] * 3
+    assert [edge.uuid for edge in edges() if edge.parent == uuid_of(1)] == [uuid_of(n) for n in (2, 10, 12)]
+    assert "The extension Graph failed" in caplog.text
+    assert rebuilding.number_left() == 1
+    monkeypatch.undo()
+    assert rebuilding.rebuild() == 0
+    assert here.connected(11)[11] == [1]
+
+
+@pytest.mark.long
+def test_a_server_that_begins_to_serve_adds_what_is_missing(tmp_path) -> None:
+    """From no extension to having it: nothing but ``flask db upgrade`` and a start, on which the job is done."""
+    live = LiveServer(tmp_path, program="serve")
+    live.add_people(RED)
+    parent, child = uuid_of(1), uuid_of(2)
+    readme = f"derived_from:\n  - uuid: {parent}\n"
+    live.start()
+    for info in (dataset_info(uuid=parent), dataset_info(uuid=child, readme=readme)):
+        assert live.request("PUT", f"/uris/{info['uri']}", CHAMPION, json=info).status_code == 201
+    assert live.request("GET", f"/graph/uuids/{child}", CHAMPION).status_code == 404
+    live.stop()
+    live.settings["DSERVER_EXTENSIONS"] = "graph"
+    assert live.flask("db", "upgrade").returncode == 0
+    live.start()
+    try:
+        assert "The provenance graph lacks 2 dataset(s)" in live.log.read_text()
+        wait_until(lambda: len(live.request("GET", f"/graph/uuids/{child}", CHAMPION).json()) == 2)
+    finally:
+        live.stop()
+    assert live.flask("graph", "status").stdout == "2 datasets in the graph, 0 to be added\n"

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+from dservercore import db
+from dservercore.errors import OutOfTimeError
 from dservercore.plugins.graph import service
 from support.world import BLUE, RED
 
@@ -85,3 +89,18 @@ def test_a_wide_fan_is_bounded_and_says_so(family) -> None:
     assert (len(graph.nodes), graph.is_bounded) == (10, True)
     graph = service.connected(family.scope(), uuid_of(50), most=5, placeholders=True)
     assert not any(node.is_placeholder for node in graph.nodes.values())
+
+
+def test_a_walk_that_takes_too_long_is_given_up(family, monkeypatch) -> None:
+    if db.kind() in ("mysql", "mariadb"):  # there it goes by levels, each of which is bounded
+        assert len(family.connected(200)) == 0
+        return
+    crowd = range(200, 260)
+    for number in crowd:
+        family.add(number, *crowd)
+    assert len(family.connected(200)) == len(crowd)
+    monkeypatch.setitem(family.app.config, "DSERVER_SEARCH_TIMEOUT", 1e-6)
+    with pytest.raises(OutOfTimeError, match="fewer datasets"):
+        service.connected(family.scope(), uuid_of(200))
+    monkeypatch.undo()
+    assert len(family.connected(200)) == len(crowd)

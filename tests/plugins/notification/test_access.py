@@ -11,6 +11,7 @@ import pytest
 
 from dservercore import create_app
 from dservercore.errors import ConfigurationError
+from dservercore.settings import configuration
 from support.world import RED
 from support.worlds import World, world
 
@@ -164,3 +165,20 @@ def test_a_setting_that_is_wrong_stops_the_server(tmp_path: Path, setting: str, 
         create_app(config)
     if setting.endswith("SECRET"):
         assert value not in str(error.value)
+
+
+def test_the_secret_may_be_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "secret"
+    file.write_text(f"{SECRET}\n")
+    monkeypatch.setenv("DSERVER_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("DSERVER_EXTENSIONS", "notification")
+    monkeypatch.setenv("DSERVER_NOTIFY_SECRET_FILE", str(file))
+    config = create_app().config
+    assert config["DSERVER_NOTIFY_SECRET"] == SECRET
+    assert configuration.shown(config)["DSERVER_NOTIFY_SECRET"] == "***"
+    for content, secret in (("", ""), ("hunter2", ""), (SECRET, SECRET)):
+        file.write_text(content)
+        monkeypatch.setenv("DSERVER_NOTIFY_SECRET", secret)
+        with pytest.raises(ConfigurationError, match="DSERVER_NOTIFY_SECRET_FILE: ") as error:
+            create_app()
+        assert "hunter2" not in str(error.value)

@@ -379,3 +379,20 @@ def test_the_buckets_are_shown(bucket: Bucket) -> None:
     (one,) = (one for one in after if one["bucket"] == BUCKET)
     assert one["base_uri"] == BASE_URI
     assert abs(one["received_at"] - datetime_to_timestamp(utcnow())) < 60
+
+
+def test_a_dataset_below_a_prefix_comes_and_goes(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"DTOOL_S3_DATASET_PREFIX_{BUCKET}", "u/olga/")
+    identifier = bucket.package()
+    monkeypatch.delenv(f"DTOOL_S3_DATASET_PREFIX_{BUCKET}")  # its registration in the bucket says where it is
+    key = f"u/olga/{identifier}/dtool"
+    assert key in bucket.keys(identifier)
+    for name in ("ObjectCreated:Put", "ObjectRemoved:Delete"):  # the second one is not true
+        bucket.tell(key, name)
+        assert bucket.work() == 1
+        assert bucket.is_registered(identifier)
+    bucket.s3.delete_object(Bucket=BUCKET, Key=key)
+    bucket.tell(key, "ObjectRemoved:Delete")
+    assert bucket.work() == 1
+    assert not bucket.is_registered(identifier)
+    bucket.remove(identifier)

@@ -85,11 +85,14 @@ class TestURLs:
             assert answer.status_code == 501, answer.text
             assert base_uri in answer.get_json()["message"]
 
-    def test_a_directory_that_is_out_of_reach(self, signed: Signed, tmp_path: Path) -> None:
+    def test_a_directory_that_is_out_of_reach(
+        self, signed: Signed, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
         uri = _registered(signed, f"file://{tmp_path}/unmounted")
         answer = signed.here.send("GET", f"/signed-urls/dataset/{quoted(uri)}")
         assert answer.status_code == 501
         assert "unmounted" in answer.get_json()["message"]
+        assert "No such file or directory" in caplog.text
 
     def test_more_items_than_are_signed_at_once(
         self, signed: Signed, monkeypatch: pytest.MonkeyPatch
@@ -189,6 +192,7 @@ class TestFiles:
     def test_a_part_that_there_is_none_of(self, signed: Signed, asked: str) -> None:
         answer = signed.get(signed.item_url(PODS), Range=f"bytes={asked}")
         assert answer.status_code == 416
+        assert answer.headers["Content-Range"] == f"bytes */{len(FILES[PODS])}"
         assert answer.get_json()["message"]
 
     @pytest.mark.parametrize(
@@ -208,6 +212,15 @@ class TestFiles:
         assert signed.get(url, If_Range=tag, Range="bytes=0-3").data == FILES[PODS][:4]
         assert signed.get(url, If_Range='"another"', Range="bytes=0-3").data == FILES[PODS]
         assert signed.get(url, If_Match='"another"').status_code == 412
+
+    def test_pages_of_other_sites_may_ask_for_a_part(self, signed: Signed) -> None:
+        url = signed.item_url(PODS)
+        asks = {"Origin": "https://app.example.org", "Access-Control-Request-Method": "GET"}
+        allowed = signed.here.client.options(url, headers={**asks, "Access-Control-Request-Headers": "range"})
+        assert allowed.headers["Access-Control-Allow-Origin"] in ("*", asks["Origin"])
+        assert "range" in allowed.headers["Access-Control-Allow-Headers"].lower()
+        answer = signed.get(url, Origin="https://app.example.org", Range="bytes=0-1")
+        assert answer.headers["Access-Control-Allow-Origin"] in ("*", asks["Origin"])
 
     def test_the_head_alone(self, signed: Signed) -> None:
         answer = signed.get(signed.item_url(PODS), "HEAD")

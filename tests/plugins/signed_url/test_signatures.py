@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import string
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -364,6 +365,29 @@ class TestFilesOfOthers:
         shutil.rmtree(moved.parent)
         moved.parent.symlink_to(tmp_path)
         assert signed.get(url).status_code == 404
+
+    def test_a_folder_that_is_swapped_all_the_time(self, signed: Signed, moved: Path, tmp_path: Path) -> None:
+        url, folder, real = signed.item_url(PODS), moved.parent, moved.parent.with_name("real")
+        (tmp_path / moved.name).write_text("a secret")
+        is_over = threading.Event()
+
+        def swap() -> None:
+            while not is_over.is_set():
+                folder.rename(real)
+                folder.symlink_to(tmp_path)
+                folder.unlink()
+                real.rename(folder)
+
+        swapping = threading.Thread(target=swap)
+        swapping.start()
+        try:
+            answers = [signed.get(url) for _ in range(300)]
+        finally:
+            is_over.set()
+            swapping.join()
+        assert {answer.status_code for answer in answers} <= {200, 404}
+        assert {answer.data for answer in answers if answer.status_code == 200} <= {FILES[PODS]}
+        assert not any("secret" in answer.text for answer in answers)
 
     def test_a_dataset_that_has_become_a_link(self, signed: Signed, tmp_path: Path) -> None:
         url, archive = signed.item_url(PODS), below(signed.urls()["archive_url"])

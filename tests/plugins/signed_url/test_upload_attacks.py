@@ -493,6 +493,23 @@ def test_a_full_disk_is_told_and_leaves_nothing(target: Target) -> None:
     assert target.put(only_item(begun), content).status_code == 200
 
 
+def test_what_is_there_already_needs_no_room(target: Target) -> None:
+    """An upload goes on on a disk that has no room for all of it once more."""
+    body = announcement(item("a.txt", CONTENT))
+    target.upload(target.begun(body))
+    content = item("a.txt", CONTENT)["hash"]
+    uploads = target.folder / body["uuid"] / ".dtool" / "uploads"
+    # As if it were larger than any disk.
+    body["items"][0]["size_in_bytes"] = 2**62
+    again = target.begin(body)
+    assert again.status_code == 200
+    assert (uploads / f"{generate_identifier('a.txt')}-{content}").exists()
+    # What is said of its size is found out to be wrong, all the same.
+    assert "Not uploaded yet, or not as announced: a.txt" in target.complete(again.get_json()["uri"]).text
+    (uploads / f"{generate_identifier('a.txt')}-{content}").unlink()
+    assert target.begin(body).status_code == 507
+
+
 def test_a_directory_that_cannot_be_reached_is_a_502(target: Target, tmp_path: Path) -> None:
     moved = target.other.rename(tmp_path / "moved")
     try:

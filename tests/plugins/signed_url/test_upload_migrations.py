@@ -14,10 +14,15 @@ from flask import Flask
 from sqlalchemy import text
 
 from dservercore import create_app
-from dservercore.db import sql_db, upgrade_branches
+from dservercore.catalog.scope import Actor
+from dservercore.db import commit, rollback, sql_db, upgrade_branches
+from dservercore.errors import ConflictError, UnknownUploadError
 from dservercore.plugins.signed_url import pending
+from dservercore.plugins.signed_url.announced import announced
 from support.databases import new_database, on_other_stores
 from support.mongod import mongo_plugins
+
+from .uploader import announcement, item
 
 # What the original server makes, as far as that is known: with a number as primary key.
 FORMER_TABLE = {
@@ -109,3 +114,30 @@ def test_rows_of_the_original_server_stay(app: Flask, kind: str) -> None:
         1536832115.25,
     )
     assert (found.manifest["items"], found.is_described) == ({}, False)
+
+
+def test_uploads_are_entered_and_left_on_every_database(app: Flask) -> None:
+    sql_db.create_all()
+    actor = Actor("carl")
+    given = announcement(item("a/ü.txt", b"x"), uuid=UUID, tags=["beans"])
+    first, before = pending.enter(actor, announced("s3://b", given, 10))
+    assert (first.uri, before) == (f"s3://b/{UUID}", None)
+    commit()
+    with pytest.raises(ConflictError):
+        pending.enter(actor, announced("s3://other", given, 10))
+    rollback()
+    pending.require(first.uri, first.digest)
+    with pytest.raises(ConflictError):
+        pending.require(first.uri, "0")
+    with pytest.raises(UnknownUploadError):
+        pending.require(first.uri.upper(), first.digest)
+    second, before = pending.enter(actor, announced("s3://b", {**given, "tags": []}, 10))
+    assert (before, second.items, second.description["tags"]) == (first, first.items, [])
+    commit()
+    assert pending.find(first.uri) == pending.find_by_uuid(UUID) == second
+    assert [one.uri for one in pending.list_pending(second.created_at + 1)] == [first.uri]
+    assert pending.list_pending(second.created_at) == []
+    assert not pending.leave_unchanged(first)
+    assert pending.leave_unchanged(second)
+    assert not pending.leave(UUID)
+    commit()

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import dtoolcore
@@ -32,7 +33,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[LiveServer]:
     settings = {"DSERVER_EXTENSIONS": "signed_url"}
-    server = LiveServer(tmp_path_factory.mktemp("live"), workers=2, settings=settings, program="serve")
+    patience = ["--client-timeout", "10"]
+    server = LiveServer(
+        tmp_path_factory.mktemp("live"), workers=2, settings=settings, program="serve", options=patience
+    )
     with server.app.app_context():
         for name in (CHAMPION, READER):
             users.put_user(name, {})
@@ -79,11 +83,8 @@ def test_what_is_broken_off_leaves_nothing_and_is_sent_again(uploader: Uploader,
     begun = uploader.begun(announcement(item("big", content)))
     dataset = folder / begun["uuid"]
     before = stored(dataset)
-    (one,) = begun["upload_urls"]["items"].values()
-    address = urlsplit(one["url"])
-    with socket.create_connection((address.hostname, address.port)) as connection:
-        head = f"PUT {address.path}?{address.query} HTTP/1.1\r\nHost: {address.netloc}\r\n"
-        connection.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content[:2_000_000])
+    with begin_to_put(only_url(begun), len(content)) as connection:
+        connection.sendall(content[:2_000_000])
         wait_until(lambda: stored(dataset) != before)
     wait_until(lambda: stored(dataset) == before)
     uploader.send_all(begun, lambda _identifier: content)
@@ -91,23 +92,57 @@ def test_what_is_broken_off_leaves_nothing_and_is_sent_again(uploader: Uploader,
     assert (dataset / "data" / "big").read_bytes() == content
 
 
+@pytest.mark.long
+def test_a_client_that_stops_in_the_middle_is_given_up(uploader: Uploader, folder: Path) -> None:
+    begun = uploader.begun(announcement(item("a", b"peas" * 1000)))
+    before = stored(folder / begun["uuid"])
+    with begin_to_put(only_url(begun), 4000) as connection:
+        connection.sendall(b"peas")
+        assert b"HTTP/1.1 408" in connection.recv(1000)
+    assert stored(folder / begun["uuid"]) == before
+
+
+def test_nothing_is_asked_for_that_is_refused(uploader: Uploader) -> None:
+    url = only_url(uploader.begun(announcement(item("a", b"peas"))))
+    expecting = "Expect: 100-continue\r\n"
+    for refused, length, status in ((f"{url}x", 4, b"403"), (url, 5, b"400"), (url, 2**40, b"400")):
+        with begin_to_put(refused, length, expecting) as connection:
+            assert connection.recv(12) == b"HTTP/1.1 " + status
+    with begin_to_put(url, 4, expecting) as connection:
+        assert connection.recv(25) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"peas")
+        assert connection.recv(12) == b"HTTP/1.1 200"
+
+
+def only_url(begun: dict[str, Any]) -> str:
+    (one,) = begun["upload_urls"]["items"].values()
+    return str(one["url"])
+
+
+def begin_to_put(url: str, length: int, headers: str = "") -> socket.socket:
+    """Return a connection on which the head of a request is sent, and nothing of its body."""
+    address = urlsplit(url)
+    connection = socket.create_connection((address.hostname, address.port), timeout=60)
+    head = f"PUT {address.path}?{address.query} HTTP/1.1\r\nHost: {address.netloc}\r\n{headers}"
+    connection.sendall(f"{head}Content-Length: {length}\r\n\r\n".encode())
+    return connection
+
+
 def test_two_send_the_same_file_at_once(uploader: Uploader, folder: Path) -> None:
     content = b"peas" * 1000
     begun = uploader.begun(announcement(item("a", content)))
-    (one,) = begun["upload_urls"]["items"].values()
-    address = urlsplit(one["url"])
-    with socket.create_connection((address.hostname, address.port)) as connection:
-        head = f"PUT {address.path}?{address.query} HTTP/1.1\r\nHost: {address.netloc}\r\n"
-        connection.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content[:10])
+    url = only_url(begun)
+    with begin_to_put(url, len(content)) as connection:
+        connection.sendall(content[:10])
         wait_until(lambda: any(path.endswith(".part") for path in stored(folder / begun["uuid"])))
-        answer = put(one["url"], content)
+        answer = put(url, content)
         assert (answer.status_code, answer.json()["message"]) == (
             409,
             "Somebody else is uploading this file at this moment",
         )
         connection.sendall(content[10:])
         assert connection.recv(12) == b"HTTP/1.1 200"
-    assert put(one["url"], content).status_code == 200  # once more, which changes nothing
+    assert put(url, content).status_code == 200  # once more, which changes nothing
 
 
 def test_a_file_is_received_in_constant_memory(uploader: Uploader, live: LiveServer, folder: Path) -> None:
@@ -118,9 +153,8 @@ def test_a_file_is_received_in_constant_memory(uploader: Uploader, live: LiveSer
         digest.update(part)
     announced = item("large", b"") | {"size_in_bytes": size, "hash": digest.hexdigest()}
     begun = uploader.begun(announcement(announced))
-    (one,) = begun["upload_urls"]["items"].values()
     before = max(map(peak_of, live.workers))
-    answer = put(one["url"], Parts(part, size))
+    answer = put(only_url(begun), Parts(part, size))
     assert answer.status_code == 200, answer.text
     assert max(map(peak_of, live.workers)) - before < 30 * 2**20
     answer = live.flask("pending_upload", "delete", begun["uuid"], "--delete-storage")
@@ -165,8 +199,7 @@ def test_clients_that_begin_at_once_have_one_upload(uploader: Uploader, live: Li
     # The last one counts, whichever it is: the URLs of the others write nothing any more.
     statuses = []
     for answer in answers:
-        (one,) = answer.json()["upload_urls"]["items"].values()
-        statuses.append(put(one["url"], b"x").status_code)
+        statuses.append(put(only_url(answer.json()), b"x").status_code)
     assert sorted(statuses) == [200, 409, 409, 409]
     live.flask("pending_upload", "delete", str(uuid.UUID(int=7)), "--delete-storage")
 
@@ -189,8 +222,7 @@ def test_pending_uploads_are_listed_and_removed(uploader: Uploader, live: LiveSe
         f"No pending upload found with UUID: {begun['uuid']}\n",
         0,
     )
-    (one,) = begun["upload_urls"]["items"].values()
-    assert put(one["url"], b"x").status_code == 404
+    assert put(only_url(begun), b"x").status_code == 404
 
 
 def test_the_storage_of_a_frozen_dataset_is_never_removed(

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 import flask
 
 from dservercore.catalog.scope import Scope
+from dservercore.errors import UnavailableError
 from dservercore.plugin_api import Dependents, ExtensionABC, JobHandler, PageSection
-from dservercore.plugins.graph import edges, pages, rebuilding, service
+from dservercore.plugins.graph import edges, rebuilding, service
 from dservercore.plugins.graph.commands import graph_cli
 from dservercore.plugins.graph.drawing import name_of
-from dservercore.plugins.graph.routes_formats import blueprint
 from dservercore.plugins.graph.settings import SETTINGS
-from dservercore.rest.blueprint import Blueprint
 from dservercore.settings.table import Setting
 from dservercore.web.texts import gettext
+
+if TYPE_CHECKING:
+    from dservercore.rest.blueprint import Blueprint
 
 
 class Graph(ExtensionABC):
@@ -33,7 +37,7 @@ class Graph(ExtensionABC):
 
     def get_blueprint(self) -> Blueprint:
         """Return the routes below ``/graph``."""
-        return blueprint
+        return cast("Blueprint", _module("routes_formats").blueprint)
 
     def get_migrations(self) -> Path:
         """Return the directory with the migrations of the tables of edges."""
@@ -52,7 +56,7 @@ class Graph(ExtensionABC):
 
     def get_pages(self) -> Sequence[flask.Blueprint]:
         """Return the page with the graph of a dataset."""
-        return [pages.pages]
+        return [_module("pages").pages]
 
     def get_static_files(self) -> Path:
         """Return the directory with the style and the script of drawings."""
@@ -62,11 +66,15 @@ class Graph(ExtensionABC):
         self, dataset: Mapping[str, Any], base_uris: Mapping[str, int]
     ) -> Sequence[PageSection]:
         """Return the section with the drawing of what is near to a dataset."""
-        return pages.section(dataset, base_uris)
+        return cast(Sequence[PageSection], _module("pages").section(dataset, base_uris))
 
     def dependents(self, dataset: Mapping[str, Any], base_uris: Mapping[str, int]) -> Sequence[Dependents]:
-        """Return the datasets that were made from one, by any number of steps."""
-        graph = service.dependents(Scope("search", base_uris), dataset["uuid"])
+        """Return the datasets that were made from one, by any number of steps; none where that takes too long."""
+        try:
+            graph = service.dependents(Scope("search", base_uris), dataset["uuid"])
+        except UnavailableError as error:  # it can be deleted all the same
+            logging.getLogger(__name__).warning("What depends on %s is not known: %s", dataset["uri"], error)
+            return []
         nodes = sorted(graph.nodes.values(), key=lambda node: (node.steps, node.uuid))
         made = [
             {"uri": node.copies[0]["uri"], "name": name_of(node)}
@@ -87,3 +95,8 @@ class Graph(ExtensionABC):
     def before_serving(self) -> None:
         """Have edges derived that are missing."""
         rebuilding.begin_if_needed()
+
+
+def _module(name: str) -> Any:
+    """Return what requests are answered with: a short command does without it, and starts sooner."""
+    return import_module(f"{__name__}.{name}")

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from dservercore.catalog.scope import Actor, Scope
 from dservercore.dataset.document import checked_uuid
-from dservercore.errors import ValidationError
+from dservercore.errors import UnavailableError, ValidationError
 from dservercore.plugin_api import PageSection
 from dservercore.plugins.graph import formats
 from dservercore.plugins.graph.shown import DIRECTIONS, Shown, Wanted, graph_of, shown, wanted_of
@@ -57,7 +57,10 @@ def _shown(scope: Scope, uuid: str) -> Shown | None:
 def section(dataset: Mapping[str, Any], base_uris: Mapping[str, int]) -> list[PageSection]:
     """Return the section on the page of a dataset; none where nothing is connected with it."""
     wanted = Wanted()
-    graph = graph_of(Scope("search", base_uris), dataset["uuid"], wanted)
+    try:
+        graph = graph_of(Scope("search", base_uris), dataset["uuid"], wanted)
+    except UnavailableError as error:  # the rest of the page can be had
+        return [PageSection(gettext("Provenance"), Markup('<p class="none">{}</p>').format(error.message))]
     if len(graph.nodes) < 2 or graph.centre not in graph.nodes:
         return []
     html = render_template("graph/section.html", seen=shown(graph, wanted))

@@ -50,7 +50,7 @@ def _answers(name: str) -> Any:
         blueprint,
         200,
         {"type": "object" if name == "prov" else "string"},
-        errors=(401, 404, 422),
+        errors=(401, 404, 422, 503),
         headers=GRAPH_HEADERS,
         content_type=form.media_type,
     )

@@ -19,6 +19,7 @@ from dservercore.plugins.graph import settings, walk
 from dservercore.plugins.graph.derivation import uuid_of
 from dservercore.plugins.graph.graph import Node, ProvenanceGraph
 from dservercore.plugins.graph.keys import numbers_of
+from dservercore.plugins.graph.time_limit import time_limited
 from dservercore.plugins.graph.walk import Direction
 
 #: Datasets of a graph, where nobody says how many, and how many may be asked for.
@@ -86,6 +87,7 @@ def connected(
     :param most: nodes at most, the nearest first
     :param placeholders: have a node for a UUID that a dataset of the graph names, and that is not in *scope*
     :param keys: dependency keys whose edges count; None: those that are configured
+    :raises OutOfTimeError: if it takes longer than a search may
     """
     shape = _shape(scope, uuid, direction, depth, most, placeholders, keys)
     copies = _copies_of(scope, list(shape.named), MOST_COPIES)
@@ -139,6 +141,8 @@ def connected_page(
     """Return a page of what is connected with a dataset, by UUID: of each the first copy by its URI.
 
     The other parameters are those of :func:`connected`.
+
+    :raises OutOfTimeError: if it takes longer than a search may
     """
     shape = _shape(scope, uuid, direction, depth, most, placeholders, keys)
     wanted = sorted(shape.steps)[page]
@@ -176,7 +180,19 @@ def _shape(
     start = uuid_of(uuid)
     if start is None or not current_app.config[settings.ENABLED]:
         return _Shape()
-    numbers = numbers_of(keys_in_use(keys))
+    with time_limited():
+        return _walked(scope, start, direction, depth, most, placeholders, numbers_of(keys_in_use(keys)))
+
+
+def _walked(
+    scope: Scope,
+    start: str,
+    direction: Direction,
+    depth: int | None,
+    most: int,
+    placeholders: bool,
+    numbers: Sequence[int],
+) -> _Shape:
     found = walk.connected_uuids(start, scope.ids, numbers, direction, most + 1)
     if not found:
         return _Shape()

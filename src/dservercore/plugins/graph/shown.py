@@ -139,8 +139,9 @@ def shown(graph: ProvenanceGraph, wanted: Wanted) -> Shown:
         if source in derived:
             derived[source].append(uuid)
     ancestors = _reached(graph, lambda uuid: sources[uuid])
-    descendants = [node for node in _reached(graph, lambda uuid: derived[uuid]) if node not in ancestors]
-    near = {graph.centre, *(node.uuid for node in (*ancestors, *descendants))}
+    before = {node.uuid for node in ancestors}
+    descendants = [node for node in _reached(graph, lambda uuid: derived[uuid]) if node.uuid not in before]
+    near = {graph.centre, *before, *(node.uuid for node in descendants)}
     others = [node for node in graph.nodes.values() if node.uuid not in near]
     return Shown(graph, wanted, ancestors, descendants, sorted(others, key=lambda node: node.steps))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,14 @@ from typing import Any
 import click
 from flask import Flask
 
-from dservercore.plugin_api import ExtensionABC, JobHandler
+from dservercore.plugin_api import Attention, ExtensionABC, JobHandler
 from dservercore.plugins.notification import inbox, looking, sns
 from dservercore.plugins.notification.commands import notification_cli
 from dservercore.plugins.notification.routes import blueprint
-from dservercore.plugins.notification.settings import SECRET, SETTINGS
+from dservercore.plugins.notification.settings import SECRET, SETTINGS, secret_from_file
 from dservercore.rest.blueprint import Blueprint
 from dservercore.settings.table import Setting
+from dservercore.web.texts import ngettext
 
 
 class Notification(ExtensionABC):
@@ -31,6 +33,10 @@ class Notification(ExtensionABC):
     def get_settings(self) -> Sequence[Setting]:
         """Return the settings of the extension."""
         return SETTINGS
+
+    def get_config(self) -> Mapping[str, str]:
+        """Return the secret, if it is in a file."""
+        return secret_from_file(os.environ)
 
     def get_config_secrets_to_obfuscate(self) -> list[str]:
         """Return the setting that nobody may see."""
@@ -51,3 +57,15 @@ class Notification(ExtensionABC):
     def get_job_handlers(self) -> Mapping[str, JobHandler]:
         """Return what is done after a notification was answered."""
         return {inbox.LOOK: looking.look, inbox.CONFIRM: looking.confirm}
+
+    def attention(self) -> Sequence[Attention]:
+        """Return that registrations are held, if some are. Jobs that have failed are on the page already."""
+        number = inbox.number_held()
+        if not number:
+            return ()
+        what = ngettext(
+            "%(num)s dataset is gone from its bucket after many others, and is still registered:",
+            "%(num)s datasets are gone from their buckets after many others, and are still registered:",
+            number,
+        )
+        return [Attention(what % {"num": number}, "flask notification status")]

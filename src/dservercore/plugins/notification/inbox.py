@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from dservercore import db
 from dservercore.catalog import jobs
@@ -243,6 +243,12 @@ def _state(row: Any) -> str:
     if row.job is None or row.failed_at is not None:
         return "failed"
     return "trying" if row.error else "waiting"
+
+
+def number_held() -> int:
+    """Return how many datasets are held."""
+    held = select(func.count()).select_from(_dataset).where(_dataset.c.held.is_not(None))
+    return sql_db.session.execute(held).scalar_one()
 
 
 def retry(uris: Sequence[str] = (), *, removals: bool = False) -> int:

@@ -95,6 +95,7 @@ def _remove(seen: Noted, base_uri: str) -> str | None:
     if dataset_rows.find_registered(seen.uri) is None:
         return None
     if not seen.is_permitted and (held := _why_held(base_uri)):
+        logger.warning("%s is gone, and its registration is held: %s", seen.uri, held)
         return held
     db.rollback()
     pruning.remove([seen.uri], _ACTOR)

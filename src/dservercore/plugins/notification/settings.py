@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 
 from dservercore.dataset import uris
+from dservercore.errors import ConfigurationError
+from dservercore.settings import named_files
 from dservercore.settings.parsers import parse_names, parse_networks
 from dservercore.settings.table import Setting
 
 BUCKETS = "DSERVER_NOTIFY_BUCKET_TO_BASE_URI"
 NETWORKS = "DSERVER_NOTIFY_ALLOW_ACCESS_FROM"
 SECRET = "DSERVER_NOTIFY_SECRET"
+SECRET_FILE = f"{SECRET}_FILE"
 TOPICS = "DSERVER_NOTIFY_SNS_TOPICS"
 ENDPOINT = "DSERVER_NOTIFY_SNS_ENDPOINT"
 
@@ -53,6 +57,25 @@ def parse_secret(text: str) -> str:
     if text and not _SECRET.fullmatch(text):
         raise ValueError("expected 16 to 200 letters, digits and characters of ._~-")
     return text
+
+
+def secret_from_file(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the secret that is in a file, by the name of its setting; nothing if no file is named.
+
+    :raises ConfigurationError: if there is none in the file, or one is set, too
+    """
+    file = environ.get(SECRET_FILE)
+    if not file:
+        return {}
+    if environ.get(SECRET):
+        raise ConfigurationError(f"{SECRET_FILE}: {SECRET} is set, too: leave one of them out")
+    try:
+        secret = parse_secret(named_files.text_of(file, SECRET_FILE).strip())
+    except ValueError as error:
+        raise ConfigurationError(f"{SECRET_FILE}: {named_files.shown(file)}: {error}") from None
+    if not secret:
+        raise ConfigurationError(f"{SECRET_FILE}: {named_files.shown(file)} is empty: no secret is in it")
+    return {SECRET: secret}
 
 
 def parse_topics(text: str) -> list[str]:
@@ -97,6 +120,7 @@ SETTINGS = [
         " the path; 16 characters or more. Empty: the network alone decides.",
         parse_secret,
     ),
+    Setting(SECRET_FILE, "", "File with that secret, which none but the server should read."),
     Setting(
         TOPICS,
         [],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
+import functools
 import hmac
 import json
 import time
@@ -120,10 +120,14 @@ def _mac(text: str, uri: str) -> str:
     secret = current_app.secret_key
     if not secret:
         raise UnsupportedError("This server has no SECRET_KEY to sign URLs with")
-    secret = secret.encode() if isinstance(secret, str) else secret
-    key = hmac.digest(secret, _PURPOSE_OF_KEY, hashlib.sha256)
+    key = _key(secret.encode() if isinstance(secret, str) else secret)
     # The text has no line break, so that nothing can be moved from the one to the other.
-    return _as_text(hmac.digest(key, f"{text}\n{uri}".encode("utf-8", "surrogatepass"), hashlib.sha256))
+    return _as_text(hmac.digest(key, f"{text}\n{uri}".encode("utf-8", "surrogatepass"), "sha256"))
+
+
+@functools.lru_cache(maxsize=4)
+def _key(secret: bytes) -> bytes:
+    return hmac.digest(secret, _PURPOSE_OF_KEY, "sha256")
 
 
 def _as_text(content: bytes) -> str:

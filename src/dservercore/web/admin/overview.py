@@ -36,4 +36,7 @@ def show(actor: Actor) -> Any:
         never_indexed=never,
         failed_runs=failed,
         failed_jobs=len(jobs.list_jobs(only_failed=True)),
+        of_extensions=[
+            one for extension in plugin_host.plugins().extensions for one in extension.attention()
+        ],
     )

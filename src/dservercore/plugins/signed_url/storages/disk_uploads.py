@@ -88,13 +88,24 @@ class DiskUploads:
         for relpath, following in pairwise(relpaths):
             if following.startswith(f"{relpath}/"):
                 raise invalid("items", f"{following[:200]} is below {relpath[:200]}, which is a file")
-        size = sum(item["size_in_bytes"] for item in announcement.items.values())
         with refusals(self._uri):
-            free = self._base.free_bytes()
+            free, uploaded = self._base.free_bytes(), self._uploaded()
+        size = sum(
+            item["size_in_bytes"]
+            for identifier, item in announcement.items.items()
+            if f"{identifier}-{item['hash']}" not in uploaded
+        )
         if size > free:
             raise FullStorageError(
                 f"There is no room for the {size:,} bytes of the items where {self._uri} is to be stored"
             )
+
+    def _uploaded(self) -> set[str]:
+        """Return the names of what is there already of an upload that is begun again."""
+        try:
+            return set(self._uploads().names())
+        except UnknownUploadError:
+            return set()
 
     def prepare(self, pending: Pending, before: Pending | None) -> None:
         """Make the directory, with what says that a dataset is being put together in it.
@@ -200,17 +211,19 @@ class DiskUploads:
             directory = self._base.directory_of(self._uri)
             dtool = directory.directory(_DTOOL)
             self._require_ours(_admin_of(dtool), pending, may_be_frozen=True)
-            uploaded = set(dtool.made(_UPLOADS).names())
-            data = directory.made(_DATA)
-            missing = [
-                item["relpath"]
-                for identifier, item in pending.items.items()
-                if f"{identifier}-{item['hash']}" not in uploaded and not _is_there(data, item)
-            ]
+            uploads, data = dtool.made(_UPLOADS), directory.made(_DATA)
+            uploaded = set(uploads.names())
+            missing = []
+            for identifier, item in pending.items.items():
+                name = f"{identifier}-{item['hash']}"
+                # Its name says what it holds, and not how long that was said to be.
+                is_right = name in uploaded and uploads.status(name).st_size == item["size_in_bytes"]
+                if not is_right and (name in uploaded or not _is_there(data, item)):
+                    missing.append(item["relpath"])
             if missing:
                 raise ValidationError(f"Not uploaded yet, or not as announced: {named(missing)}")
             self._check_nothing_else(data, pending)
-            folder = dtool.directory(_UPLOADS) if README in uploaded else directory
+            folder = uploads if README in uploaded else directory
             try:
                 content = folder.read(README, self._limits.readme)
             except FileNotFoundError:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import functools
 import hashlib
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import PurePosixPath
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from dservercore.catalog.storage import access
 from dservercore.catalog.storage.disk import DiskBase
@@ -22,6 +24,8 @@ from dservercore.settings.external_url import external_url
 
 #: Path of the route by which files are read, before the URI of their dataset.
 ROUTE = "/signed-urls/files"
+logger = logging.getLogger(__name__)
+
 #: Bytes that are read at a time.
 CHUNK = 2**18
 
@@ -83,8 +87,13 @@ def own_url(
     claims = Claims(
         method, purpose, uri, name, validity.holder, validity.issued_at, validity.expires_at, extra
     )
-    query = urlencode({"signature": signatures.sign(claims)})
-    return external_url(f"{route}/{quote(uri_to_url_suffix(uri), safe='/:')}?{query}")
+    # Nothing in a signature needs to be quoted.
+    return f"{external_url()}{route}/{_quoted(uri)}?signature={signatures.sign(claims)}"
+
+
+@functools.lru_cache(maxsize=64)  # of a dataset, there may be as many URLs as it has files
+def _quoted(uri: str) -> str:
+    return quote(uri_to_url_suffix(uri), safe="/:")
 
 
 def path_of(file: File) -> str:
@@ -177,12 +186,16 @@ def opened(base_uri: str) -> DiskBase:
 
 @contextmanager
 def reachable(what: str) -> Iterator[None]:
-    """Turn errors of the storage into UnsupportedError, which says no more than that *what* is out of reach."""
+    """Turn errors of the storage into UnsupportedError, which says no more than that *what* is out of reach.
+
+    The log says why.
+    """
     try:
         yield
     except DserverError:
         raise
     except (OSError, ValueError) as error:
+        logger.warning("No signed URLs for %s: %s", what, access.reason(error))
         raise UnsupportedError(f"{what} is out of reach where it is stored") from error
 
 

@@ -6,6 +6,7 @@ Whoever has such a URL is served by the storage until it expires: this server is
 from __future__ import annotations
 
 import functools
+import logging
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -19,6 +20,8 @@ from dservercore.catalog.storage.brokers import BrokerBase
 from dservercore.errors import UnknownFileError, UnsupportedError
 from dservercore.plugins.signed_url.file_names import as_attachment
 from dservercore.plugins.signed_url.storages.interface import ChangedError, File, Validity
+
+logger = logging.getLogger(__name__)
 
 #: Bytes that are read at a time.
 CHUNK = 2**18
@@ -40,7 +43,7 @@ class S3:
             self._in_time = base.in_time
             self._broker = base.broker_of_s3(uri)
         except Exception as error:  # each storage has errors of its own
-            raise self._out_of_reach() from error
+            raise self._out_of_reach(error) from error
 
     @property
     def client(self) -> Any:
@@ -64,7 +67,7 @@ class S3:
         try:
             return sorted(self._in_time(names))
         except Exception as error:  # each storage has errors of its own
-            raise self._out_of_reach() from error
+            raise self._out_of_reach(error) from error
 
     def key_of(self, file: File) -> str:
         """Return the key of a file."""
@@ -106,7 +109,7 @@ class S3:
         except client.exceptions.NoSuchKey as error:
             raise UnknownFileError("The dataset has no such file where it is stored") from error
         except Exception as error:  # each storage has errors of its own
-            raise self._out_of_reach() from error
+            raise self._out_of_reach(error) from error
 
     def presigned(self, operation: str, parameters: dict[str, Any], validity: Validity) -> str:
         """Return a URL by which somebody else can make a request.
@@ -122,6 +125,7 @@ class S3:
                 ExpiresIn=validity.seconds,
             )
         except Exception as error:  # there are no credentials, or none that can be had
+            logger.warning("No signed URLs for %s: %s", self._uri, access.reason(error))
             raise UnsupportedError(f"This server can sign no URLs for {self._uri}") from error
         return url
 
@@ -143,7 +147,8 @@ class S3:
         parts = urlsplit(endpoint)
         return urlunsplit(parts._replace(netloc=external)) if parts.netloc == internal else endpoint
 
-    def _out_of_reach(self) -> UnsupportedError:
+    def _out_of_reach(self, error: Exception) -> UnsupportedError:
+        logger.warning("No signed URLs for %s: %s", self._uri, access.reason(error))
         return UnsupportedError(f"{self._uri} is out of reach where it is stored")
 
 
