@@ -29,7 +29,8 @@ def query_cli() -> None:
 def rebuild(missing: bool) -> None:
     """Make the documents of all datasets anew.
 
-    Needed once, where there were datasets before the extension was switched on. It may be interrupted and repeated,
+    Needed once, where there were datasets before the extension was switched on, and where they were edited without it.
+    Documents that are missing in SQL are made by the server, too, after its start. It may be interrupted and repeated,
     and the server may run meanwhile.
 
     \b
