@@ -13,7 +13,7 @@ from dservercore import db
 from dservercore.catalog import dataset_rows, jobs, store_writes
 from dservercore.catalog.full_documents import document_of
 from dservercore.catalog.journal import entries
-from dservercore.errors import UnknownURIError
+from dservercore.errors import UnavailableError, UnknownURIError
 from dservercore.plugins.query.sql import indexes
 from dservercore.plugins.query.sql.store import SqlDocumentStore
 
@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 class Store(Protocol):
     """What takes documents."""
+
+    def count_missing(self) -> int:
+        """Return how many datasets have no document."""
 
     def put(self, dataset_info: dict[str, Any]) -> None:
         """Store the document of a registered dataset, or replace it."""
@@ -49,19 +52,20 @@ def rebuild(store: Store, uris: Sequence[str], told: Told = lambda _: None) -> l
     return undescribed
 
 
-def begin_if_needed(store: SqlDocumentStore) -> None:
+def begin_if_needed(store: Store) -> None:
     """Enter the job, and say so, if there are datasets that have no document. Commits.
 
-    A database that cannot be asked now is asked again when the next process begins to serve.
+    A store that cannot be asked now is asked again when the next process begins to serve.
     """
     try:
         number = store.count_missing()
-        if not number or jobs.is_entered(JOB):
+        if number <= 0 or jobs.is_entered(JOB):
             return
         jobs.enqueue(JOB, {"after": ""})
         db.commit()
-    except DBAPIError as error:
-        logger.warning("Whether structured queries find everything is not known: %s", db.reason(error))
+    except (DBAPIError, UnavailableError) as error:
+        reason = error.message if isinstance(error, UnavailableError) else db.reason(error)
+        logger.warning("Whether structured queries find everything is not known: %s", reason)
         return
     finally:
         db.rollback()
