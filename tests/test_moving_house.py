@@ -254,7 +254,7 @@ def test_a_table_that_nothing_knows_is_named(new_house: Callable[[str], House], 
         sql_db.session.connection().exec_driver_sql("CREATE TABLE bill (amount INTEGER)")
         sql_db.session.commit()
     said = house.flask("backup", str(tmp_path / "b.tar"))
-    assert "Not in this backup, because nothing that is installed knows them: the table bill" in said
+    assert "Not in this backup, because no extension in use knows them: the table bill" in said
 
 
 def test_json_is_what_is_asked_for() -> None:

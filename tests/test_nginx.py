@@ -168,12 +168,13 @@ class Asking:
 
 
 @pytest.mark.parametrize("kind", CONFIGURATIONS)
+@pytest.mark.parametrize("path", ["/", "/signed-urls/uploads/x"])
 def test_nothing_that_a_client_says_of_itself_is_handed_on(
-    kind: str, echo: str, behind: Callable[..., Any]
+    kind: str, path: str, echo: str, behind: Callable[..., Any]
 ) -> None:
     ask = behind(kind, echo)
     for spoofed in (SPOOFED, MISSPELT, {**SPOOFED, **{k.lower(): v for k, v in SPOOFED.items()}}):
-        handed_on = json.loads(ask("/", spoofed).read())
+        handed_on = json.loads(ask(path, spoofed).read())
         values = [value for _, value in handed_on]
         assert not [value for value in values if EVIL in value or "192.0.2" in value or "gopher" in value]
         names = sorted(name.lower() for name, _ in handed_on if "forw" in name.lower())
@@ -286,6 +287,20 @@ class TestLimits:
                 f"PUT /users/x HTTP/1.1\r\nHost: good.example\r\nContent-Length: {length}\r\n\r\n".encode()
             )
             assert connection.recv(4096).startswith(b"HTTP/1.1 413 ")
+
+    def test_a_file_that_is_uploaded_may_be_large_and_is_handed_on_as_it_comes(
+        self, kind: str, live: LiveServer, behind: Callable[..., Any]
+    ) -> None:
+        """The server answers, which nginx would not let it before the body is there, or at all."""
+        ask = behind(kind, live.address.removeprefix("http://"))
+        with ask.connect() as connection:
+            length = 512 * 1024 * 1024 + 1
+            connection.sendall(
+                f"PUT /signed-urls/uploads/s3/b/u HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n".encode()
+            )
+            answer = connection.recv(4096)
+        assert b"X-Request-ID: " in answer
+        assert not answer.startswith(b"HTTP/1.1 413 ") or b"MAX_CONTENT_LENGTH" in answer
 
     @pytest.mark.parametrize(
         ("head", "status"),

@@ -167,7 +167,10 @@ def _choose_extensions(installed: Iterable[EntryPoint], named: Iterable[str]) ->
     entry_points_ = list(installed)
     unknown = set(named) - {entry_point.name for entry_point in entry_points_}
     if unknown:
-        raise ConfigurationError(f"DSERVER_EXTENSIONS: no extension named {', '.join(sorted(unknown))}")
+        there_are = ", ".join(sorted(e.name for e in entry_points_ if _is_bundled(e)))
+        raise ConfigurationError(
+            f"DSERVER_EXTENSIONS: no extension named {', '.join(sorted(unknown))}; there are {there_are}"
+        )
     bundled = [e for e in entry_points_ if _is_bundled(e) and e.name in named]
     others = [e for e in entry_points_ if not _is_bundled(e)]
     namesakes.require_one_of_each([e.name for e in bundled], [e.dist.name for e in others if e.dist])

@@ -15,7 +15,7 @@ from flask import Flask
 from dservercore import create_app, sql_db, utils
 from dservercore.catalog import job_runs, jobs
 from dservercore.dataset.times import utcnow
-from dservercore.errors import ConfigurationError
+from dservercore.errors import ConfigurationError, UnavailableError
 from dservercore.models import BaseURI, Job
 from support.databases import new_database
 
@@ -151,6 +151,17 @@ def test_what_fails_is_tried_again_after_growing_pauses_and_then_left(handle, ca
     sql_db.session.commit()
     run()
     assert done == ["x"]
+
+
+def test_a_store_that_is_away_takes_one_line_of_the_log(handle, caplog):
+    def fail(payload):
+        raise UnavailableError("s3://red is away")
+
+    handle(note=fail)
+    enqueue("x")
+    assert run() == 1
+    assert caplog.text.endswith("attempt 1: it will be tried again. s3://red is away\n")
+    assert "Traceback" not in caplog.text
 
 
 def test_the_job_of_a_worker_that_was_killed_is_done_by_another(handle):

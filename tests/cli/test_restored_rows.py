@@ -270,7 +270,7 @@ def test_tables_of_extensions_are_carried(
     # Where the extension is not installed, or its table not made, the rest comes back.
     done = there("restore", str(filled))
     assert done.exit_code == 0, done.output
-    assert "Left out, because nothing that is installed here knows them: the table thing" in done.stderr
+    assert "Left out, because no extension in use here knows them: the table thing" in done.stderr
     with there.runner.app.app_context():
         things.create(sql_db.engine)
         sql_db.session.remove()

@@ -21,6 +21,9 @@ COMPOSE: dict[str, Any] = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_
 DOCKERFILE = (CHECKOUT / "Dockerfile").read_text()
 BLOCKS = blocks(GUIDE)
 
+#: Those that the guide turns on.
+EXTENSIONS = re.findall(r"DSERVER_EXTENSIONS=(\S+)", GUIDE.read_text())[0]
+
 #: Options of ``docker compose exec`` and ``run`` that are in use, and whether a value follows.
 OPTIONS = {"-T": False, "--rm": False, "--no-deps": False, "--entrypoint": True, "--volume": True}
 
@@ -69,13 +72,14 @@ def test_volumes_are_those_of_the_file() -> None:
     assert set(COMPOSE["volumes"]) <= set(rows)
 
 
-@pytest.mark.parametrize("name", ["POSTGRES_PASSWORD", "HTTP_PORT", "HTTP_ADDRESS"])
+@pytest.mark.parametrize("name", ["POSTGRES_PASSWORD", "HTTP_PORT", "HTTP_ADDRESS", "DSERVER_EXTENSIONS"])
 def test_variables_are_those_of_the_file(name: str) -> None:
     assert f"{name}=" in GUIDE.read_text()
     assert f"${{{name}:" in (CHECKOUT / "docker-compose.yml").read_text()
 
 
-def test_every_flask_command_can_be_typed() -> None:
+def test_every_flask_command_can_be_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DSERVER_EXTENSIONS", EXTENSIONS)
     typed = [words[1:] for service, words in in_containers() if service == "app" and words[0] == "flask"]
     assert len(typed) > 7
     with click.Context(cli, obj=ScriptInfo(app_import_path="dservercore")) as context:

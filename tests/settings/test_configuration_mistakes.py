@@ -148,7 +148,10 @@ MISTAKES: dict[str, tuple[dict[str, str], list[str]]] = {
         {"DSERVER_RETRIEVE_PLUGIN": "nonsense"},
         ["DSERVER_RETRIEVE_PLUGIN", "'nonsense'"],
     ),
-    "an unknown extension": ({"DSERVER_EXTENSIONS": "graph, nonsense"}, ["DSERVER_EXTENSIONS", "nonsense"]),
+    "an unknown extension": (
+        {"DSERVER_EXTENSIONS": "graph, nonsense"},
+        ["DSERVER_EXTENSIONS", "nonsense; there are graph, "],
+    ),
     "neither yes nor no": (
         {"DISABLE_JWT_AUTHORISATION": "maybe"},
         ["DISABLE_JWT_AUTHORISATION", "'maybe'", "true or false"],

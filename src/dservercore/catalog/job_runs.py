@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from dservercore import db
 from dservercore.catalog import jobs
+from dservercore.errors import UnavailableError
 
 #: Seconds between two looks at a queue in which nothing is due.
 LOOK_SECONDS = 2.0
@@ -66,9 +67,11 @@ def do_next(lease_seconds: float = jobs.LEASE_SECONDS) -> bool:
         is_tried_again = jobs.fail(claimed, error)
         db.commit()
         then = "it will be tried again" if is_tried_again else "see `flask jobs list`"
-        logger.exception(
-            "Job %d (%s) failed, attempt %d: %s", claimed.id, claimed.kind, claimed.attempts, then
-        )
+        told = (claimed.id, claimed.kind, claimed.attempts, then)
+        if isinstance(error, UnavailableError):  # which says what is away: where in the code adds nothing
+            logger.warning("Job %d (%s) failed, attempt %d: %s. %s", *told, error.message)
+        else:
+            logger.exception("Job %d (%s) failed, attempt %d: %s", *told)
     return True
 
 

@@ -105,6 +105,12 @@ def enqueue(kind: str, payload: Any = None, delay: float = 0) -> int:
     return job.id
 
 
+def is_entered(kind: str) -> bool:
+    """Return whether there is a job of a kind that waits, or is being done."""
+    of_kind = select(_job.c.id).where(_job.c.kind == kind, _job.c.failed_at.is_(None))
+    return sql_db.session.execute(of_kind.limit(1)).first() is not None
+
+
 def list_jobs(only_failed: bool = False) -> list[dict[str, Any]]:
     """Return the jobs that are not done, in the order in which they were entered.
 

@@ -123,7 +123,7 @@ def _say_what_is_missing(manifest: Manifest) -> None:
         )
     foreign = tables.foreign()
     if foreign:
-        say(f"Not in this backup, because nothing that is installed knows them: {_named(foreign)}", err=True)
+        say(f"Not in this backup, because no extension in use knows them: {_named(foreign)}", err=True)
 
 
 def _named(names: list[str]) -> str:
@@ -141,8 +141,8 @@ def _say_what_is_next(backup: Prepared) -> None:
     left_out = restoring.left_out(manifest)
     if left_out:
         say(
-            f"Left out, because nothing that is installed here knows them: {_named(left_out)};"
-            " install the extension that they belong to, and restore again",
+            f"Left out, because no extension in use here knows them: {_named(left_out)};"
+            " install the extension that they belong to, or name it in DSERVER_EXTENSIONS, and restore again",
             err=True,
         )
     if backup.replaces is not None and not plugin_host.plugins().share_sql_session:

@@ -108,7 +108,7 @@ def _check(theirs: Callback, **options: Any) -> None:
             names = ", ".join(table.name for table in lacking)
             raise Failure(f"A table of an extension is missing ({names}): run `flask db upgrade`")
         if behind := db.branches_behind():
-            raise Failure(f"The tables of {' and '.join(behind)} are not up to date: run `flask db upgrade`")
+            raise Failure(f"The tables of {', '.join(behind)} are not up to date: run `flask db upgrade`")
         _say_outdated()
 
 

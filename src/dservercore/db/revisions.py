@@ -103,7 +103,7 @@ def require_upgraded() -> None:
         raise ConfigurationError("The database is not up to date: run `flask db upgrade` first")
     if behind := branches_behind():
         raise ConfigurationError(
-            f"The tables of {' and '.join(behind)} are not up to date: run `flask db upgrade` first"
+            f"The tables of {', '.join(behind)} are not up to date: run `flask db upgrade` first"
         )
 
 

@@ -39,6 +39,19 @@ def test_unsupported_operators_are_named(query: Any, named: str) -> None:
     assert list(raised.value.errors["query"]) == [named]
 
 
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ({"a": {"$where": "1"}}, "query: $where: is not supported in a; supported are $and, "),
+        ({"a": {"$gt": 1, "b": 2}}, "query: b: is a field beside operators, in a"),
+    ],
+)
+def test_refusals_can_be_read(query: Any, said: str) -> None:
+    with pytest.raises(UnsupportedQueryError) as raised:
+        parse_filter(query)
+    assert raised.value.message.startswith(said)
+
+
 DEEP: Any = {"a": 1}
 for _ in range(30):
     DEEP = {"$nor": [DEEP]}

@@ -16,13 +16,13 @@ import pytest
 from bson import Binary, ObjectId
 from sqlalchemy import delete
 
-from dservercore import create_app, sql_db
+from dservercore import create_app, plugin_host, sql_db
 from dservercore.auth.permissions import operator_scope
 from dservercore.catalog import deletion, job_runs, jobs, registration
 from dservercore.catalog.scope import OPERATOR
 from dservercore.errors import ConfigurationError, UnavailableError
 from dservercore.models import Job
-from dservercore.plugins.query import service
+from dservercore.plugins.query import Query, rebuilding, service
 from dservercore.plugins.query.commands import query_cli
 from dservercore.plugins.query.mongo import pending
 from dservercore.plugins.query.mongo.store import MongoDocumentStore
@@ -181,7 +181,30 @@ def test_rebuild_brings_all_and_removes_the_others(garden: World, database: Any)
     result = garden.app.test_cli_runner().invoke(query_cli, ["rebuild"])
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (0, "Made 25 documents")
     assert stored(database) == [f"bean-{n:02}" for n in range(25)]
-    assert garden.app.test_cli_runner().invoke(query_cli, ["index", "list"]).exit_code == 1
+    refused = garden.app.test_cli_runner().invoke(query_cli, ["index", "list"])
+    assert (refused.exit_code, "db.datasets.createIndex" in refused.stderr) == (1, True)
+
+
+def test_a_server_that_begins_to_serve_has_missing_documents_brought(
+    garden: World, database: Any, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    monkeypatch.setattr(pending, "_TOGETHER", 2)
+    query = next(e for e in plugin_host.plugins().extensions if isinstance(e, Query))
+    for n in range(3):
+        register(name=f"bean-{n}")
+    sql_db.session.commit()
+    query.before_serving()
+    assert {job["kind"] for job in jobs.list_jobs()} == {pending.KIND}
+    sql_db.session.execute(delete(Job))
+    sql_db.session.commit()
+    for _ in range(2):  # in each process
+        query.before_serving()
+    assert caplog.text.count("do not find 3 dataset(s)") == 1
+    assert [job["kind"] for job in jobs.list_jobs()] == [rebuilding.JOB]
+    sql_db.session.rollback()
+    work()
+    assert stored(database) == ["bean-0", "bean-1", "bean-2"]
+    assert jobs.list_jobs() == []
 
 
 def test_on_mariadb_it_needs_mongodb(config: dict[str, Any]) -> None:

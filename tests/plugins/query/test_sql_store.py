@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -15,12 +16,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from flask import Flask
 
-from dservercore import create_app, db, sql_db
+from dservercore import create_app, db, plugin_host, sql_db
 from dservercore.auth.permissions import operator_scope
-from dservercore.catalog import base_uris, deletion, metadata, registration
+from dservercore.catalog import base_uris, deletion, job_runs, jobs, metadata, registration
 from dservercore.catalog.scope import OPERATOR, Scope
 from dservercore.errors import ConfigurationError, OutOfTimeError
-from dservercore.plugins.query import rebuilding
+from dservercore.plugins.query import Query, rebuilding
 from dservercore.plugins.query.language import InvalidQueryError, parse_filter
 from dservercore.plugins.query.sql import databases, indexes, store
 from dservercore.plugins.query.sql.store import SqlDocumentStore
@@ -122,6 +123,27 @@ def test_documents_are_made_of_datasets_that_were_there_before(app: Flask, caplo
         assert said in made.output
         assert made.exit_code == 0
         assert ask({"readme.n": {"$gte": 0}}) == uris
+
+
+def test_a_server_that_begins_to_serve_has_missing_documents_made(app: Flask, caplog, monkeypatch) -> None:
+    monkeypatch.setattr(rebuilding, "_BATCH", 2)
+    uris = sorted(register(readme=f"n: {n}\n") for n in range(3))
+    undescribed = register(readme="n: 4\n")
+    extensions = plugin_host.plugins().extensions
+    query = next(extension for extension in extensions if isinstance(extension, Query))
+    query.before_serving()
+    assert jobs.list_jobs() == []
+    plugin_host.plugins().retrieve.delete_dataset(undescribed)
+    sql_db.session.execute(sqlalchemy.text("DELETE FROM query_document"))
+    sql_db.session.commit()
+    for _ in range(2):  # in each process
+        query.before_serving()
+    assert caplog.text.count("do not find 4 dataset(s)") == 1
+    assert [job["kind"] for job in jobs.list_jobs()] == [rebuilding.JOB]
+    sql_db.session.rollback()
+    assert job_runs.work(threading.Event(), once=True) == 3
+    assert ask({"readme.n": {"$gte": 0}}) == uris
+    assert SqlDocumentStore().missing() == [undescribed]
 
 
 def test_indexes_are_used(app: Flask) -> None:

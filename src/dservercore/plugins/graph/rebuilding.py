@@ -14,7 +14,7 @@ from dservercore import db, plugin_host
 from dservercore.catalog import dataset_rows, jobs, store_writes
 from dservercore.catalog.journal import entries
 from dservercore.db import sql_db
-from dservercore.models import Dataset, Job
+from dservercore.models import Dataset
 from dservercore.plugins.graph import edges, settings
 from dservercore.plugins.graph.keys import EVERY_KEY, number_of_all
 from dservercore.plugins.graph.models import GraphDataset
@@ -24,7 +24,7 @@ JOB = "dservercore.graph.rebuild"
 
 _BATCH = 200  # datasets that share one commit
 
-_dataset, _derived, _job = Dataset.__table__, GraphDataset.__table__, Job.__table__
+_dataset, _derived = Dataset.__table__, GraphDataset.__table__
 
 logger = logging.getLogger(__name__)
 
@@ -76,14 +76,10 @@ def begin_if_needed() -> None:
     """
     try:
         number = number_left()
-        if not number:
+        if not number or jobs.is_entered(JOB):  # by one of the processes that begin together, which says so
             return
-        is_entered = sql_db.session.execute(
-            select(_job.c.id).where(_job.c.kind == JOB, _job.c.failed_at.is_(None)).limit(1)
-        ).first()
-        if not is_entered:
-            jobs.enqueue(JOB, {"after": 0})
-            db.commit()
+        jobs.enqueue(JOB, {"after": 0})
+        db.commit()
     except DBAPIError as error:
         logger.warning("Whether the provenance graph is complete is not known: %s", db.reason(error))
         return

@@ -9,9 +9,10 @@ from typing import Any
 import click
 from flask import Flask, current_app
 
+from dservercore.catalog import jobs
 from dservercore.catalog.scope import Scope
 from dservercore.plugin_api import ExtensionABC, JobHandler
-from dservercore.plugins.query import service
+from dservercore.plugins.query import rebuilding, service
 from dservercore.plugins.query.commands import query_cli
 from dservercore.plugins.query.mongo import pending
 from dservercore.plugins.query.mongo.store import MongoDocumentStore
@@ -92,8 +93,18 @@ class Query(ExtensionABC):
         return Path(__file__).parent / "migrations"
 
     def get_job_handlers(self) -> Mapping[str, JobHandler]:
-        """Return what brings documents to MongoDB, where that is outside of the transaction."""
-        return {pending.KIND: self._bring}
+        """Return what brings documents to MongoDB, outside of the transaction, and what makes missing ones."""
+        return {pending.KIND: self._bring, rebuilding.JOB: self._rebuild}
+
+    def before_serving(self) -> None:
+        """Have documents made of datasets that have none."""
+        rebuilding.begin_if_needed(self._store)
+
+    def _rebuild(self, payload: Any) -> None:
+        if isinstance(self._store, SqlDocumentStore):
+            rebuilding.rebuild_batch(self._store, payload)
+        elif (last := pending.bring_next(self._store, payload["after"])) is not None:
+            jobs.enqueue(rebuilding.JOB, {"after": last})
 
     def _bring(self, payload: Any) -> None:
         pending.do(self._store if isinstance(self._store, MongoDocumentStore) else None, payload)

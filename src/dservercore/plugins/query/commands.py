@@ -29,7 +29,8 @@ def query_cli() -> None:
 def rebuild(missing: bool) -> None:
     """Make the documents of all datasets anew.
 
-    Needed once, where there were datasets before the extension was switched on. It may be interrupted and repeated,
+    Needed once, where there were datasets before the extension was switched on, and where they were edited without it.
+    Documents that are missing are made by the server, too, after its start. It may be interrupted and repeated,
     and the server may run meanwhile.
 
     \b
@@ -101,8 +102,10 @@ def drop(path: str) -> None:
 
 def _require_sql() -> None:
     require_server()
-    if not isinstance(service.store(), SqlDocumentStore):
-        raise Failure("MongoDB has the documents: make indexes there (db.datasets.createIndex)")
+    store = service.store()
+    if isinstance(store, MongoDocumentStore):
+        name = store.connection.collection.name
+        raise Failure(f"MongoDB has the documents: make indexes there (db.{name}.createIndex)")
 
 
 def _all_uris() -> list[str]:

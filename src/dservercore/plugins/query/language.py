@@ -188,8 +188,9 @@ class _Parser:
                     raise InvalidQueryError("$options", f"needs a $regex beside it, in {name}")
                 continue
             if operator not in _OPERATORS:
-                known = "" if operator.startswith("$") else f" Beside operators, {name} can have no fields."
-                raise _unsupported(operator, f"in {name}.{known}")
+                if not operator.startswith("$"):
+                    raise UnsupportedQueryError(operator, f"is a field beside operators, in {name}")
+                raise _unsupported(operator, f"in {name}")
             if operator == "$regex":
                 operand = (operand, operators.get("$options", ""))
             parts.append(_OPERATORS[operator](self, path, name, operand))

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from sqlalchemy.exc import DBAPIError
+
 from dservercore import db
-from dservercore.catalog import dataset_rows, store_writes
+from dservercore.catalog import dataset_rows, jobs, store_writes
 from dservercore.catalog.full_documents import document_of
 from dservercore.catalog.journal import entries
-from dservercore.errors import UnknownURIError
+from dservercore.errors import UnavailableError, UnknownURIError
 from dservercore.plugins.query.sql import indexes
 from dservercore.plugins.query.sql.store import SqlDocumentStore
+
+#: The kind of the job that makes missing documents of a batch, and enters itself again for the next one.
+JOB = "query.rebuild"
 
 _BATCH = 100  # datasets that share one commit
 _SECONDS = 1.0  # for which a batch keeps others from writing, or a little longer
 
 Told = Callable[[int], object]
 
+logger = logging.getLogger(__name__)
+
 
 class Store(Protocol):
     """What takes documents."""
+
+    def count_missing(self) -> int:
+        """Return how many datasets have no document."""
 
     def put(self, dataset_info: dict[str, Any]) -> None:
         """Store the document of a registered dataset, or replace it."""
@@ -37,23 +48,60 @@ def rebuild(store: Store, uris: Sequence[str], told: Told = lambda _: None) -> l
     :raises UnavailableError: if a store cannot be reached
     """
     undescribed: list[str] = []
-
-    def put_first(batch: Sequence[str]) -> int:
-        """Put as many as there is time for, and return how many these are."""
-        end = time.monotonic() + _SECONDS
-        for done, uri in enumerate(batch, 1):
-            # Whatever is to become of one that is not through, its document is stored, or removed, then.
-            if dataset_rows.find_registered(uri) is not None and not entries.is_pending(uri):
-                try:
-                    store.put(document_of(uri))
-                except UnknownURIError:
-                    undescribed.append(uri)
-            if time.monotonic() > end:
-                return done
-        return len(batch)
-
-    _in_batches(uris, put_first, told)
+    _in_batches(uris, lambda batch: _put_first(store, batch, undescribed), told)
     return undescribed
+
+
+def begin_if_needed(store: Store) -> None:
+    """Enter the job, and say so, if there are datasets that have no document. Commits.
+
+    A store that cannot be asked now is asked again when the next process begins to serve.
+    """
+    try:
+        number = store.count_missing()
+        if number <= 0 or jobs.is_entered(JOB):
+            return
+        jobs.enqueue(JOB, {"after": ""})
+        db.commit()
+    except (DBAPIError, UnavailableError) as error:
+        reason = error.message if isinstance(error, UnavailableError) else db.reason(error)
+        logger.warning("Whether structured queries find everything is not known: %s", reason)
+        return
+    finally:
+        db.rollback()
+    logger.warning(
+        "Structured queries do not find %d dataset(s), registered without them: a job adds them,"
+        " or `flask query rebuild --missing`",
+        number,
+    )
+
+
+def rebuild_batch(store: SqlDocumentStore, payload: Any) -> None:
+    """Do the job: make the documents of the next datasets that have none, and enter the job again behind them."""
+    batch = store.missing(after=payload["after"], most=_BATCH)
+    if batch:
+        store_writes.begin()
+        dataset_rows.keep_others_from(batch)
+        done = _put_first(store, batch, [])
+        jobs.enqueue(JOB, {"after": batch[done - 1]})
+
+
+def _put_first(store: Store, batch: Sequence[str], undescribed: list[str]) -> int:
+    """Put as many documents of a batch as there is time for, and return how many datasets these are.
+
+    :param undescribed: the URIs of those that the retrieve plugin does not have are added to it
+    """
+    end = time.monotonic() + _SECONDS
+    for done, uri in enumerate(batch, 1):
+        # Whatever is to become of one that is not through, its document is stored, or removed, then.
+        if dataset_rows.find_registered(uri) is not None and not entries.is_pending(uri):
+            try:
+                store.put(document_of(uri))
+            except UnknownURIError:
+                undescribed.append(uri)
+        if time.monotonic() > end:
+            return done
+    return len(batch)
 
 
 def create_index(path: str, uris: Sequence[str], told: Told = lambda _: None) -> None:

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 
 from dservercore import db
 from dservercore.catalog import full_documents, jobs
@@ -53,6 +53,30 @@ def do(store: MongoDocumentStore | None, payload: Any) -> None:
     """
     if store is not None:
         bring(store, [payload["uri"]])
+
+
+def number_queued() -> int:
+    """Return how many of the jobs are not done."""
+    queued = select(func.count()).select_from(_job).where(_job.c.kind == KIND)
+    return int(sql_db.session.execute(queued).scalar_one())
+
+
+def number_of_datasets() -> int:
+    """Return how many datasets are registered."""
+    return int(sql_db.session.execute(select(func.count()).select_from(_dataset)).scalar_one())
+
+
+def bring_next(store: MongoDocumentStore, after: str) -> str | None:
+    """Bring the documents of the first registered datasets behind a URI. Return the last URI; None: there are no more.
+
+    :raises UnavailableError: if MongoDB is away
+    """
+    behind = select(_dataset.c.uri).where(_dataset.c.uri > after).order_by(_dataset.c.uri)
+    uris = sql_db.session.scalars(behind.limit(_TOGETHER)).all()
+    if not uris:
+        return None
+    bring(store, uris)
+    return uris[-1]
 
 
 def bring(store: MongoDocumentStore, uris: Sequence[str]) -> None:

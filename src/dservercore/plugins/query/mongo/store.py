@@ -72,7 +72,7 @@ class MongoDocumentStore:
             database = config.get("RETRIEVE_MONGO_DB") or database
         used = free_collection(config, str(uri), database, asked)
         if used != asked:
-            logger.info("The collection %s is that of another plugin: queries use %s", asked, used)
+            logger.debug("The collection %s is that of another plugin: queries use %s", asked, used)
         settings = {f"{PREFIX}_URI": uri, f"{PREFIX}_DB": database, f"{PREFIX}_COLLECTION": used}
         self.connection.configure(settings, float(config["DSERVER_SEARCH_TIMEOUT"]))
 
@@ -114,6 +114,15 @@ class MongoDocumentStore:
         by_uri = [ReplaceOne({"uri": document["uri"]}, document, upsert=True) for document in documents]
         with self.connection.open() as collection:
             collection.bulk_write(by_uri, ordered=False)
+
+    def count_missing(self) -> int:
+        """Return about how many datasets have no document, beside those that are queued.
+
+        :raises UnavailableError: if MongoDB is away
+        """
+        with self.connection.open() as collection:
+            stored = collection.estimated_document_count()
+        return pending.number_of_datasets() - stored - pending.number_queued()
 
     def uris(self) -> Iterator[str]:
         """Yield the URI of each document."""

@@ -85,12 +85,14 @@ class SqlDocumentStore:
 
     # -- Reading
 
-    def missing(self) -> list[str]:
-        """Return the URIs of the datasets that have no document."""
+    def missing(self, after: str = "", most: int | None = None) -> list[str]:
+        """Return the URIs of the datasets that have no document, in order; those behind *after*, *most* of them."""
         without = select(_dataset.c.uri).where(
-            ~select(1).where(_document.c.dataset_id == _dataset.c.id).exists()
+            _dataset.c.uri > after, ~select(1).where(_document.c.dataset_id == _dataset.c.id).exists()
         )
-        return list(sql_db.session.connection().execute(without.order_by(_dataset.c.uri)).scalars())
+        return list(
+            sql_db.session.connection().execute(without.order_by(_dataset.c.uri).limit(most)).scalars()
+        )
 
     def count_missing(self) -> int:
         """Return how many datasets have no document."""
