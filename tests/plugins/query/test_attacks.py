@@ -268,6 +268,40 @@ def test_rows_that_are_multiplied_are_bounded(garden: World) -> None:
         garden.app.config["DSERVER_SEARCH_TIMEOUT"] = 10.0
 
 
+#: Each stage takes a value twice, ...
+TWICE: list[Any] = [{"$set": {"x": ["$x", "$x"]}}] * 45
+#: ... or thousands of times a text that is a megabyte long.
+MILLION: list[Any] = [{"$set": {"x": "x" * 100}}] + [{"$set": {"x": {"$concat": ["$x"] * 10}}}] * 4
+LARGE: dict[str, list[Any]] = {
+    "lists in lists": TWICE,
+    "a group of them": [*TWICE, {"$group": {"_id": "$x"}}],
+    "one compared": [*TWICE, {"$project": {"is": {"$eq": ["$x", "$x"]}}}],
+    "documents": [{"$set": {"x": "$$ROOT", "y": "$$ROOT"}}] * 40 + [{"$match": {"x": {"$ne": {"a": 1}}}}],
+    "objects": [{"$set": {"x": {"a": "$x", "b": "$x"}}}] * 45,
+    "fields": [*MILLION, {"$set": {f"x{n}": "$x" for n in range(4000)}}],
+    "a projection": [*MILLION, {"$project": {f"x{n}": "$x" for n in range(4000)}}],
+    "in each element": [
+        *MILLION,
+        {"$set": {"y": [{}] * 1000}},
+        {"$set": {"y.z": "$x"}},
+    ],
+    "the last ones": [
+        *MILLION,
+        {"$group": {"_id": "$name", **{f"x{n}": {"$last": "$x"} for n in range(1000)}}},
+    ],
+}
+
+
+@pytest.mark.parametrize("stages", LARGE.values(), ids=LARGE.keys())
+def test_what_is_put_together_is_bounded_before_it_is_looked_at(garden: World, stages: list[Any]) -> None:
+    """A value that is used again and again takes no memory, until somebody compares it or writes it down."""
+    begin = time.monotonic()
+    answer = garden.send("POST", "/mongo/aggregate", json={"aggregation": stages})
+    assert answer.status_code == 422, answer.text[:300]
+    assert "16 MB" in answer.text or "memory" in answer.text or "deep" in answer.text
+    assert time.monotonic() - begin < 8
+
+
 NAMES = [
     *(
         "$and",
