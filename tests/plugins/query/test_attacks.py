@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+import uuid
 from typing import Any
 
 import pytest
@@ -12,8 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dservercore import sql_db
-from dservercore.catalog import base_uris
-from support.world import BLUE, CHAMPION, NOBODY, RED
+from dservercore.auth.permissions import operator_scope
+from dservercore.catalog import base_uris, deletion, registration
+from dservercore.catalog.scope import OPERATOR
+from dservercore.plugins.query.sql import indexes
+from support.world import BLUE, CHAMPION, NOBODY, READER, RED, dataset_info
 from support.worlds import World
 
 pytestmark = pytest.mark.attack
@@ -132,6 +136,32 @@ def test_no_aggregation_reads_what_was_not_granted(garden: World, stages: Any) -
     if answer.status_code == 200:
         assert not SECRET.search(answer.text)
         assert ask(garden, "aggregate", {"aggregation": stages}, NOBODY).json == []
+
+
+def test_the_time_of_an_answer_tells_nothing_of_what_is_hidden(garden: World, store: str) -> None:
+    """An expression that takes for ever in a text is tried on what the asker may see, and on nothing else."""
+    if store != "sqlite":
+        pytest.skip("its expressions take no longer in one text than in another of that length")
+    hidden = dataset_info(BLUE, uuid=str(uuid.uuid4()), readme=f"kind: trap\nbait: {'a' * 60}!\n")
+    with garden.app.app_context():
+        indexes.begin_index("readme.kind")
+        indexes.end_index("readme.kind")
+        registration.register_dataset(OPERATOR, operator_scope("register"), hidden)
+        sql_db.session.commit()
+    garden.app.config["DSERVER_SEARCH_TIMEOUT"] = 1.0
+    try:
+        query = {"readme.kind": "trap", "readme.bait": {"$regex": "(a|aa)+$"}}
+        for kind in ("trap", {"$in": ["trap", "x"]}):
+            query["readme.kind"] = kind
+            answer = garden.send("POST", "/mongo/query", CHAMPION, json={"query": query})
+            assert (answer.status_code, answer.json) == (200, [])
+        assert garden.send("POST", "/mongo/query", READER, json={"query": query}).status_code == 503
+    finally:
+        garden.app.config["DSERVER_SEARCH_TIMEOUT"] = 10.0
+        with garden.app.app_context():
+            deletion.delete_dataset(operator_scope("register"), hidden["uri"], actor=OPERATOR)
+            indexes.drop_index("readme.kind")
+            sql_db.session.commit()
 
 
 def test_the_unregistered_base_uri_and_the_forbidden_one_are_alike(garden: World) -> None:
