@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from dservercore import sql_db
 from dservercore.auth.permissions import operator_scope
 from dservercore.catalog import base_uris, deletion, registration
 from dservercore.catalog.scope import OPERATOR
+from dservercore.plugins.query import turns
 from dservercore.plugins.query.sql import indexes
 from support.world import BLUE, CHAMPION, NOBODY, READER, RED, dataset_info
 from support.worlds import World
@@ -162,6 +165,39 @@ def test_the_time_of_an_answer_tells_nothing_of_what_is_hidden(garden: World, st
             deletion.delete_dataset(operator_scope("register"), hidden["uri"], actor=OPERATOR)
             indexes.drop_index("readme.kind")
             sql_db.session.commit()
+
+
+def test_queries_that_take_all_their_time_leave_threads_for_others(
+    garden: World, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of four threads, two answer queries and one waits."""
+    monkeypatch.setattr(turns, "WAIT_SECONDS", 0.2)
+    asked, go_on = threading.Semaphore(0), threading.Event()
+    store_of_app = garden.app.extensions["dservercore-documents"]
+
+    def find(*_: Any, **__: Any) -> tuple[list[Any], int]:
+        asked.release()
+        assert go_on.wait(10)
+        return [], 0
+
+    monkeypatch.setattr(store_of_app, "find", find)
+    body = {"query": {"name": "x"}}
+    with ThreadPoolExecutor() as pool:
+        slow = [
+            pool.submit(
+                garden.app.test_client().post, "/mongo/query", json=body, headers=garden.bearer(CHAMPION)
+            )
+            for _ in range(2)
+        ]
+        assert asked.acquire(timeout=10)
+        assert asked.acquire(timeout=10)
+        others = [("query", {}), ("aggregate", {"aggregation": [{"$count": "n"}]})]
+        for path, more in others:
+            answer = garden.send("POST", f"/mongo/{path}", json={**body, **more})
+            assert (answer.status_code, "Too many" in answer.text) == (503, True)
+        go_on.set()
+        assert [answer.result().status_code for answer in slow] == [200, 200]
+    assert garden.send("POST", "/mongo/query", json=body).status_code == 200
 
 
 def test_the_unregistered_base_uri_and_the_forbidden_one_are_alike(garden: World) -> None:
