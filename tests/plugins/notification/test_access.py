@@ -128,6 +128,20 @@ def test_a_guess_is_refused_and_nothing_of_the_body_is_told(
     assert secret.jobs() == []
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", f"{PATH}/{SECRET}"), ("HEAD", f"{PATH}/{SECRET}"), ("POST", f"/webhook/notfy/{SECRET}")],
+)
+def test_nor_is_it_where_somebody_tries_the_address(
+    secret: Inbox, caplog: pytest.LogCaptureFixture, method: str, path: str
+) -> None:
+    with caplog.at_level(logging.INFO, "dservercore.requests"):
+        answer = secret.standing.app.test_client().open(path, method=method)
+    assert answer.status_code in (404, 405)
+    assert "***" in caplog.text
+    assert SECRET not in caplog.text + answer.text
+
+
 def test_the_secret_is_not_in_the_log_nor_in_the_configuration(
     secret: Inbox, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -12,8 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dservercore import sql_db
-from dservercore.catalog import base_uris
-from support.world import BLUE, CHAMPION, NOBODY, RED
+from dservercore.auth.permissions import operator_scope
+from dservercore.catalog import base_uris, deletion, registration
+from dservercore.catalog.scope import OPERATOR
+from dservercore.plugins.query import turns
+from dservercore.plugins.query.sql import indexes
+from support.world import BLUE, CHAMPION, NOBODY, READER, RED, dataset_info
 from support.worlds import World
 
 pytestmark = pytest.mark.attack
@@ -132,6 +139,65 @@ def test_no_aggregation_reads_what_was_not_granted(garden: World, stages: Any) -
     if answer.status_code == 200:
         assert not SECRET.search(answer.text)
         assert ask(garden, "aggregate", {"aggregation": stages}, NOBODY).json == []
+
+
+def test_the_time_of_an_answer_tells_nothing_of_what_is_hidden(garden: World, store: str) -> None:
+    """An expression that takes for ever in a text is tried on what the asker may see, and on nothing else."""
+    if store != "sqlite":
+        pytest.skip("its expressions take no longer in one text than in another of that length")
+    hidden = dataset_info(BLUE, uuid=str(uuid.uuid4()), readme=f"kind: trap\nbait: {'a' * 60}!\n")
+    with garden.app.app_context():
+        indexes.begin_index("readme.kind")
+        indexes.end_index("readme.kind")
+        registration.register_dataset(OPERATOR, operator_scope("register"), hidden)
+        sql_db.session.commit()
+    garden.app.config["DSERVER_SEARCH_TIMEOUT"] = 1.0
+    try:
+        query = {"readme.kind": "trap", "readme.bait": {"$regex": "(a|aa)+$"}}
+        for kind in ("trap", {"$in": ["trap", "x"]}):
+            query["readme.kind"] = kind
+            answer = garden.send("POST", "/mongo/query", CHAMPION, json={"query": query})
+            assert (answer.status_code, answer.json) == (200, [])
+        assert garden.send("POST", "/mongo/query", READER, json={"query": query}).status_code == 503
+    finally:
+        garden.app.config["DSERVER_SEARCH_TIMEOUT"] = 10.0
+        with garden.app.app_context():
+            deletion.delete_dataset(operator_scope("register"), hidden["uri"], actor=OPERATOR)
+            indexes.drop_index("readme.kind")
+            sql_db.session.commit()
+
+
+def test_queries_that_take_all_their_time_leave_threads_for_others(
+    garden: World, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of four threads, two answer queries and one waits."""
+    monkeypatch.setattr(turns, "WAIT_SECONDS", 0.2)
+    asked, go_on = threading.Semaphore(0), threading.Event()
+    store_of_app = garden.app.extensions["dservercore-documents"]
+
+    def find(*_: Any, **__: Any) -> tuple[list[Any], int]:
+        asked.release()
+        assert go_on.wait(10)
+        return [], 0
+
+    monkeypatch.setattr(store_of_app, "find", find)
+    body = {"query": {"name": "x"}}
+    with ThreadPoolExecutor() as pool:
+        slow = [
+            pool.submit(
+                garden.app.test_client().post, "/mongo/query", json=body, headers=garden.bearer(CHAMPION)
+            )
+            for _ in range(2)
+        ]
+        assert asked.acquire(timeout=10)
+        assert asked.acquire(timeout=10)
+        others = [("query", {}), ("aggregate", {"aggregation": [{"$count": "n"}]})]
+        for path, more in others:
+            answer = garden.send("POST", f"/mongo/{path}", json={**body, **more})
+            assert (answer.status_code, "Too many" in answer.text) == (503, True)
+        go_on.set()
+        assert [answer.result().status_code for answer in slow] == [200, 200]
+    assert garden.send("POST", "/mongo/query", json=body).status_code == 200
 
 
 def test_the_unregistered_base_uri_and_the_forbidden_one_are_alike(garden: World) -> None:
@@ -266,6 +332,40 @@ def test_rows_that_are_multiplied_are_bounded(garden: World) -> None:
         assert answer.status_code in (422, 503)
     finally:
         garden.app.config["DSERVER_SEARCH_TIMEOUT"] = 10.0
+
+
+#: Each stage takes a value twice, ...
+TWICE: list[Any] = [{"$set": {"x": ["$x", "$x"]}}] * 45
+#: ... or thousands of times a text that is a megabyte long.
+MILLION: list[Any] = [{"$set": {"x": "x" * 100}}] + [{"$set": {"x": {"$concat": ["$x"] * 10}}}] * 4
+LARGE: dict[str, list[Any]] = {
+    "lists in lists": TWICE,
+    "a group of them": [*TWICE, {"$group": {"_id": "$x"}}],
+    "one compared": [*TWICE, {"$project": {"is": {"$eq": ["$x", "$x"]}}}],
+    "documents": [{"$set": {"x": "$$ROOT", "y": "$$ROOT"}}] * 40 + [{"$match": {"x": {"$ne": {"a": 1}}}}],
+    "objects": [{"$set": {"x": {"a": "$x", "b": "$x"}}}] * 45,
+    "fields": [*MILLION, {"$set": {f"x{n}": "$x" for n in range(4000)}}],
+    "a projection": [*MILLION, {"$project": {f"x{n}": "$x" for n in range(4000)}}],
+    "in each element": [
+        *MILLION,
+        {"$set": {"y": [{}] * 1000}},
+        {"$set": {"y.z": "$x"}},
+    ],
+    "the last ones": [
+        *MILLION,
+        {"$group": {"_id": "$name", **{f"x{n}": {"$last": "$x"} for n in range(1000)}}},
+    ],
+}
+
+
+@pytest.mark.parametrize("stages", LARGE.values(), ids=LARGE.keys())
+def test_what_is_put_together_is_bounded_before_it_is_looked_at(garden: World, stages: list[Any]) -> None:
+    """A value that is used again and again takes no memory, until somebody compares it or writes it down."""
+    begin = time.monotonic()
+    answer = garden.send("POST", "/mongo/aggregate", json={"aggregation": stages})
+    assert answer.status_code == 422, answer.text[:300]
+    assert "16 MB" in answer.text or "memory" in answer.text or "deep" in answer.text
+    assert time.monotonic() - begin < 8
 
 
 NAMES = [

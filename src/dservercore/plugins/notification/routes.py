@@ -21,7 +21,8 @@ from dservercore.rest.request_parser import parse_json, read_body
 from dservercore.rest.responses import answers, documented_as, json_answer
 
 blueprint = Blueprint("notification", __name__, url_prefix="/webhook", description="Notifications by storage")
-blueprint.before_request(access.hide_secret)
+# Also where the method or the rest of the path is wrong, and so no route is found.
+blueprint.before_app_request(access.hide_secret)
 
 FORM, TEXT = "application/x-www-form-urlencoded", "text/plain"
 

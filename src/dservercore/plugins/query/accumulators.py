@@ -6,9 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import orjson
-
-from dservercore.plugins.query.expressions import refused
+from dservercore.plugins.query.expressions import refused, size_of
 from dservercore.plugins.query.values import (
     MISSING,
     compare,
@@ -24,6 +22,9 @@ MOST_BYTES = 16 * 2**20
 #: Bytes that a group or a document takes beside its values, roughly, in the JSON that is counted.
 _OVERHEAD = 50
 
+#: The same of what is made for one group.
+_OVERHEAD_OF_ACCUMULATOR = 25
+
 
 class Room:
     """How much of the memory is taken that an aggregation may have."""
@@ -37,29 +38,24 @@ class Room:
         :raises InvalidValueError: if there is not so much
         """
         size = _OVERHEAD + size_of(value)
+        self.take_bytes(size)
+        return size
+
+    def take_bytes(self, size: int) -> None:
+        """Take so much room.
+
+        :raises InvalidValueError: if there is not so much
+        """
         self._left -= size
         if self._left < 0:
             raise refused(
                 f"its groups or sorted documents take more than {self._most // 2**20} MB: match fewer datasets, or"
                 " project the fields that are needed, first."
             )
-        return size
 
     def give_back(self, size: int) -> None:
         """Give back room of a value that is not kept any more."""
         self._left += size
-
-
-def size_of(value: Any) -> int:
-    """Return about how many bytes of JSON a value takes."""
-    if value is MISSING or isinstance(value, (int, float)) or value is None:
-        return 8
-    if isinstance(value, str):
-        return len(value)
-    try:
-        return len(orjson.dumps(value))
-    except TypeError:  # more than 254 levels
-        raise refused("what it makes is nested too deeply.") from None
 
 
 class Accumulator:
@@ -67,6 +63,7 @@ class Accumulator:
 
     def __init__(self, room: Room) -> None:
         self._room = room
+        room.take_bytes(_OVERHEAD_OF_ACCUMULATOR)
 
     def take(self, value: Any) -> None:
         """Take the value of one more document."""
@@ -132,19 +129,26 @@ class _Average(_Sum):
         return float(self._total.value()) / self._number if self._number else None
 
 
-class _Extreme(Accumulator):
-    _sign = 0
-    _value: Any = None
+class _One(Accumulator):
+    """Keeps one of the values."""
 
-    def take(self, value: Any) -> None:
-        if is_nullish(value):
-            return
-        if self._value is None or compare(value, self._value) * self._sign > 0:
-            self._room.take(value)
-            self._value = value
+    _value: Any = MISSING
+    _size = 0
+
+    def _keep(self, value: Any) -> None:
+        self._room.give_back(self._size)
+        self._value, self._size = value, self._room.take(value)
 
     def result(self) -> Any:
-        return self._value
+        return None if self._value is MISSING else self._value
+
+
+class _Extreme(_One):
+    _sign = 0
+
+    def take(self, value: Any) -> None:
+        if not is_nullish(value) and (self._value is MISSING or compare(value, self._value) * self._sign > 0):
+            self._keep(value)
 
 
 class _Least(_Extreme):
@@ -155,22 +159,18 @@ class _Greatest(_Extreme):
     _sign = 1
 
 
-class _First(Accumulator):
-    _value: Any = MISSING
+class _First(_One):
     _is_given = False
 
     def take(self, value: Any) -> None:
         if not self._is_given:
-            self._room.take(value)
-            self._value, self._is_given = value, True
-
-    def result(self) -> Any:
-        return None if self._value is MISSING else self._value
+            self._is_given = True
+            self._keep(value)
 
 
-class _Last(_First):
+class _Last(_One):
     def take(self, value: Any) -> None:
-        self._value = value
+        self._keep(value)
 
 
 class _All(Accumulator):

@@ -14,9 +14,9 @@ from operator import itemgetter
 from typing import Any
 
 from dservercore.plugins.query import conditions, expressions, projections
-from dservercore.plugins.query.accumulators import ACCUMULATORS, Room, size_of
+from dservercore.plugins.query.accumulators import ACCUMULATORS, Room
 from dservercore.plugins.query.conditions import Filter
-from dservercore.plugins.query.expressions import FIELD, Document, Expression, parts_of, refused
+from dservercore.plugins.query.expressions import FIELD, Document, Expression, parts_of, refused, size_of
 from dservercore.plugins.query.language import InvalidQueryError, checked_value, parse_filter
 from dservercore.plugins.query.matching import compiled
 from dservercore.plugins.query.sort_keys import Ordering
@@ -34,6 +34,16 @@ MOST_FIRST = 10_000
 
 #: The stages that make one document of each.
 _ONE_OF_ONE = {"$addFields", "$project", "$set", "$unset"}
+
+#: The stages that put documents together.
+_MAKE_VALUES = {"$addFields", "$group", "$project", "$set"}
+
+#: The operators whose value is small, whatever they are given.
+_SMALL = {
+    *("$abs", "$add", "$ceil", "$divide", "$floor", "$mod", "$multiply", "$size", "$subtract", "$type"),
+    *("$and", "$cmp", "$eq", "$gt", "$gte", "$in", "$isArray", "$lt", "$lte", "$ne", "$not", "$or"),
+    *("$avg", "$count", "$sum"),
+}
 
 #: Fields that a stage may sort by.
 MOST_SORT_FIELDS = 32
@@ -83,11 +93,18 @@ class Pipeline:
         return self.stages[:1] != () and self.stages[0].name == name
 
     def as_mongo(self) -> list[dict[str, Any]]:
-        """Return the stages as they can be handed to MongoDB."""
-        return [
-            {stage.name: stage.given.query if stage.name == "$match" else stage.given}
-            for stage in self.stages
-        ]
+        """Return the stages as they can be handed to MongoDB.
+
+        MongoDB looks at how large a document is when it has come to the end. Before that, nothing keeps it from
+        comparing values that a few stages have made of themselves, for years, and nobody can end that. So it has to
+        write down what comes out of a stage that may have made a document larger, which fails at 16 MB.
+        """
+        stages: list[dict[str, Any]] = []
+        for number, stage in enumerate(self.stages, 1):
+            stages.append({stage.name: stage.given.query if stage.name == "$match" else stage.given})
+            if number < len(self.stages) and stage.name in _MAKE_VALUES and _has_values(stage.given):
+                stages.append({"$match": {"$expr": {"$gte": [{"$bsonSize": "$$ROOT"}, 0]}}})
+        return stages
 
     @property
     def needed(self) -> set[str] | None:
@@ -146,6 +163,15 @@ def _flow(stages: Sequence[Stage], documents: Documents, room: Room, limit: Time
         else:
             documents = _timed(stage.apply(documents, room), limit)
     return documents
+
+
+def _has_values(given: Any) -> bool:
+    """Return whether values of a document may be in what an expression makes, or a stage that has expressions."""
+    if isinstance(given, str):
+        return given.startswith("$")
+    if isinstance(given, dict):
+        return any(_has_values(value) for name, value in given.items() if name not in _SMALL)
+    return isinstance(given, list) and any(map(_has_values, given))
 
 
 class _Counted:

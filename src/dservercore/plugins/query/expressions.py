@@ -7,11 +7,13 @@ refused by its name, wherever it stands.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
+
+import orjson
 
 from dservercore.errors import InvalidValueError, invalid
 from dservercore.plugins.query.time_limit import TimeLimit
@@ -20,6 +22,7 @@ from dservercore.plugins.query.values import (
     compare,
     is_nullish,
     is_number,
+    order_key,
     type_name,
     within_64_bits,
 )
@@ -34,6 +37,9 @@ FIELD = "aggregation"
 
 #: Characters of a text that is put together.
 MOST_CHARACTERS = 2**20
+
+#: Bytes of JSON that a value, or a document, may have that is put together.
+MOST_VALUE_BYTES = 16 * 2**20
 
 #: Parts of a path.
 MOST_PARTS = 12
@@ -67,6 +73,39 @@ def names_of(expressions: Sequence[Expression]) -> set[str] | None:
             return None
         names |= expression.fields
     return names
+
+
+# Sizes
+
+
+def size_of(value: Any) -> int:
+    """Return about how many bytes of JSON a value takes."""
+    if value is MISSING or isinstance(value, (int, float)) or value is None:
+        return 8
+    if isinstance(value, str):
+        return len(value)
+    try:
+        return len(orjson.dumps(value))
+    except TypeError:  # more than 254 levels
+        raise refused("what it makes is nested too deeply.") from None
+
+
+def bounded(values: Iterable[Any]) -> Iterator[Any]:
+    """Yield the parts of a value that is put together, each of which is bounded itself.
+
+    In memory, a value that is used a thousand times is there once. But whoever looks at all of what is made of it sees
+    a thousand: a few stages that take a list twice each would make one that nobody ever comes to the end of.
+
+    :raises InvalidValueError: as soon as they are too large together
+    :raises OutOfTimeError: if it takes too long
+    """
+    left = MOST_VALUE_BYTES
+    for value in values:
+        time_limit.get().seconds_left()
+        left -= size_of(value)
+        if left < 0:
+            raise refused(f"it makes a value of more than {MOST_VALUE_BYTES // 2**20} MB.")
+        yield value
 
 
 # Paths
@@ -115,7 +154,8 @@ def parse(given: Any) -> Expression:
     if isinstance(given, list):
         items = [parse(item) for item in given]
         return Expression(
-            lambda document: [_or_null(item.evaluate(document)) for item in items], names_of(items)
+            lambda document: list(bounded(_or_null(item.evaluate(document)) for item in items)),
+            names_of(items),
         )
     if isinstance(given, dict):
         return _parse_object(given)
@@ -152,8 +192,8 @@ def _parse_object(given: Mapping[str, Any]) -> Expression:
         members[name] = parse(value)
 
     def evaluate(document: Document) -> Document:
-        values = ((name, member.evaluate(document)) for name, member in members.items())
-        return {name: value for name, value in values if value is not MISSING}
+        values = bounded(member.evaluate(document) for member in members.values())
+        return {name: value for name, value in zip(members, values, strict=True) if value is not MISSING}
 
     return Expression(evaluate, names_of(list(members.values())))
 
@@ -322,7 +362,8 @@ def _array_element(array: Any, index: Any) -> Any:
 def _in(value: Any, array: Any) -> bool:
     if not isinstance(array, list):
         raise refused(f"$in takes an array, and was given a value of the type {type_name(array)}.")
-    return any(compare(value, item) == 0 for item in array)
+    key = order_key(value)  # once: it may be large
+    return any(order_key(item) == key for item in array)
 
 
 def _object_to_array(value: Any) -> Any:

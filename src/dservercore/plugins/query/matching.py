@@ -38,7 +38,12 @@ def _on_value(path: conditions.Path, test: conditions.Test) -> Match:
     if not path:  # an element of a list, as a whole
         return wanted
     whole = isinstance(test, (conditions.HasSize, conditions.AnyElement))
-    return lambda document: any(map(wanted, _values(document, path, whole)))
+
+    def match(document: Any) -> bool:
+        time_limit.get().seconds_left()  # a single document may be large, and conditions many
+        return any(map(wanted, _values(document, path, whole)))
+
+    return match
 
 
 def _wanted(test: conditions.Test) -> _Wanted:

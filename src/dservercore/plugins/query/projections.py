@@ -8,6 +8,7 @@ from typing import Any
 from dservercore.plugins.query.expressions import (
     Document,
     Expression,
+    bounded,
     names_of,
     parse,
     parts_of,
@@ -17,6 +18,9 @@ from dservercore.plugins.query.values import MISSING, is_number
 
 #: What is done with a field: True: it stays; False: it goes; an expression; or a node, for what is in it.
 Node = dict[str, Any]
+
+# Characters of a text from which on it counts: shorter ones make no document large.
+_LONG = 1000
 
 
 class Projection:
@@ -221,10 +225,17 @@ def _with_values(tree: Node, kept: Document, root: Document) -> Document:
             result.pop(name, None)
         else:
             result[name] = value
+    if any(_may_be_large(result[name]) for name in tree if name in result):
+        for _ in bounded(result.values()):
+            pass
     return result
+
+
+def _may_be_large(value: Any) -> bool:
+    return isinstance(value, (dict, list)) or (isinstance(value, str) and len(value) > _LONG)
 
 
 def _with_values_in(node: Node, value: Any, root: Document) -> Any:
     if isinstance(value, list):
-        return [_with_values_in(node, item, root) for item in value]
+        return list(bounded(_with_values_in(node, item, root) for item in value))
     return _with_values(node, value if isinstance(value, dict) else {}, root)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from itertools import repeat
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -17,11 +18,12 @@ from dservercore.plugins.query.expressions import refused
 from dservercore.plugins.query.language import parse_filter
 from dservercore.plugins.query.store import DocumentStore, Restrictions
 from dservercore.plugins.query.time_limit import TimeLimit
+from dservercore.plugins.query.turns import Turns
 from dservercore.plugins.tokens.time_limit import search_seconds
 
 Document = dict[str, Any]
 
-_STORE = "dservercore-documents"
+_STORE, _TURNS = "dservercore-documents", "dservercore-query-turns"
 
 #: Documents that an aggregation looks at where the SQL database has them.
 MOST_DOCUMENTS = 1_000_000
@@ -51,6 +53,7 @@ class AggregatingStore(DocumentStore, Protocol):
 def use(app: Any, store: DocumentStore) -> None:
     """Have *app* ask a store."""
     app.extensions[_STORE] = store
+    app.extensions[_TURNS] = Turns(app.config["DSERVER_DIRECT_QUERIES_AT_ONCE"])
 
 
 def store() -> DocumentStore:
@@ -66,18 +69,19 @@ def query(
     :param given: the query, as it came
     :param order: ``{field: 1 | -1}``; ties are broken by ``uri``
     :raises InvalidValueError: 422 naming what is wrong with the query
-    :raises UnavailableError: 503 if it takes too long, or the store cannot be reached
+    :raises UnavailableError: 503 if it takes too long, too many others do, or the store cannot be reached
     """
     filter = parse_filter(given)
-    documents, total = store().find(
-        scope,
-        filter,
-        restrictions,
-        sort=order,
-        skip=page.start,
-        limit=page.stop - page.start,
-        seconds=_seconds(),
-    )
+    with _turn():
+        documents, total = store().find(
+            scope,
+            filter,
+            restrictions,
+            sort=order,
+            skip=page.start,
+            limit=page.stop - page.start,
+            seconds=_seconds(),
+        )
     return [short(document) for document in documents], total
 
 
@@ -130,7 +134,7 @@ def aggregate(
     :param given: the query, as it came
     :param stages: the aggregation, as it came
     :raises InvalidValueError: 422 naming what is wrong with the query or the aggregation
-    :raises UnavailableError: 503 if it takes too long, or the store cannot be reached
+    :raises UnavailableError: 503 if it takes too long, too many others do, or the store cannot be reached
     """
     filter, pipeline = parse_filter(given), parse_pipeline(stages)
     leading, rest = pipeline.split()
@@ -140,6 +144,13 @@ def aggregate(
             AllOf(tuple(each.condition for each in filters)),
             {"$and": [each.query for each in filters if each.query] or [{}]},
         )
+    with _turn():
+        return _aggregated(scope, filter, restrictions, rest, page)
+
+
+def _aggregated(
+    scope: Scope, filter: Filter, restrictions: Restrictions, rest: Pipeline, page: slice
+) -> tuple[list[Document], int]:
     asked, limit = store(), TimeLimit(_seconds())
     if isinstance(asked, AggregatingStore):
         return asked.aggregate(scope, filter, restrictions, rest, page, limit)
@@ -168,6 +179,11 @@ def _bounded(documents: Iterable[Document], needed: set[str] | None) -> Iterator
             if needed is None
             else {name: value for name, value in document.items() if name in needed}
         )
+
+
+def _turn() -> AbstractContextManager[None]:
+    turns: Turns = current_app.extensions[_TURNS]
+    return turns.taken()
 
 
 def _seconds() -> float:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dservercore.plugins.mongo.connection import DEFAULTS
-from dservercore.settings.parsers import parse_bool
+from dservercore.settings.parsers import parse_bool, parse_number
 from dservercore.settings.table import Setting
 
 #: The settings that say where documents are kept in MongoDB, which may have passwords in them.
@@ -21,6 +21,13 @@ SETTINGS: list[Setting] = [
         False,
         "Answer aggregations of structured queries, too; otherwise they get a 404.",
         parse_bool,
+    ),
+    Setting(
+        "DSERVER_DIRECT_QUERIES_AT_ONCE",
+        2,
+        "Structured queries and aggregations that each process answers at the same time, of its"
+        " `DSERVER_THREADS`; one more waits, and others get a 503.",
+        parse_number,
     ),
     Setting(
         "DSERVER_MONGO_URI",

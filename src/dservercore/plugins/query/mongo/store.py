@@ -43,7 +43,7 @@ MOST_LEFT_OUT = 5000
 # Error codes of the server.
 _TOO_MUCH_TO_SORT = {146, 292, 16820, 16945}
 _TOO_LONG = {50, 262}
-_TOO_LARGE = {10334, 17419, 17420}
+_TOO_LARGE = {10334, 13548, 17419, 17420}
 _TOO_DEEP = {15, 17279}
 _ABOUT_THE_QUERY = {2, 9, 14, 40, 51, 168}
 #: From here on, a code is that of a single check in the server, nearly all of which are about a query.

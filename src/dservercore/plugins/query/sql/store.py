@@ -34,7 +34,9 @@ _dataset = Dataset.__table__
 _document = QueryDocument.__table__
 _uris: Any = bindparam("uris", expanding=True)
 _IDS = select(_dataset.c.uri, _dataset.c.id).where(_dataset.c.uri.in_(_uris))
-_TABLES = "query_document q JOIN dataset d ON d.id = q.dataset_id JOIN base_uri b ON b.id = d.base_uri_id"
+# SQLite takes tables around CROSS JOIN in this order: so no condition is tried on a document before it is known that
+# whoever asks may see the dataset. An expression can take for ever in one text, and so tell by the time what is in it.
+_TABLES = "dataset d CROSS JOIN query_document q JOIN base_uri b ON b.id = d.base_uri_id"
 # Documents that are read at once, whole.
 _AT_ONCE = 100
 
@@ -256,6 +258,7 @@ def _statement(
 ) -> str:
     """Return the statement that reads the primary keys of the datasets that match, in order."""
     allowed = [
+        "q.dataset_id = d.id",
         _in_scope(scope, restrictions, parameters),
         *_restricted(restrictions, parameters),
         # In parentheses of its own: whatever it is, it can only take from what is allowed.
