@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from dservercore import db
@@ -23,8 +23,8 @@ Told = Callable[[int], object]
 class Store(Protocol):
     """What takes documents."""
 
-    def put(self, dataset_info: dict[str, Any]) -> None:
-        """Store the document of a registered dataset, or replace it."""
+    def put_all(self, dataset_infos: Sequence[Mapping[str, Any]]) -> None:
+        """Store the documents of registered datasets, or replace them."""
 
 
 def rebuild(store: Store, uris: Sequence[str], told: Told = lambda _: None) -> list[str]:
@@ -45,7 +45,7 @@ def rebuild(store: Store, uris: Sequence[str], told: Told = lambda _: None) -> l
             # Whatever is to become of one that is not through, its document is stored, or removed, then.
             if dataset_rows.find_registered(uri) is not None and not entries.is_pending(uri):
                 try:
-                    store.put(document_of(uri))
+                    store.put_all([document_of(uri)])
                 except UnknownURIError:
                     undescribed.append(uri)
             if time.monotonic() > end:
