@@ -214,6 +214,11 @@ PIPELINES: list[Any] = [
         {"$match": {"uri": {"$in": ["g", "h"]}}},
         {"$project": {"x": {"$add": ["$size", "$size"]}, "y": {"$multiply": ["$size", 4]}}},
     ],
+    [
+        SORT,
+        {"$match": {"n": {"$not": {"$type": ["array", "object", "bool"]}}}},
+        {"$project": {"x": {"$toLower": "$n"}, "y": {"$toUpper": {"$divide": [1e300, 7]}}}},
+    ],
     [{"$match": {"uri": {"$in": ["g", "h"]}}}, {"$group": {"_id": 1, "x": {"$sum": "$size"}}}],
     [
         {"$group": {"_id": {"$cond": [{"$gt": ["$size", 1]}, "large", "small"]}, "u": {"$sum": 1}}},
@@ -313,6 +318,8 @@ IMPOSSIBLE: list[Any] = [
     [{"$project": {"x": {"$multiply": ["$uri", 2]}}}],
     [{"$project": {"x": {"$subtract": [2, "$uri"]}}}],
     [{"$project": {"x": {"$floor": "$uri"}}}],
+    [{"$project": {"x": {"$toLower": "$n"}}}],
+    [{"$project": {"x": {"$abs": {"$literal": -(2**63)}}}}],
 ]
 
 

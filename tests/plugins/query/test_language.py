@@ -82,6 +82,7 @@ for _ in range(30):
         ({"a": {"$not": 1}}, "must be an object"),
         ({"a": {"$not": {}}}, "must be an object"),
         ({"a": {"$size": -1}}, "negative"),
+        ({"a": {"$size": 2**31}}, "below 2^31"),
         ({"a": {"$size": "1"}}, "numbers"),
         ({"a": {"$size": 1.5}}, "whole"),
         ({"a": {"$size": True}}, "numbers"),

@@ -19,6 +19,7 @@ from flask import Flask
 from dservercore import create_app, db, plugin_host, sql_db
 from dservercore.auth.permissions import operator_scope
 from dservercore.catalog import base_uris, deletion, job_runs, jobs, metadata, registration
+from dservercore.catalog.datasets import Document
 from dservercore.catalog.scope import OPERATOR, Scope
 from dservercore.errors import ConfigurationError, OutOfTimeError
 from dservercore.plugins.query import Query, rebuilding
@@ -26,6 +27,7 @@ from dservercore.plugins.query.language import InvalidQueryError, parse_filter
 from dservercore.plugins.query.sql import databases, indexes, store
 from dservercore.plugins.query.sql.store import SqlDocumentStore
 from dservercore.plugins.query.store import Restrictions
+from support.counting import noted_in
 from support.databases import new_database, on_other_stores
 from support.world import BLUE, RED, dataset_info
 
@@ -103,6 +105,18 @@ def test_documents_follow_the_datasets(app: Flask) -> None:
     sql_db.session.commit()
     assert ask({}) == []
     assert SqlDocumentStore().count_missing() == 0
+
+
+def test_documents_of_a_batch_are_stored_together(app: Flask) -> None:
+    batch = [Document(dataset_info(RED, readme=f"n: {n}\n")) for n in range(5)]
+    statements: list[str] = []
+    with noted_in(statements):
+        outcomes = registration.register_batch(OPERATOR, operator_scope("register"), batch)
+    sql_db.session.commit()
+    assert outcomes == ["created"] * 5
+    assert sum("INTO query_document" in statement for statement in statements) == 1
+    assert sum("FROM query_index" in statement for statement in statements) == 1
+    assert ask({"readme.n": {"$gte": 2}}) == sorted(document.uri for document in batch[2:])
 
 
 def test_what_is_rolled_back_is_not_found(app: Flask) -> None:

@@ -59,7 +59,11 @@ class Query(ExtensionABC):
 
     def register_dataset(self, dataset_info: dict[str, Any]) -> None:
         """Take the document of a dataset."""
-        self._store.put(dataset_info)
+        self._store.put_all([dataset_info])
+
+    def register_datasets(self, dataset_infos: Sequence[dict[str, Any]]) -> None:
+        """Take the documents of datasets that are registered together."""
+        self._store.put_all(dataset_infos)
 
     def delete_dataset(self, uri: str) -> None:
         """Forget a dataset."""

@@ -18,6 +18,7 @@ import orjson
 from dservercore.errors import InvalidValueError, invalid
 from dservercore.plugins.query.time_limit import TimeLimit
 from dservercore.plugins.query.values import (
+    LONG_BOUNDS,
     MISSING,
     compare,
     is_nullish,
@@ -320,6 +321,12 @@ def _whole(of: Callable[[float], int]) -> Callable[[float], float]:
     return lambda value: float(of(value)) if math.isfinite(value) else value
 
 
+def _absolute(value: int) -> int:
+    if value == LONG_BOUNDS[0]:
+        raise refused("$abs was given the least integer of 64 bits, of which there is no opposite.")
+    return abs(value)
+
+
 def _concat(*values: Any) -> Any:
     for value in values:
         if not is_nullish(value) and not isinstance(value, str):
@@ -335,8 +342,12 @@ def _cased(name: str, case: Callable[[str], str]) -> _Operator:
     def apply(value: Any) -> str:
         if is_nullish(value):
             return ""
+        if is_number(value):  # of which MongoDB makes a text with six digits
+            value = str(value) if isinstance(value, int) else f"{value:g}"
         if not isinstance(value, str):
-            raise refused(f"{name} takes a text, and was given a value of the type {type_name(value)}.")
+            raise refused(
+                f"{name} takes a text or a number, and was given a value of the type {type_name(value)}."
+            )
         return "".join(case(character) if character.isascii() else character for character in value)
 
     return _Operator(apply)
@@ -390,7 +401,7 @@ def _cond(test: Callable[[], Any], then: Callable[[], Any], other: Callable[[], 
 _MANY = 1000
 
 OPERATORS: dict[str, _Operator] = {
-    "$abs": _of_number("$abs", abs, abs),
+    "$abs": _of_number("$abs", abs, _absolute),
     "$add": _Operator(_add, 0, _MANY),
     "$and": _Operator(lambda *values: all(is_true(value()) for value in values), 0, _MANY, True),
     "$arrayElemAt": _Operator(_array_element, 2, 2),

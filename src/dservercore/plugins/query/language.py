@@ -157,13 +157,13 @@ class _Parser:
         self._elem_matches = 0
 
     def filter(self, query: Mapping[str, Any]) -> Condition:
-        return AllOf(tuple(self._entry(key, value) for key, value in query.items()))
+        return AllOf(tuple(self._entry(key, value) for key, value in query.items() if key != "$comment"))
 
     def _entry(self, key: str, value: Any) -> Condition:
         if not key.startswith("$"):
             return self._on_field(_path(key, self._takes_ids), key, value)
         if key not in ("$and", "$or", "$nor"):
-            raise _unsupported(key, "at this place" if key in _OPERATORS or key == "$comment" else "")
+            raise _unsupported(key, "at this place" if key in _OPERATORS else "")
         if not isinstance(value, list) or not value:
             raise InvalidQueryError(key, "must be a list with at least one filter")
         if not all(isinstance(part, dict) for part in value):
@@ -282,6 +282,8 @@ class _Parser:
         size = _whole("$size", name, operand)
         if size != operand or size < 0:
             raise InvalidQueryError("$size", f"must be a whole number that is not negative, in {name}")
+        if size >= 2**31:
+            raise InvalidQueryError("$size", f"must be below 2^31, in {name}")
         return self._test(path, HasSize(size))
 
     def has_type(self, path: Path, name: str, operand: Any) -> Condition:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from sqlalchemy.exc import DBAPIError
@@ -34,8 +34,8 @@ class Store(Protocol):
     def count_missing(self) -> int:
         """Return how many datasets have no document."""
 
-    def put(self, dataset_info: dict[str, Any]) -> None:
-        """Store the document of a registered dataset, or replace it."""
+    def put_all(self, dataset_infos: Sequence[Mapping[str, Any]]) -> None:
+        """Store the documents of registered datasets, or replace them."""
 
 
 def rebuild(store: Store, uris: Sequence[str], told: Told = lambda _: None) -> list[str]:
@@ -96,7 +96,7 @@ def _put_first(store: Store, batch: Sequence[str], undescribed: list[str]) -> in
         # Whatever is to become of one that is not through, its document is stored, or removed, then.
         if dataset_rows.find_registered(uri) is not None and not entries.is_pending(uri):
             try:
-                store.put(document_of(uri))
+                store.put_all([document_of(uri)])
             except UnknownURIError:
                 undescribed.append(uri)
         if time.monotonic() > end:

@@ -98,6 +98,8 @@ _NAMED: dict[str, Ranges] = {
     "punct": [(33, 47), (58, 64), (91, 96), (123, 126)],
     "xdigit": [(48, 57), (65, 70), (97, 102)],
     "word": _WORD,
+    "graph": [(33, 126)],
+    "print": [(32, 126)],
 }
 
 
@@ -348,13 +350,13 @@ class _Parser:
     def _class(self, flags: _Flags) -> Ranges:
         is_negated = self._peek() == "^"
         self._at += is_negated
-        members = list(self._members())
+        members = list(self._members(flags))
         plain = [range_ for ranges, can_fold in members if can_fold for range_ in ranges]
         ranges = [range_ for ranges, can_fold in members if not can_fold for range_ in ranges]
         ranges += _ignoring_case(_merged(plain)) if flags.i else plain
         return _inverse(ranges) if is_negated else ranges
 
-    def _members(self) -> Iterator[tuple[Ranges, bool]]:
+    def _members(self, flags: _Flags) -> Iterator[tuple[Ranges, bool]]:
         """Yield characters of a class, and whether their case matters."""
         is_first = True
         while True:
@@ -363,7 +365,7 @@ class _Parser:
                 return
             is_first = False
             if character == "[" and self._peek() in (":", ".", "="):
-                yield self._named(), True
+                yield self._named(flags), False
                 continue
             first = self._member(character)
             if isinstance(first, list):
@@ -391,14 +393,16 @@ class _Parser:
             return _CLASSES[letter]
         return 8 if letter == "b" else self._code(letter)
 
-    def _named(self) -> Ranges:
+    def _named(self, flags: _Flags) -> Ranges:
+        """Return the characters of a class in a class: where case is ignored, both cases of ASCII, and no others."""
         end = self._pattern.find(":]", self._at + 1)
         name = self._pattern[self._at + 1 : max(end, self._at + 1)]
         is_negated = name.startswith("^")
         if self._peek() != ":" or name.lstrip("^") not in _NAMED:
             raise InvalidExpressionError(f"has [:{name[:20]}:], which is no class")
         self._at = end + 2
-        ranges = _NAMED[name.lstrip("^")]
+        name = name.lstrip("^")
+        ranges = _NAMED["alpha" if flags.i and name in ("upper", "lower") else name]
         return _inverse(ranges) if is_negated else ranges
 
     def _repeated(self, part: _Part, flags: _Flags) -> _Part:

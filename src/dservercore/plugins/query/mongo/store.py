@@ -78,9 +78,10 @@ class MongoDocumentStore:
 
     # Writing
 
-    def put(self, dataset_info: Mapping[str, Any]) -> None:
-        """Have the document of a dataset brought to the collection, once the open transaction is committed."""
-        pending.enqueue(dataset_info["uri"])
+    def put_all(self, dataset_infos: Sequence[Mapping[str, Any]]) -> None:
+        """Have the documents of datasets brought to the collection, once the open transaction is committed."""
+        for info in dataset_infos:
+            pending.enqueue(info["uri"])
 
     def remove(self, uri: str) -> None:
         """Have the document of a dataset removed, once the open transaction is committed."""

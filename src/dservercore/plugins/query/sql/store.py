@@ -49,10 +49,6 @@ class SqlDocumentStore:
 
     # -- Writing
 
-    def put(self, dataset_info: Mapping[str, Any]) -> None:
-        """Store the document of a registered dataset, or replace it."""
-        self.put_all([dataset_info])
-
     def put_all(self, dataset_infos: Sequence[Mapping[str, Any]]) -> None:
         """Store the documents of registered datasets, or replace them.
 
