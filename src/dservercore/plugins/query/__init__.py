@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 from flask import Flask, current_app
 
 from dservercore.catalog.scope import Scope
 from dservercore.plugin_api import ExtensionABC, JobHandler
-from dservercore.plugins.query import service
+from dservercore.plugins.query import models as models
+from dservercore.plugins.query import store as stores
 from dservercore.plugins.query.commands import query_cli
-from dservercore.plugins.query.mongo import pending
-from dservercore.plugins.query.mongo.store import MongoDocumentStore
-from dservercore.plugins.query.routes import blueprint
 from dservercore.plugins.query.settings import MONGO_SETTINGS, SETTINGS, uses_mongo
-from dservercore.plugins.query.sql.databases import require_supported
-from dservercore.plugins.query.sql.store import SqlDocumentStore
-from dservercore.rest.blueprint import Blueprint
 from dservercore.settings.table import Setting
+
+if TYPE_CHECKING:
+    from dservercore.rest.blueprint import Blueprint
 
 
 class Query(ExtensionABC):
@@ -48,13 +47,12 @@ class Query(ExtensionABC):
         :raises ConfigurationError: if it cannot be used
         """
         if uses_mongo(app.config):
-            store = MongoDocumentStore()
-            store.init_app(app)
-            self._store = store
+            self._store = _module("mongo.store").MongoDocumentStore()
+            self._store.init_app(app)
         else:
-            require_supported(app.config["SQLALCHEMY_DATABASE_URI"])
-            self._store = SqlDocumentStore()
-        service.use(app, self._store)
+            _module("sql.databases").require_supported(app.config["SQLALCHEMY_DATABASE_URI"])
+            self._store = _module("sql.store").SqlDocumentStore()
+        stores.use(app, self._store)
 
     def register_dataset(self, dataset_info: dict[str, Any]) -> None:
         """Take the document of a dataset."""
@@ -66,7 +64,7 @@ class Query(ExtensionABC):
 
     def get_blueprint(self) -> Blueprint:
         """Return the routes below ``/mongo``."""
-        return blueprint
+        return cast("Blueprint", _module("routes").blueprint)
 
     def understands(self, text: str) -> bool:
         """Return whether a text begins as a structured query does, if those are answered."""
@@ -81,7 +79,10 @@ class Query(ExtensionABC):
         page: slice,
     ) -> tuple[list[dict[str, Any]], int]:
         """Return a page of the datasets that match a structured query, and how many do."""
-        return service.query_text(text, scope, filters, order, page)
+        found: tuple[list[dict[str, Any]], int] = _module("service").query_text(
+            text, scope, filters, order, page
+        )
+        return found
 
     def get_commands(self) -> Sequence[click.Command]:
         """Return ``flask query``."""
@@ -93,7 +94,13 @@ class Query(ExtensionABC):
 
     def get_job_handlers(self) -> Mapping[str, JobHandler]:
         """Return what brings documents to MongoDB, where that is outside of the transaction."""
-        return {pending.KIND: self._bring}
+        return {stores.BRING: self._bring}
 
     def _bring(self, payload: Any) -> None:
-        pending.do(self._store if isinstance(self._store, MongoDocumentStore) else None, payload)
+        kept_in_mongo = uses_mongo(current_app.config)
+        _module("mongo.pending").do(self._store if kept_in_mongo else None, payload)
+
+
+def _module(name: str) -> Any:
+    """Return what requests and jobs need: a short command does without it, and starts sooner."""
+    return import_module(f"{__name__}.{name}")

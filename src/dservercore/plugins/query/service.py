@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from flask import current_app
 
@@ -13,15 +13,14 @@ from dservercore.catalog.scope import Scope
 from dservercore.errors import invalid
 from dservercore.plugins.query.aggregation import Pipeline, parse_pipeline
 from dservercore.plugins.query.conditions import AllOf, Filter
+from dservercore.plugins.query.documents import LONG_FIELDS
 from dservercore.plugins.query.expressions import refused
 from dservercore.plugins.query.language import parse_filter
-from dservercore.plugins.query.store import DocumentStore, Restrictions
+from dservercore.plugins.query.store import DocumentStore, Restrictions, store
 from dservercore.plugins.query.time_limit import TimeLimit
 from dservercore.plugins.tokens.time_limit import search_seconds
 
 Document = dict[str, Any]
-
-_STORE = "dservercore-documents"
 
 #: Documents that an aggregation looks at where the SQL database has them.
 MOST_DOCUMENTS = 1_000_000
@@ -46,16 +45,6 @@ class AggregatingStore(DocumentStore, Protocol):
         :raises OutOfTimeError: if it takes too long
         :raises UnavailableError: if the store cannot be reached
         """
-
-
-def use(app: Any, store: DocumentStore) -> None:
-    """Have *app* ask a store."""
-    app.extensions[_STORE] = store
-
-
-def store() -> DocumentStore:
-    """Return the store that the application asks."""
-    return cast(DocumentStore, current_app.extensions[_STORE])
 
 
 def query(
@@ -116,10 +105,6 @@ def _refuse_constant(name: str) -> Any:
 def short(document: Mapping[str, Any]) -> Document:
     """Return a document without its long fields."""
     return {name: value for name, value in document.items() if name not in LONG_FIELDS}
-
-
-#: What a list of documents does not have of them.
-LONG_FIELDS = frozenset(("_id", "readme", "manifest", "annotations"))
 
 
 def aggregate(

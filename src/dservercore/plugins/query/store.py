@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from flask import current_app
 
 from dservercore.catalog.scope import Scope
-from dservercore.plugins.query.conditions import Filter
+
+if TYPE_CHECKING:
+    from dservercore.plugins.query.conditions import Filter
+
+#: The kind of the jobs that bring documents to MongoDB.
+BRING = "query.document"
+
+_STORE = "dservercore-documents"
 
 
 @dataclass(frozen=True)
@@ -61,3 +70,13 @@ class DocumentStore(Protocol):
         :raises OutOfTimeError: if it takes longer than *seconds*
         :raises UnavailableError: if the store cannot be reached
         """
+
+
+def use(app: Any, store: DocumentStore) -> None:
+    """Have *app* ask a store."""
+    app.extensions[_STORE] = store
+
+
+def store() -> DocumentStore:
+    """Return the store that the application asks."""
+    return cast(DocumentStore, current_app.extensions[_STORE])

@@ -19,15 +19,13 @@ from dservercore.db import sql_db
 from dservercore.errors import OutOfTimeError, UnknownURIError
 from dservercore.models import Dataset, Job
 from dservercore.plugins.query.documents import document as document_of
+from dservercore.plugins.query.store import BRING
 
 if TYPE_CHECKING:
     from dservercore.plugins.query.mongo.store import MongoDocumentStore
     from dservercore.plugins.query.time_limit import TimeLimit
 
 logger = logging.getLogger(__name__)
-
-#: The kind of the jobs.
-KIND = "query.document"
 
 #: A query does so many jobs itself, in no more than this part of its time.
 MOST_DONE, PART_OF_TIME = 200, 0.25
@@ -42,7 +40,7 @@ _job, _dataset = Job.__table__, Dataset.__table__
 
 def enqueue(uri: str) -> None:
     """Queue a dataset, in the transaction that is open."""
-    jobs.enqueue(KIND, {"uri": uri})
+    jobs.enqueue(BRING, {"uri": uri})
 
 
 def do(store: MongoDocumentStore | None, payload: Any) -> None:
@@ -97,7 +95,7 @@ def catch_up(store: MongoDocumentStore, time: TimeLimit) -> list[str]:
     """
     waiting = sql_db.session.execute(
         select(_job.c.id, _job.c.payload)
-        .where(_job.c.kind == KIND)
+        .where(_job.c.kind == BRING)
         .order_by(_job.c.id)
         .limit(_MOST_LOOKED_AT)
     ).all()

@@ -19,6 +19,7 @@ from dservercore.errors import OutOfTimeError, UnavailableError
 from dservercore.plugins.mongo.connection import Connection
 from dservercore.plugins.query.aggregation import PageOfResults, Pipeline
 from dservercore.plugins.query.conditions import Filter
+from dservercore.plugins.query.documents import LONG_FIELDS
 from dservercore.plugins.query.expressions import refused
 from dservercore.plugins.query.mongo import pending
 from dservercore.plugins.query.store import Restrictions
@@ -33,9 +34,6 @@ Document = dict[str, Any]
 Documents = Collection[Document]
 
 PREFIX = "DSERVER_MONGO"
-
-#: What a document has too much of for a list of documents.
-LONG_FIELDS = ("_id", "readme", "manifest", "annotations")
 
 #: Of deleted datasets that are still stored, so many can be left out of an answer.
 MOST_LEFT_OUT = 5000
