@@ -62,6 +62,10 @@ class Query(ExtensionABC):
         """Forget a dataset."""
         self._store.remove(uri)
 
+    def holds(self, dataset_info: dict[str, Any]) -> bool:
+        """Return whether the document of a dataset is what queries are about, or is still to be brought to MongoDB."""
+        return bool(self._store.holds(dataset_info))
+
     def get_blueprint(self) -> Blueprint:
         """Return the routes below ``/mongo``."""
         return cast("Blueprint", _module("routes").blueprint)

@@ -43,6 +43,13 @@ def enqueue(uri: str) -> None:
     jobs.enqueue(BRING, {"uri": uri})
 
 
+def is_waiting(uri: str) -> bool:
+    """Return whether a dataset is still to be brought, or removed."""
+    # The payload as it is queued, and without an index, as this is asked about what seems to be wrong alone.
+    waiting = select(_job.c.id).where(_job.c.kind == BRING, _job.c.payload == json.dumps({"uri": uri}))
+    return sql_db.session.execute(waiting.limit(1)).first() is not None
+
+
 def do(store: MongoDocumentStore | None, payload: Any) -> None:
     """Do a job.
 

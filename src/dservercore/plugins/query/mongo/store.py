@@ -20,6 +20,7 @@ from dservercore.plugins.mongo.connection import Connection
 from dservercore.plugins.query.aggregation import PageOfResults, Pipeline
 from dservercore.plugins.query.conditions import Filter
 from dservercore.plugins.query.documents import LONG_FIELDS
+from dservercore.plugins.query.documents import document as document_of
 from dservercore.plugins.query.expressions import refused
 from dservercore.plugins.query.mongo import pending
 from dservercore.plugins.query.store import Restrictions
@@ -97,6 +98,15 @@ class MongoDocumentStore:
                 )
             if gone:
                 collection.delete_many({"uri": {"$in": list(gone)}})
+
+    def holds(self, dataset_info: Mapping[str, Any]) -> bool:
+        """Return whether the document of a dataset is the one that follows from its description, or is to be brought.
+
+        :raises UnavailableError: if MongoDB is away
+        """
+        with self.connection.open() as collection:
+            stored = collection.find_one({"uri": dataset_info["uri"]}, {"_id": False})
+        return stored == document_of(dataset_info) or pending.is_waiting(dataset_info["uri"])
 
     def uris(self) -> Iterator[str]:
         """Yield the URI of each document."""
