@@ -3,7 +3,7 @@
 The tables of datasets and edges are filled by the database itself, with families of a thousand datasets each: trees, in
 which each dataset was made from two others, chains, and stars. Then a graph is asked for again and again, never the
 same: as the catalog finds it, and as the server answers a page of it. The time of the processor is that of our process
-alone: on SQLite, of everything.
+alone: on SQLite, of everything. The best time is what it takes where the machine has nothing else to do at that moment.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ REQUIRED_MS = 50.0
 KEY = number_of("readme.derived_from.uuid")
 USER = "olga"
 HEADS = [
-    *("database", "datasets", "family", "graph ms", "95 %", "processor", "page ms", "95 %", "processor"),
+    *("database", "datasets", "family"),
+    *("graph ms", "95 %", "best", "processor", "page ms", "95 %", "best", "processor"),
     *("at most", "reached"),
 ]
 
@@ -175,6 +176,7 @@ def _times(ask: Callable[[str], None], starts: list[str]) -> dict[str, float]:
     processor = statistics.median(of_processor)
     return {
         "processor_ms": processor,
+        "best_ms": min(times),
         "p50_ms": statistics.median(times),
         "p95_ms": sorted(times)[int(0.95 * (len(times) - 1))],
     }
@@ -216,7 +218,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
     times = [
         f"{row[what][which]:.1f}"
         for what in ("graph", "page")
-        for which in ("p50_ms", "p95_ms", "processor_ms")
+        for which in ("p50_ms", "p95_ms", "best_ms", "processor_ms")
     ]
     reached = "yes" if _is_reached(row) else "NO"
     return [row["database"], f"{row['datasets']:,}", row["family"], *times, f"{REQUIRED_MS:.0f}", reached]

@@ -660,6 +660,13 @@ class ExtensionABC(PluginABC):
         that says nothing more, in the base URI :data:`DELETED`.
         """
 
+    def holds(self, dataset_info: dict[str, Any]) -> bool:
+        """Return whether what the extension keeps of a dataset is what :meth:`register_dataset` makes of its document.
+
+        Asked by ``flask dataset check``, which otherwise has the dataset registered again. By default nothing is kept.
+        """
+        return True
+
     @abstractmethod
     def get_blueprint(self) -> Blueprint:
         """Return the ``flask_smorest`` or ``dservercore`` blueprint to mount."""

@@ -93,7 +93,8 @@ def init_middleware(app: Flask, metrics: Recorder | None = None) -> None:
     :param metrics: counts requests; None: nobody does
     """
     exposed = ["X-Pagination", "X-Sort", X_SEARCH, STORAGE_UPDATED, REQUEST_ID, ETAG, "Retry-After", "Allow"]
-    exposed += ["X-Graph"]  # of the extension graph, which need not be there
+    # Of extensions, which need not be there: a bounded graph; a part of a file, and its name.
+    exposed += ["X-Graph", "Content-Range", "Content-Disposition"]
     init_cors(app, exposed)
     around = AroundRequests(app.wsgi_app, Headers(app.config, exposed), metrics)
     app.wsgi_app = TrustedProxies(around, app.config["DSERVER_TRUSTED_PROXIES"])  # type: ignore[method-assign]

@@ -12,7 +12,7 @@ SITE = "https://lookup.example.org"
 METHODS = {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
 EXPOSED = {
     *{"X-Pagination", "X-Sort", "X-Search", "X-Storage-Updated", "X-Request-ID", "ETag"},
-    *{"Retry-After", "Allow", "X-Graph"},
+    *{"Retry-After", "Allow", "X-Graph", "Content-Range", "Content-Disposition"},
 }
 
 PATHS = [

@@ -17,8 +17,9 @@ from sqlalchemy import text
 
 from dservercore import create_app, sql_db
 from dservercore.auth.permissions import operator_scope
-from dservercore.catalog import base_uris, metadata, registration
+from dservercore.catalog import base_uris, job_runs, metadata, registration
 from dservercore.catalog.scope import OPERATOR
+from dservercore.plugins.query.store import store
 from support.databases import new_database
 from support.mongod import Mongod, mongo_plugins
 from support.world import RED, dataset_info
@@ -345,3 +346,53 @@ def test_an_emptied_storage_is_not_repaired_by_forgetting_everything(
     result = flask("dataset", "check", "--storage", "--repair", "--prune-all")
     assert (result.exit_code, result.stderr) == (0, "3 differences, 3 mended\n")
     assert [dataset["name"] for dataset in flask.read("dataset", "list")] == ["soy"]
+
+
+def do_jobs(app: Flask) -> None:
+    with app.app_context():
+        while job_runs.do_next():
+            pass
+
+
+class TestExtensions:
+    @pytest.fixture(params=["sql", "sql on PostgreSQL", "mongo"])
+    def app(self, request: pytest.FixtureRequest, config: dict[str, Any]) -> Iterator[Flask]:
+        config["DSERVER_EXTENSIONS"] = ["graph", "query"]
+        with ExitStack() as stack:
+            if "PostgreSQL" in request.param:
+                config["SQLALCHEMY_DATABASE_URI"] = stack.enter_context(new_database("postgresql"))
+            yield from serving(request, config)
+
+    @pytest.fixture
+    def infos(self, app: Flask) -> list[dict[str, Any]]:
+        readme = f"derived_from:\n  uuid: {uuid.uuid4()}\nyear: 2026.0\ntext: 'grüße'\n"
+        annotations = {"big": 1e300, "a.b": [1, None, {"$x": -0.0}], "large": 2**53 + 1}
+        infos = [dataset_info(readme=readme, annotations=annotations) for _ in range(2)]
+        with app.app_context():
+            base_uris.add_base_uri(RED)
+            for info in infos:
+                registration.register_dataset(OPERATOR, operator_scope("register"), info)
+            sql_db.session.commit()
+        return infos
+
+    def test_what_they_keep_is_compared_and_mended(
+        self, app: Flask, flask: CommandLine, infos: list[dict[str, Any]]
+    ) -> None:
+        assert differences(flask) == []  # also where documents are still to be brought to MongoDB
+        do_jobs(app)
+        assert differences(flask) == []
+        uri, other = infos[0]["uri"], infos[1]["uri"]
+        of_dataset = "WHERE dataset_id = (SELECT id FROM dataset WHERE uri = :uri)"
+        execute(app, f"UPDATE graph_edge SET parent = uuid {of_dataset}", uri=uri)
+        assert differences(flask) == [
+            f"extensions: {uri} is kept otherwise by dserver_dependency_graph_plugin"
+        ]
+        assert mended(flask)[0].endswith(": stored again")
+        do_jobs(app)
+        if uses_sql(app):
+            execute(app, f"DELETE FROM query_document {of_dataset}", uri=other)
+        else:
+            with app.app_context():
+                store().write([], [other])  # type: ignore[attr-defined]
+        assert differences(flask) == [f"extensions: {other} is kept otherwise by dserver_direct_mongo_plugin"]
+        assert len(mended(flask)) == 1

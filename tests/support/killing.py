@@ -124,6 +124,8 @@ def state_of(live: LiveServer, uri: str) -> State:
     uuid = uri.rsplit("/", 1)[1]
     if row.status_code == 404:
         assert get(f"/uris?uuids={uuid}").json() == [], uri
+        if "query" in live.extensions:
+            assert queried(live, {"uri": uri}) == []
         return None
     assert row.status_code == 200, row.text
     text = get(f"/readmes/{uri}").json()["readme"]
@@ -135,10 +137,20 @@ def state_of(live: LiveServer, uri: str) -> State:
         found = get(f"/uris?uuids={uuid}&free_text={word}").json()
         assert [dataset["uri"] for dataset in found] == [uri], (uri, word, found)
     assert len(get(f"/uris?uuids={uuid}&tags={tag}").json()) == 1, (uri, tag)
-    if "graph" in live.settings.get("DSERVER_EXTENSIONS", ""):
+    if "graph" in live.extensions:
         (connected,) = get(f"/graph/uuids/{uuid}").json()
         assert connected["derived_from"] == [parent_of(readme)], (uri, connected)
+    if "query" in live.extensions:
+        asked = {"uri": uri, "readme.about": readme, "tags": [tag], "annotations": {"value": annotation}}
+        assert queried(live, asked) == [uri], asked
     return readme, tag, annotation
+
+
+def queried(live: LiveServer, query: dict[str, Any]) -> list[str]:
+    """Return the URIs of the datasets that match a structured query."""
+    answer = live.request("POST", "/mongo/query", CHAMPION, json={"query": query})
+    assert answer.status_code == 200, answer.text
+    return [dataset["uri"] for dataset in answer.json()]
 
 
 class Stream:
@@ -191,7 +203,7 @@ class Stream:
         assert listed(self.live) == registered
         stored = self._in_mongodb()
         assert stored in (None, registered)
-        if not self.live.settings:  # all on SQLite
+        if "SQLALCHEMY_DATABASE_URI" not in self.live.settings and stored is None:  # all on SQLite
             assert disagreements(self.live.database) == []
 
     def _in_mongodb(self) -> set[str] | None:

@@ -155,6 +155,11 @@ class LiveServer:
         return self._process.pid
 
     @property
+    def extensions(self) -> list[str]:
+        """The bundled extensions that are in use."""
+        return self.settings.get("DSERVER_EXTENSIONS", "").split(",")
+
+    @property
     def workers(self) -> list[int]:
         """The processes that answer requests."""
         return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]

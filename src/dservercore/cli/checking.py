@@ -41,9 +41,9 @@ from dservercore.errors import DserverError
 def check_datasets(base_uri: str | None, with_storage: bool, repair: bool, prune_all: bool) -> None:
     """Check that all stores say the same about the registered datasets.
 
-    Compared are the SQL database, the stores of the search and the retrieve plugin, the figures of the summaries, and
-    the journal of writes that were cut short. Each difference is a line: where it is, what it is about, and what
-    differs. The exit code is 1 if there is any. The server may go on serving meanwhile.
+    Compared are the SQL database, the stores of the search and the retrieve plugin, what extensions keep of datasets,
+    the figures of the summaries, and the journal of writes that were cut short. Each difference is a line: where it is,
+    what it is about, and what differs. The exit code is 1 if there is any. The server may go on serving meanwhile.
 
     --repair mends what it can, and tells how: the SQL database decides which datasets there are and which tags they
     have, the retrieve plugin what describes them. With --storage, what is missing there is no longer registered, and

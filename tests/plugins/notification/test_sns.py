@@ -54,7 +54,7 @@ def of_topic(
 @pytest.fixture
 def topic(of_topic: World, service: Service, signer: Signer) -> Iterator[Inbox]:
     """A server that knows a topic, but no certificate yet, and lets nobody in from outside."""
-    sns.init_certificates(of_topic.app)
+    of_topic.app.extensions.pop(sns.CERTIFICATES, None)
     service.asked.clear()
     service.answer = lambda _path: (200, {}, signer.pem)
     yield Inbox(of_topic)

@@ -22,7 +22,8 @@ from dservercore.catalog import deletion, job_runs, jobs, registration
 from dservercore.catalog.scope import OPERATOR
 from dservercore.errors import ConfigurationError, UnavailableError
 from dservercore.models import Job
-from dservercore.plugins.query import Query, rebuilding, service
+from dservercore.plugins.query import Query, service
+from dservercore.plugins.query import store as stores
 from dservercore.plugins.query.commands import query_cli
 from dservercore.plugins.query.mongo import pending
 from dservercore.plugins.query.mongo.store import MongoDocumentStore
@@ -194,13 +195,13 @@ def test_a_server_that_begins_to_serve_has_missing_documents_brought(
         register(name=f"bean-{n}")
     sql_db.session.commit()
     query.before_serving()
-    assert {job["kind"] for job in jobs.list_jobs()} == {pending.KIND}
+    assert {job["kind"] for job in jobs.list_jobs()} == {stores.BRING}
     sql_db.session.execute(delete(Job))
     sql_db.session.commit()
     for _ in range(2):  # in each process
         query.before_serving()
     assert caplog.text.count("do not find 3 dataset(s)") == 1
-    assert [job["kind"] for job in jobs.list_jobs()] == [rebuilding.JOB]
+    assert [job["kind"] for job in jobs.list_jobs()] == [stores.REBUILD]
     sql_db.session.rollback()
     work()
     assert stored(database) == ["bean-0", "bean-1", "bean-2"]

@@ -23,6 +23,7 @@ from dservercore.catalog.datasets import Document
 from dservercore.catalog.scope import OPERATOR, Scope
 from dservercore.errors import ConfigurationError, OutOfTimeError
 from dservercore.plugins.query import Query, rebuilding
+from dservercore.plugins.query import store as stores
 from dservercore.plugins.query.language import InvalidQueryError, parse_filter
 from dservercore.plugins.query.sql import databases, indexes, store
 from dservercore.plugins.query.sql.store import SqlDocumentStore
@@ -153,7 +154,7 @@ def test_a_server_that_begins_to_serve_has_missing_documents_made(app: Flask, ca
     for _ in range(2):  # in each process
         query.before_serving()
     assert caplog.text.count("do not find 4 dataset(s)") == 1
-    assert [job["kind"] for job in jobs.list_jobs()] == [rebuilding.JOB]
+    assert [job["kind"] for job in jobs.list_jobs()] == [stores.REBUILD]
     sql_db.session.rollback()
     assert job_runs.work(threading.Event(), once=True) == 3
     assert ask({"readme.n": {"$gte": 0}}) == uris

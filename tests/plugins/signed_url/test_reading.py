@@ -295,3 +295,31 @@ class TestArchives:
         url = below(signed.urls(uri)["archive_url"])
         (tmp_path / "base" / "more").rename(tmp_path / "base" / "elsewhere")
         assert signed.get(url).status_code == 501
+
+
+class TestOtherSites:
+    """A web application of another site asks for URLs, reads parts of files, and sees which they are."""
+
+    SITE = "https://app.example.org"
+
+    def preflight(self, signed: Signed, path: str, method: str, headers: str) -> None:
+        asked = {
+            "Origin": self.SITE,
+            "Access-Control-Request-Method": method,
+            "Access-Control-Request-Headers": headers,
+        }
+        answer = signed.here.client.options(path, headers=asked)
+        assert answer.status_code == 200
+        assert answer.headers["Access-Control-Allow-Origin"] == self.SITE
+        assert answer.headers["Access-Control-Allow-Headers"] == headers
+        assert method in answer.headers["Access-Control-Allow-Methods"]
+
+    def test_parts_of_a_file(self, signed: Signed) -> None:
+        item = f"/signed-urls/item/{quoted(signed.uri)}/{signed.identifier[PODS]}"
+        self.preflight(signed, item, "GET", "authorization, content-type")
+        url = signed.item_url(PODS)
+        self.preflight(signed, url, "GET", "range")
+        answer = signed.get(url, Range="bytes=0-3", Origin=self.SITE)
+        exposed = answer.headers["Access-Control-Expose-Headers"].split(", ")
+        assert answer.headers["Access-Control-Allow-Origin"] == self.SITE
+        assert {"Content-Range", "Content-Disposition"} <= {*exposed} & {*answer.headers.keys()}

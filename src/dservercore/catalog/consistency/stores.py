@@ -1,7 +1,7 @@
 """Whether the SQL database, the search store and the retrieve store say the same; and making them do so.
 
 The SQL rows are right about which datasets there are, and about their tags; the retrieve store is right about READMEs,
-manifests and annotations; what the search store has follows from both.
+manifests and annotations; what the search store and the extensions have follows from both.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dservercore.dataset.times import utcnow
 from dservercore.errors import UnknownURIError
 from dservercore.plugin_api import Former, StoreABC
 
-Store = Literal["journal", "search", "retrieve", "summaries", "storage"]
+Store = Literal["journal", "search", "retrieve", "extensions", "summaries", "storage"]
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,10 @@ def _look_at(register_scope: Scope, outdated: Set[str], uri: str) -> Iterator[Di
         yield Difference("search", uri, "is missing", partial(_register_again, uri))
     elif uri not in outdated and not search.holds(document):
         yield Difference("search", uri, "is found by something else", partial(_register_again, uri))
+    for extension in plugin_host.plugins().extensions:
+        if not extension.holds(document):
+            what = f"is kept otherwise by {extension.version_key}"
+            yield Difference("extensions", uri, what, partial(_register_again, uri))
     if row.lacks != row.with_readme(lacking.of_readme(document["readme"])).lacks:
         yield Difference("summaries", uri, "is noted to lack something else", partial(_note_anew, uri))
 

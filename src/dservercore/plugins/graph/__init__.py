@@ -54,6 +54,10 @@ class Graph(ExtensionABC):
     def delete_dataset(self, uri: str) -> None:
         """Do nothing: its edges go with the row of the dataset."""
 
+    def holds(self, dataset_info: dict[str, Any]) -> bool:
+        """Return whether the edges of a dataset are those of its document."""
+        return edges.are_those_of(dataset_info)
+
     def get_pages(self) -> Sequence[flask.Blueprint]:
         """Return the page with the graph of a dataset."""
         return [_module("pages").pages]

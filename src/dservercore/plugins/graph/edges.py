@@ -46,18 +46,14 @@ def write(documents: Iterable[Mapping[str, Any]]) -> None:
 
 
 def _write(documents: Sequence[Mapping[str, Any]]) -> None:
-    config = current_app.config
     found = sql_db.session.execute(_ROWS, {"uris": [document["uri"] for document in documents]})
     rows = {uri: row for uri, *row in found}
     if not rows:
         return
     wanted: dict[tuple[Any, ...], None] = {}
     for document in documents:
-        if document["uri"] not in rows:
-            continue
-        dataset_id, uuid, base_uri_id = rows[document["uri"]]
-        pairs = named_in({**document, "uuid": uuid}, config[settings.KEYS], config[settings.DYNAMIC])
-        wanted |= {(dataset_id, parent, number_of(key), uuid, base_uri_id): None for key, parent in pairs}
+        if document["uri"] in rows:
+            wanted |= dict.fromkeys(_wanted(document, rows[document["uri"]]))
     ids = [row[0] for row in rows.values()]
     present = {tuple(edge) for edge in sql_db.session.execute(_EDGES, {"ids": ids})}
     gone = [edge for edge in present if edge not in wanted]
@@ -70,3 +66,22 @@ def _write(documents: Sequence[Mapping[str, Any]]) -> None:
     number = keys_number()
     upsert = db.upsert(_derived, ("dataset_id",), overwrite=("keys_number",))
     sql_db.session.execute(upsert, [{"dataset_id": id_, "keys_number": number} for id_ in ids])
+
+
+def _wanted(document: Mapping[str, Any], row: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Return the edges of a dataset, as their columns.
+
+    :param row: its key, its UUID, and the key of its base URI
+    """
+    config = current_app.config
+    dataset_id, uuid, base_uri_id = row
+    pairs = named_in({**document, "uuid": uuid}, config[settings.KEYS], config[settings.DYNAMIC])
+    return [(dataset_id, parent, number_of(key), uuid, base_uri_id) for key, parent in pairs]
+
+
+def are_those_of(document: Mapping[str, Any]) -> bool:
+    """Return whether the edges of a registered dataset are those of its document, by the keys of the configuration."""
+    [(_, *row)] = sql_db.session.execute(_ROWS, {"uris": [document["uri"]]})
+    present = {tuple(edge) for edge in sql_db.session.execute(_EDGES, {"ids": [row[0]]})}
+    number = select(_derived.c.keys_number).where(_derived.c.dataset_id == row[0])
+    return present == set(_wanted(document, row)) and sql_db.session.scalar(number) is not None

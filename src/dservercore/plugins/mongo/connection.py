@@ -28,6 +28,7 @@ from pymongo.errors import (
 from pymongo.uri_parser import parse_uri
 
 from dservercore.errors import ConfigurationError, OutOfTimeError, UnavailableError, ValidationError
+from dservercore.plugins.mongo.defaults import DEFAULTS
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Document = dict[str, Any]
-
-DEFAULTS = {"URI": "mongodb://localhost:27017/", "DB": "dtool_info", "COLLECTION": "datasets"}
 
 # Options of the driver, unless the address says otherwise. Nobody is kept waiting for a server that is away
 # or hangs, and a write that was acknowledged has reached the disk: of most members, in a replica set.

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
-from flask import Flask
 
 from dservercore.plugin_api import Attention, ExtensionABC, JobHandler
-from dservercore.plugins.notification import inbox, looking, sns
+from dservercore.plugins.notification import inbox
 from dservercore.plugins.notification.commands import notification_cli
-from dservercore.plugins.notification.routes import blueprint
 from dservercore.plugins.notification.settings import SECRET, SETTINGS, secret_from_file
-from dservercore.rest.blueprint import Blueprint
 from dservercore.settings.table import Setting
 from dservercore.web.texts import ngettext
+
+if TYPE_CHECKING:
+    from dservercore.rest.blueprint import Blueprint
 
 
 class Notification(ExtensionABC):
@@ -25,10 +26,6 @@ class Notification(ExtensionABC):
 
     version_key = "dserver_notification_plugin"
     repeatable = True
-
-    def init_app(self, app: Flask, *args: Any, **kwargs: Any) -> None:
-        """Keep the certificates that are fetched."""
-        sns.init_certificates(app)
 
     def get_settings(self) -> Sequence[Setting]:
         """Return the settings of the extension."""
@@ -44,7 +41,7 @@ class Notification(ExtensionABC):
 
     def get_blueprint(self) -> Blueprint:
         """Return the routes below ``/webhook``."""
-        return blueprint
+        return cast("Blueprint", _module("routes").blueprint)
 
     def get_commands(self) -> Sequence[click.Command]:
         """Return ``flask notification``."""
@@ -56,7 +53,10 @@ class Notification(ExtensionABC):
 
     def get_job_handlers(self) -> Mapping[str, JobHandler]:
         """Return what is done after a notification was answered."""
-        return {inbox.LOOK: looking.look, inbox.CONFIRM: looking.confirm}
+        return {
+            inbox.LOOK: lambda payload: _module("looking").look(payload),
+            inbox.CONFIRM: lambda payload: _module("looking").confirm(payload),
+        }
 
     def attention(self) -> Sequence[Attention]:
         """Return that registrations are held, if some are. Jobs that have failed are on the page already."""
@@ -69,3 +69,8 @@ class Notification(ExtensionABC):
             number,
         )
         return [Attention(what % {"num": number}, "flask notification status")]
+
+
+def _module(name: str) -> Any:
+    """Return what requests and jobs need: a short command does without it, and starts sooner."""
+    return import_module(f"{__name__}.{name}")

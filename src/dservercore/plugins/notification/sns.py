@@ -241,14 +241,10 @@ class _Certificates:
         return key, until
 
 
-_EXTENSION = "dservercore-notification-certificates"
-
-
-def init_certificates(app: Any) -> None:
-    """Have an application keep the certificates that it fetches."""
-    app.extensions[_EXTENSION] = _Certificates()
+#: Where an application keeps the certificates that it has fetched.
+CERTIFICATES = "dservercore-notification-certificates"
 
 
 def _certificates() -> _Certificates:
-    found: _Certificates = current_app.extensions[_EXTENSION]
+    found: _Certificates = current_app.extensions.setdefault(CERTIFICATES, _Certificates())
     return found

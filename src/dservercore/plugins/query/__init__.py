@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 from flask import Flask, current_app
@@ -12,16 +13,14 @@ from flask import Flask, current_app
 from dservercore.catalog import jobs
 from dservercore.catalog.scope import Scope
 from dservercore.plugin_api import ExtensionABC, JobHandler
-from dservercore.plugins.query import rebuilding, service
+from dservercore.plugins.query import models as models
+from dservercore.plugins.query import store as stores
 from dservercore.plugins.query.commands import query_cli
-from dservercore.plugins.query.mongo import pending
-from dservercore.plugins.query.mongo.store import MongoDocumentStore
-from dservercore.plugins.query.routes import blueprint
 from dservercore.plugins.query.settings import MONGO_SETTINGS, SETTINGS, uses_mongo
-from dservercore.plugins.query.sql.databases import require_supported
-from dservercore.plugins.query.sql.store import SqlDocumentStore
-from dservercore.rest.blueprint import Blueprint
 from dservercore.settings.table import Setting
+
+if TYPE_CHECKING:
+    from dservercore.rest.blueprint import Blueprint
 
 
 class Query(ExtensionABC):
@@ -49,13 +48,12 @@ class Query(ExtensionABC):
         :raises ConfigurationError: if it cannot be used
         """
         if uses_mongo(app.config):
-            store = MongoDocumentStore()
-            store.init_app(app)
-            self._store = store
+            self._store = _module("mongo.store").MongoDocumentStore()
+            self._store.init_app(app)
         else:
-            require_supported(app.config["SQLALCHEMY_DATABASE_URI"])
-            self._store = SqlDocumentStore()
-        service.use(app, self._store)
+            _module("sql.databases").require_supported(app.config["SQLALCHEMY_DATABASE_URI"])
+            self._store = _module("sql.store").SqlDocumentStore()
+        stores.use(app, self._store)
 
     def register_dataset(self, dataset_info: dict[str, Any]) -> None:
         """Take the document of a dataset."""
@@ -69,9 +67,13 @@ class Query(ExtensionABC):
         """Forget a dataset."""
         self._store.remove(uri)
 
+    def holds(self, dataset_info: dict[str, Any]) -> bool:
+        """Return whether the document of a dataset is what queries are about, or is still to be brought to MongoDB."""
+        return bool(self._store.holds(dataset_info))
+
     def get_blueprint(self) -> Blueprint:
         """Return the routes below ``/mongo``."""
-        return blueprint
+        return cast("Blueprint", _module("routes").blueprint)
 
     def understands(self, text: str) -> bool:
         """Return whether a text begins as a structured query does, if those are answered."""
@@ -86,7 +88,10 @@ class Query(ExtensionABC):
         page: slice,
     ) -> tuple[list[dict[str, Any]], int]:
         """Return a page of the datasets that match a structured query, and how many do."""
-        return service.query_text(text, scope, filters, order, page)
+        found: tuple[list[dict[str, Any]], int] = _module("service").query_text(
+            text, scope, filters, order, page
+        )
+        return found
 
     def get_commands(self) -> Sequence[click.Command]:
         """Return ``flask query``."""
@@ -98,17 +103,23 @@ class Query(ExtensionABC):
 
     def get_job_handlers(self) -> Mapping[str, JobHandler]:
         """Return what brings documents to MongoDB, outside of the transaction, and what makes missing ones."""
-        return {pending.KIND: self._bring, rebuilding.JOB: self._rebuild}
+        return {stores.BRING: self._bring, stores.REBUILD: self._rebuild}
 
     def before_serving(self) -> None:
         """Have documents made of datasets that have none."""
-        rebuilding.begin_if_needed(self._store)
+        _module("rebuilding").begin_if_needed(self._store)
 
     def _rebuild(self, payload: Any) -> None:
-        if isinstance(self._store, SqlDocumentStore):
-            rebuilding.rebuild_batch(self._store, payload)
-        elif (last := pending.bring_next(self._store, payload["after"])) is not None:
-            jobs.enqueue(rebuilding.JOB, {"after": last})
+        if not uses_mongo(current_app.config):
+            _module("rebuilding").rebuild_batch(self._store, payload)
+        elif (last := _module("mongo.pending").bring_next(self._store, payload["after"])) is not None:
+            jobs.enqueue(stores.REBUILD, {"after": last})
 
     def _bring(self, payload: Any) -> None:
-        pending.do(self._store if isinstance(self._store, MongoDocumentStore) else None, payload)
+        kept_in_mongo = uses_mongo(current_app.config)
+        _module("mongo.pending").do(self._store if kept_in_mongo else None, payload)
+
+
+def _module(name: str) -> Any:
+    """Return what requests and jobs need: a short command does without it, and starts sooner."""
+    return import_module(f"{__name__}.{name}")

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 import click
+from flask import current_app
 
 from dservercore import db
 from dservercore.auth import permissions
 from dservercore.catalog import dataset_rows
 from dservercore.cli.console import Failure, Group, count_of, require_server, say
 from dservercore.cli.progress import Progress
-from dservercore.plugins.query import rebuilding, service
-from dservercore.plugins.query.language import InvalidQueryError
-from dservercore.plugins.query.mongo import pending
-from dservercore.plugins.query.mongo.store import MongoDocumentStore
-from dservercore.plugins.query.sql import indexes
-from dservercore.plugins.query.sql.store import SqlDocumentStore
+from dservercore.errors import InvalidValueError
+from dservercore.plugins.query.settings import uses_mongo
+from dservercore.plugins.query.store import store
 
 
 @click.group(name="query", cls=Group)
@@ -38,14 +39,13 @@ def rebuild(missing: bool) -> None:
       flask query rebuild --missing
     """
     require_server()
-    store = service.store()
-    uris = store.missing() if missing and isinstance(store, SqlDocumentStore) else _all_uris()
+    documents: Any = store()
+    in_mongo = uses_mongo(current_app.config)
+    uris = documents.missing() if missing and not in_mongo else _all_uris()
     db.rollback()
     with Progress("Documents", len(uris), "datasets") as progress:
-        if isinstance(store, MongoDocumentStore):
-            undescribed = pending.rebuild(store, uris, progress)
-        else:
-            undescribed = rebuilding.rebuild(store, uris, progress)  # type: ignore[arg-type]
+        rebuild_in = _module("mongo.pending" if in_mongo else "rebuilding").rebuild
+        undescribed = rebuild_in(documents, uris, progress)
     for uri in undescribed:
         say(f"Without a description: {uri}", err=True)
     say(f"Made {count_of(len(uris) - len(undescribed), 'document')}", err=True)
@@ -68,15 +68,15 @@ def create(path: str) -> None:
       flask query index create readme.project
       flask query index create annotations.soil
     """
-    _require_sql()
+    indexes = _indexes()
     if indexes.list_indexes().get(path):
         raise Failure(f"{path} has an index")
     uris = _all_uris()
     db.rollback()
     try:
         with Progress("Index", len(uris), "datasets") as progress:
-            rebuilding.create_index(path, uris, progress)
-    except InvalidQueryError as error:
+            _module("rebuilding").create_index(path, uris, progress)
+    except InvalidValueError as error:
         raise Failure(error.message.removeprefix("query: ")) from None
     say(f"{path} has an index", err=True)
 
@@ -84,8 +84,7 @@ def create(path: str) -> None:
 @index_cli.command(name="list")
 def list_() -> None:
     """List the fields that have an index."""
-    _require_sql()
-    for path, is_ready in indexes.list_indexes().items():
+    for path, is_ready in _indexes().list_indexes().items():
         say(path if is_ready else f"{path} (not ready: flask query index create goes on with it)")
 
 
@@ -93,19 +92,26 @@ def list_() -> None:
 @click.argument("path")
 def drop(path: str) -> None:
     """Drop the index of a field."""
-    _require_sql()
+    indexes = _indexes()
     db.begin_write()
     if not indexes.drop_index(path):
         raise Failure(f"{path} has no index")
     db.commit()
 
 
-def _require_sql() -> None:
+def _indexes() -> Any:
+    """Return the module of indexes, where SQL has the documents."""
     require_server()
-    store = service.store()
-    if isinstance(store, MongoDocumentStore):
-        name = store.connection.collection.name
+    if uses_mongo(current_app.config):
+        documents: Any = store()
+        name = documents.connection.collection.name
         raise Failure(f"MongoDB has the documents: make indexes there (db.{name}.createIndex)")
+    return _module("sql.indexes")
+
+
+def _module(name: str) -> Any:
+    """Return what these commands alone need: others do without it, and start sooner."""
+    return import_module(f"dservercore.plugins.query.{name}")
 
 
 def _all_uris() -> list[str]:

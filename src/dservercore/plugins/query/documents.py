@@ -20,6 +20,9 @@ MOST_MANIFEST_BYTES = 4_000_000
 #: Levels of a document; what is deeper in it is a text, as JSON.
 MOST_LEVELS = 80
 
+#: What a list of documents does not have of them.
+LONG_FIELDS = ("_id", "readme", "manifest", "annotations")
+
 _LEAST_INTEGER, _MOST_INTEGER = -(2**63), 2**63 - 1
 
 

@@ -16,9 +16,7 @@ from dservercore.catalog.journal import entries
 from dservercore.errors import UnavailableError, UnknownURIError
 from dservercore.plugins.query.sql import indexes
 from dservercore.plugins.query.sql.store import SqlDocumentStore
-
-#: The kind of the job that makes missing documents of a batch, and enters itself again for the next one.
-JOB = "query.rebuild"
+from dservercore.plugins.query.store import REBUILD
 
 _BATCH = 100  # datasets that share one commit
 _SECONDS = 1.0  # for which a batch keeps others from writing, or a little longer
@@ -59,9 +57,9 @@ def begin_if_needed(store: Store) -> None:
     """
     try:
         number = store.count_missing()
-        if number <= 0 or jobs.is_entered(JOB):
+        if number <= 0 or jobs.is_entered(REBUILD):
             return
-        jobs.enqueue(JOB, {"after": ""})
+        jobs.enqueue(REBUILD, {"after": ""})
         db.commit()
     except (DBAPIError, UnavailableError) as error:
         reason = error.message if isinstance(error, UnavailableError) else db.reason(error)
@@ -83,7 +81,7 @@ def rebuild_batch(store: SqlDocumentStore, payload: Any) -> None:
         store_writes.begin()
         dataset_rows.keep_others_from(batch)
         done = _put_first(store, batch, [])
-        jobs.enqueue(JOB, {"after": batch[done - 1]})
+        jobs.enqueue(REBUILD, {"after": batch[done - 1]})
 
 
 def _put_first(store: Store, batch: Sequence[str], undescribed: list[str]) -> int:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from itertools import repeat
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from flask import current_app
 
@@ -14,16 +13,14 @@ from dservercore.catalog.scope import Scope
 from dservercore.errors import invalid
 from dservercore.plugins.query.aggregation import Pipeline, parse_pipeline
 from dservercore.plugins.query.conditions import AllOf, Filter
+from dservercore.plugins.query.documents import LONG_FIELDS
 from dservercore.plugins.query.expressions import refused
 from dservercore.plugins.query.language import parse_filter
-from dservercore.plugins.query.store import DocumentStore, Restrictions
+from dservercore.plugins.query.store import DocumentStore, Restrictions, store, turns
 from dservercore.plugins.query.time_limit import TimeLimit
-from dservercore.plugins.query.turns import Turns
 from dservercore.plugins.tokens.time_limit import search_seconds
 
 Document = dict[str, Any]
-
-_STORE, _TURNS = "dservercore-documents", "dservercore-query-turns"
 
 #: Documents that an aggregation looks at where the SQL database has them.
 MOST_DOCUMENTS = 1_000_000
@@ -50,17 +47,6 @@ class AggregatingStore(DocumentStore, Protocol):
         """
 
 
-def use(app: Any, store: DocumentStore) -> None:
-    """Have *app* ask a store."""
-    app.extensions[_STORE] = store
-    app.extensions[_TURNS] = Turns(app.config["DSERVER_DIRECT_QUERIES_AT_ONCE"])
-
-
-def store() -> DocumentStore:
-    """Return the store that the application asks."""
-    return cast(DocumentStore, current_app.extensions[_STORE])
-
-
 def query(
     scope: Scope, given: Any, restrictions: Restrictions, order: Mapping[str, int], page: slice
 ) -> tuple[list[Document], int]:
@@ -72,7 +58,7 @@ def query(
     :raises UnavailableError: 503 if it takes too long, too many others do, or the store cannot be reached
     """
     filter = parse_filter(given)
-    with _turn():
+    with turns().taken():
         documents, total = store().find(
             scope,
             filter,
@@ -122,10 +108,6 @@ def short(document: Mapping[str, Any]) -> Document:
     return {name: value for name, value in document.items() if name not in LONG_FIELDS}
 
 
-#: What a list of documents does not have of them.
-LONG_FIELDS = frozenset(("_id", "readme", "manifest", "annotations"))
-
-
 def aggregate(
     scope: Scope, given: Any, restrictions: Restrictions, stages: Any, page: slice
 ) -> tuple[list[Document], int]:
@@ -144,7 +126,7 @@ def aggregate(
             AllOf(tuple(each.condition for each in filters)),
             {"$and": [each.query for each in filters if each.query] or [{}]},
         )
-    with _turn():
+    with turns().taken():
         return _aggregated(scope, filter, restrictions, rest, page)
 
 
@@ -179,11 +161,6 @@ def _bounded(documents: Iterable[Document], needed: set[str] | None) -> Iterator
             if needed is None
             else {name: value for name, value in document.items() if name in needed}
         )
-
-
-def _turn() -> AbstractContextManager[None]:
-    turns: Turns = current_app.extensions[_TURNS]
-    return turns.taken()
 
 
 def _seconds() -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dservercore.plugins.mongo.connection import DEFAULTS
+from dservercore.plugins.mongo.defaults import DEFAULTS
 from dservercore.settings.parsers import parse_bool, parse_number
 from dservercore.settings.table import Setting
 

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from flask import current_app
 
 from dservercore.catalog.scope import Scope
-from dservercore.plugins.query.conditions import Filter
+from dservercore.plugins.query.turns import Turns
+
+if TYPE_CHECKING:
+    from dservercore.plugins.query.conditions import Filter
+
+#: The kind of the jobs that bring documents to MongoDB.
+BRING = "query.document"
+
+#: The kind of the job that makes missing documents of a batch, and enters itself again for the next one.
+REBUILD = "query.rebuild"
+
+_STORE, _TURNS = "dservercore-documents", "dservercore-query-turns"
 
 
 @dataclass(frozen=True)
@@ -61,3 +74,19 @@ class DocumentStore(Protocol):
         :raises OutOfTimeError: if it takes longer than *seconds*
         :raises UnavailableError: if the store cannot be reached
         """
+
+
+def use(app: Any, store: DocumentStore) -> None:
+    """Have *app* ask a store, by as many at the same time as it is configured for."""
+    app.extensions[_STORE] = store
+    app.extensions[_TURNS] = Turns(app.config["DSERVER_DIRECT_QUERIES_AT_ONCE"])
+
+
+def store() -> DocumentStore:
+    """Return the store that the application asks."""
+    return cast(DocumentStore, current_app.extensions[_STORE])
+
+
+def turns() -> Turns:
+    """Return who is asking the store at this moment."""
+    return cast(Turns, current_app.extensions[_TURNS])

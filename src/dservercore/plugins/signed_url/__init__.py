@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 import flask
@@ -12,14 +13,12 @@ from flask import url_for
 
 from dservercore.plugin_api import Downloads, ExtensionABC
 from dservercore.plugins.signed_url import models as models
-from dservercore.plugins.signed_url import routes_uploading as routes_uploading  # adds to the blueprint
 from dservercore.plugins.signed_url.commands import pending_upload_cli
-from dservercore.plugins.signed_url.pages import pages
-from dservercore.plugins.signed_url.routes_reading import blueprint
 from dservercore.plugins.signed_url.settings import SETTINGS
-from dservercore.plugins.signed_url.storages import is_signable
-from dservercore.rest.blueprint import Blueprint
 from dservercore.settings.table import Setting
+
+if TYPE_CHECKING:
+    from dservercore.rest.blueprint import Blueprint
 
 
 class SignedURL(ExtensionABC):
@@ -33,7 +32,9 @@ class SignedURL(ExtensionABC):
 
     def get_blueprint(self) -> Blueprint:
         """Return the routes below ``/signed-urls``."""
-        return blueprint
+        for name in ("routes_reading", "routes_uploading"):
+            _module(name)  # adds to it
+        return cast("Blueprint", _module("routes").blueprint)
 
     def get_commands(self) -> Sequence[click.Command]:
         """Return ``flask pending_upload``."""
@@ -45,14 +46,19 @@ class SignedURL(ExtensionABC):
 
     def get_pages(self) -> Sequence[flask.Blueprint]:
         """Return what leads from the page of a dataset to its files."""
-        return [pages]
+        return [_module("pages").pages]
 
     def downloads(self, dataset: Mapping[str, Any]) -> Downloads | None:
         """Return where the files of a dataset can be downloaded; None where no URLs can be signed for its storage."""
         uri = dataset["uri"]
-        if not is_signable(dataset["base_uri"]):
+        if not _module("storages").is_signable(dataset["base_uri"]):
             return None
         return Downloads(
             item=lambda identifier: url_for("signed_url_pages.item", identifier=identifier, uri=uri),
             everything=url_for("signed_url_pages.archive", uri=uri),
         )
+
+
+def _module(name: str) -> Any:
+    """Return what requests and jobs need: a short command does without it, and starts sooner."""
+    return import_module(f"{__name__}.{name}")

@@ -19,15 +19,13 @@ from dservercore.db import sql_db
 from dservercore.errors import OutOfTimeError, UnknownURIError
 from dservercore.models import Dataset, Job
 from dservercore.plugins.query.documents import document as document_of
+from dservercore.plugins.query.store import BRING
 
 if TYPE_CHECKING:
     from dservercore.plugins.query.mongo.store import MongoDocumentStore
     from dservercore.plugins.query.time_limit import TimeLimit
 
 logger = logging.getLogger(__name__)
-
-#: The kind of the jobs.
-KIND = "query.document"
 
 #: A query does so many jobs itself, in no more than this part of its time.
 MOST_DONE, PART_OF_TIME = 200, 0.25
@@ -42,7 +40,14 @@ _job, _dataset = Job.__table__, Dataset.__table__
 
 def enqueue(uri: str) -> None:
     """Queue a dataset, in the transaction that is open."""
-    jobs.enqueue(KIND, {"uri": uri})
+    jobs.enqueue(BRING, {"uri": uri})
+
+
+def is_waiting(uri: str) -> bool:
+    """Return whether a dataset is still to be brought, or removed."""
+    # The payload as it is queued, and without an index, as this is asked about what seems to be wrong alone.
+    waiting = select(_job.c.id).where(_job.c.kind == BRING, _job.c.payload == json.dumps({"uri": uri}))
+    return sql_db.session.execute(waiting.limit(1)).first() is not None
 
 
 def do(store: MongoDocumentStore | None, payload: Any) -> None:
@@ -57,7 +62,7 @@ def do(store: MongoDocumentStore | None, payload: Any) -> None:
 
 def number_queued() -> int:
     """Return how many of the jobs are not done."""
-    queued = select(func.count()).select_from(_job).where(_job.c.kind == KIND)
+    queued = select(func.count()).select_from(_job).where(_job.c.kind == BRING)
     return int(sql_db.session.execute(queued).scalar_one())
 
 
@@ -121,7 +126,7 @@ def catch_up(store: MongoDocumentStore, time: TimeLimit) -> list[str]:
     """
     waiting = sql_db.session.execute(
         select(_job.c.id, _job.c.payload)
-        .where(_job.c.kind == KIND)
+        .where(_job.c.kind == BRING)
         .order_by(_job.c.id)
         .limit(_MOST_LOOKED_AT)
     ).all()

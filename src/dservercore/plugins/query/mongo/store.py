@@ -19,6 +19,8 @@ from dservercore.errors import OutOfTimeError, UnavailableError, ValidationError
 from dservercore.plugins.mongo.connection import Connection
 from dservercore.plugins.query.aggregation import PageOfResults, Pipeline
 from dservercore.plugins.query.conditions import Filter
+from dservercore.plugins.query.documents import LONG_FIELDS
+from dservercore.plugins.query.documents import document as document_of
 from dservercore.plugins.query.expressions import refused
 from dservercore.plugins.query.mongo import pending
 from dservercore.plugins.query.store import Restrictions
@@ -33,9 +35,6 @@ Document = dict[str, Any]
 Documents = Collection[Document]
 
 PREFIX = "DSERVER_MONGO"
-
-#: What a document has too much of for a list of documents.
-LONG_FIELDS = ("_id", "readme", "manifest", "annotations")
 
 #: Of deleted datasets that are still stored, so many can be left out of an answer.
 MOST_LEFT_OUT = 5000
@@ -124,6 +123,15 @@ class MongoDocumentStore:
         with self.connection.open() as collection:
             stored = collection.estimated_document_count()
         return pending.number_of_datasets() - stored - pending.number_queued()
+
+    def holds(self, dataset_info: Mapping[str, Any]) -> bool:
+        """Return whether the document of a dataset is the one that follows from its description, or is to be brought.
+
+        :raises UnavailableError: if MongoDB is away
+        """
+        with self.connection.open() as collection:
+            stored = collection.find_one({"uri": dataset_info["uri"]}, {"_id": False})
+        return stored == document_of(dataset_info) or pending.is_waiting(dataset_info["uri"])
 
     def uris(self) -> Iterator[str]:
         """Yield the URI of each document."""

@@ -92,6 +92,12 @@ class SqlDocumentStore:
             sql_db.session.connection().execute(without.order_by(_dataset.c.uri).limit(most)).scalars()
         )
 
+    def holds(self, dataset_info: Mapping[str, Any]) -> bool:
+        """Return whether the stored document of a registered dataset is the one that follows from its description."""
+        id_ = sql_db.session.connection().execute(_IDS, {"uris": [dataset_info["uri"]]}).one().id
+        stored = _documents(_SessionReader(), array("q", [id_]), with_manifest=True)
+        return stored.get(id_) == documents.document(dataset_info)
+
     def count_missing(self) -> int:
         """Return how many datasets have no document."""
         connection = sql_db.session.connection()
