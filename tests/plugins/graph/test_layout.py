@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 
 from dservercore.plugins.graph.layout import Layout, layout
+from dservercore.plugins.graph.shown import Wanted, shown
 from plugins.graph.graphs import graph_of, random_graph, uuid_of
 
 
@@ -98,3 +99,12 @@ def test_300_datasets_take_less_than_a_tenth_of_a_second():
         layout(graph)
         taken.append(time.process_time() - before)
     assert min(taken) < 0.1
+
+
+def test_datasets_that_nothing_else_orders_stand_by_name_and_are_listed_so() -> None:
+    names = {0: "scans", 1: "report c", 2: "Report a", 3: "report b"}
+    graph = graph_of([(derived, 0) for derived in range(1, 5)], 5, names=names, unknown=[4])
+    rows = layout(graph).places
+    by_row = sorted((uuid_of(one) for one in range(1, 5)), key=lambda uuid: rows[uuid][1])
+    assert by_row == [uuid_of(2), uuid_of(3), uuid_of(1), uuid_of(4)]
+    assert [node.uuid for node in shown(graph, Wanted()).descendants] == by_row

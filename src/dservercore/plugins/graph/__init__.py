@@ -17,6 +17,7 @@ from dservercore.plugin_api import Dependents, ExtensionABC, JobHandler, PageSec
 from dservercore.plugins.graph import edges, rebuilding, service
 from dservercore.plugins.graph.commands import graph_cli
 from dservercore.plugins.graph.drawing import name_of
+from dservercore.plugins.graph.graph import Node
 from dservercore.plugins.graph.settings import SETTINGS
 from dservercore.settings.table import Setting
 from dservercore.web.texts import gettext
@@ -79,7 +80,7 @@ class Graph(ExtensionABC):
         except UnavailableError as error:  # it can be deleted all the same
             logging.getLogger(__name__).warning("What depends on %s is not known: %s", dataset["uri"], error)
             return []
-        nodes = sorted(graph.nodes.values(), key=lambda node: (node.steps, node.uuid))
+        nodes = sorted(graph.nodes.values(), key=Node.nearest)
         made = [
             {"uri": node.copies[0]["uri"], "name": name_of(node)}
             for node in nodes

@@ -67,7 +67,7 @@ class Words:
 
 def name_of(node: Node) -> str:
     """Return the name of a dataset, the same whichever of its copies has which; of an unknown one, its UUID."""
-    return node.uuid if node.is_placeholder else str(node.copies[0].get("name") or node.uuid)
+    return node.name
 
 
 def svg(graph: ProvenanceGraph, address_of: AddressOf = lambda node: None, words: Words = Words()) -> str:

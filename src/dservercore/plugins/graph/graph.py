@@ -30,6 +30,19 @@ class Node:
         """Whether nothing but the UUID is known to the reader."""
         return not self.copies
 
+    @property
+    def name(self) -> str:
+        """The name of the dataset, the same whichever of its copies has which; of an unknown one, its UUID."""
+        return self.uuid if self.is_placeholder else str(self.copies[0].get("name") or self.uuid)
+
+    def by_name(self) -> tuple[bool, str, str]:
+        """Return what sorts datasets as people read them: by name, those of which only the UUID is known at the end."""
+        return (self.is_placeholder, self.name.casefold(), self.uuid)
+
+    def nearest(self) -> tuple[int, bool, str, str]:
+        """Return what sorts datasets by the steps to them, and then by name."""
+        return (self.steps, *self.by_name())
+
 
 @dataclass(frozen=True)
 class ProvenanceGraph:

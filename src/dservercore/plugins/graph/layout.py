@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from dservercore.plugins.graph.graph import ProvenanceGraph
+from dservercore.plugins.graph.graph import Node, ProvenanceGraph
 
 #: Columns and rows; both may lie between two datasets.
 Point = tuple[float, float]
@@ -46,13 +46,14 @@ class Layout:
 
 def layout(graph: ProvenanceGraph) -> Layout:
     """Return where to draw a graph of any shape, cycles and datasets made from themselves included."""
-    numbers = {uuid: number for number, uuid in enumerate(graph.nodes)}
+    by_name = sorted(graph.nodes.values(), key=Node.by_name)
+    numbers = {node.uuid: number for number, node in enumerate(by_name)}
     edges = {
         (numbers[source], numbers[derived]): (derived, source)
         for derived, source in graph.edges
         if derived != source and source in numbers
     }
-    forward = _without_cycles(len(numbers), edges)
+    forward = _without_cycles(len(numbers), sorted(edges))
     column = _columns(len(numbers), forward)
     net = _Net(column, forward)
     order = _ordered(net)

@@ -84,7 +84,7 @@ def graph_of(scope: Scope, uuid: str, wanted: Wanted) -> ProvenanceGraph:
 class Shown:
     """What is shown of a graph.
 
-    :ivar ancestors, descendants, others: the datasets beside the one that was asked for, by how many steps away
+    :ivar ancestors, descendants, others: the datasets beside the one that was asked for, by steps and name
     """
 
     graph: ProvenanceGraph
@@ -143,11 +143,13 @@ def shown(graph: ProvenanceGraph, wanted: Wanted) -> Shown:
     descendants = [node for node in _reached(graph, lambda uuid: derived[uuid]) if node.uuid not in before]
     near = {graph.centre, *before, *(node.uuid for node in descendants)}
     others = [node for node in graph.nodes.values() if node.uuid not in near]
-    return Shown(graph, wanted, ancestors, descendants, sorted(others, key=lambda node: node.steps))
+    return Shown(
+        graph, wanted, *(sorted(nodes, key=Node.nearest) for nodes in (ancestors, descendants, others))
+    )
 
 
 def _reached(graph: ProvenanceGraph, onward: Callable[[str], Iterable[str]]) -> list[Node]:
-    """Return the datasets that can be reached from the one that was asked for, the nearest first."""
+    """Return the datasets that can be reached from the one that was asked for."""
     way, seen = [graph.centre], {graph.centre}
     for uuid in way:
         for next_one in onward(uuid):
