@@ -219,6 +219,17 @@ PIPELINES: list[Any] = [
         {"$match": {"n": {"$not": {"$type": ["array", "object", "bool"]}}}},
         {"$project": {"x": {"$toLower": "$n"}, "y": {"$toUpper": {"$divide": [1e300, 7]}}}},
     ],
+    [
+        {"$match": {"uri": {"$in": ["f", "g", "k"]}}},
+        SORT,
+        {
+            "$project": {
+                "x": {"$mod": ["$size", 7.0]},
+                "y": {"$mod": ["$size", -3e9]},
+                "z": {"$mod": [{"$add": ["$size", 0.0]}, 7]},
+            }
+        },
+    ],
     [{"$match": {"uri": {"$in": ["g", "h"]}}}, {"$group": {"_id": 1, "x": {"$sum": "$size"}}}],
     [
         {"$group": {"_id": {"$cond": [{"$gt": ["$size", 1]}, "large", "small"]}, "u": {"$sum": 1}}},

@@ -26,8 +26,10 @@ from dservercore.plugins.query import Query, rebuilding
 from dservercore.plugins.query import store as stores
 from dservercore.plugins.query.language import InvalidQueryError, parse_filter
 from dservercore.plugins.query.sql import databases, indexes, store
+from dservercore.plugins.query.sql.dialect import Parameters
 from dservercore.plugins.query.sql.store import SqlDocumentStore
 from dservercore.plugins.query.store import Restrictions
+from dservercore.plugins.query.time_limit import TimeLimit
 from support.counting import noted_in
 from support.databases import new_database, on_other_stores
 from support.world import BLUE, RED, dataset_info
@@ -106,6 +108,34 @@ def test_documents_follow_the_datasets(app: Flask) -> None:
     sql_db.session.commit()
     assert ask({}) == []
     assert SqlDocumentStore().count_missing() == 0
+
+
+@pytest.mark.parametrize("app", on_other_stores("postgresql"), indirect=True)
+def test_no_dataset_is_compared_with_all_documents(app: Flask) -> None:
+    """PostgreSQL would, where the tests on documents outweigh in its estimate whatever else it does."""
+    register()
+    for statement in (
+        "INSERT INTO dataset SELECT (jsonb_populate_record(d, jsonb_build_object('id', d.id + n, 'uri', 'u' || n,"
+        " 'uuid', n::text))).* FROM dataset d, generate_series(1, 5000) n",
+        "INSERT INTO query_document SELECT d.id, q.document, q.manifest FROM dataset d, query_document q"
+        " WHERE d.id <> q.dataset_id",
+        "ANALYZE dataset, query_document",
+    ):
+        sql_db.session.execute(sqlalchemy.text(statement))
+    query = {"readme.a": {"$elemMatch": {"b": 3, "c": {"$regex": "x$"}}}}
+    parameters = Parameters()
+    statement = store._statement(
+        operator_scope("search"),
+        Restrictions(),
+        store._translated(parse_filter(query), {}, parameters),
+        {},
+        None,
+        parameters,
+    )
+    with databases.reader(TimeLimit(20)) as reader:
+        plan = "\n".join(row[0] for row in reader.rows(f"EXPLAIN {statement}", parameters.values))
+    assert "Index Scan using query_document_pkey" in plan or "Hash Join" in plan, plan
+    assert "Materialize" not in plan, plan
 
 
 def test_documents_of_a_batch_are_stored_together(app: Flask) -> None:

@@ -18,6 +18,7 @@ import orjson
 from dservercore.errors import InvalidValueError, invalid
 from dservercore.plugins.query.time_limit import TimeLimit
 from dservercore.plugins.query.values import (
+    INT_BOUNDS,
     LONG_BOUNDS,
     MISSING,
     compare,
@@ -303,6 +304,8 @@ def _mod(one: Any, other: Any) -> Any:
         return None
     if other == 0:
         raise refused("$mod cannot divide by zero.")
+    if isinstance(one, int) and INT_BOUNDS[0] <= other <= INT_BOUNDS[1] and other == int(other):
+        other = int(other)  # for which MongoDB takes it
     if isinstance(one, int) and isinstance(other, int):
         return int(math.copysign(abs(one) % abs(other), one))
     return math.nan if math.isinf(one) else math.fmod(one, other)
