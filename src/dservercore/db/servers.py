@@ -12,8 +12,8 @@ import time
 from collections.abc import Generator
 from typing import Any
 
-from sqlalchemy import URL, Engine, event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import URL, Connection, Engine, event
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import CreateTable
 
@@ -31,6 +31,11 @@ POOL_SECONDS = 10
 TOO_LATE = "the server does not answer in time"
 
 MARIADB = ("mysql", "mariadb")
+
+#: The code of a statement that took longer than PostgreSQL was told to give it.
+CANCELED = "57014"
+# How often PostgreSQL is told to go back to a savepoint, until a time limit does not end that.
+_ATTEMPTS_TO_GO_BACK = 100
 
 # The codes of a transaction that the database gave up in favour of another one: nothing of it happened.
 _DEADLOCK_OF_MARIADB = 1213
@@ -230,6 +235,20 @@ def codes_of(error: BaseException | None) -> set[Any]:
     if error is not None and error.args and isinstance(error.args[0], int):
         codes.add(error.args[0])
     return codes - {None}
+
+
+def go_back(connection: Connection, savepoint: str) -> None:
+    """Go back to a savepoint of PostgreSQL and release it, with the settings of then.
+
+    A time limit that was set since holds until PostgreSQL has gone back, and may end just that: then it is told again.
+    """
+    for attempts_left in reversed(range(_ATTEMPTS_TO_GO_BACK)):
+        try:
+            connection.exec_driver_sql(f"ROLLBACK TO SAVEPOINT {savepoint}; RELEASE SAVEPOINT {savepoint}")
+            return
+        except OperationalError as error:
+            if not attempts_left or CANCELED not in codes_of(error.orig):
+                raise
 
 
 def lost_a_race(error: DBAPIError) -> bool:

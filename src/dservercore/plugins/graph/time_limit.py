@@ -19,8 +19,6 @@ from dservercore.errors import OutOfTimeError
 from dservercore.plugins.sql.cut_off import cut_off
 from dservercore.plugins.tokens.time_limit import TimeLimit, search_seconds
 
-_CANCELED = "57014"
-
 logger = logging.getLogger(__name__)
 
 
@@ -69,9 +67,9 @@ def _canceled(limit: TimeLimit) -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
-        if _CANCELED in servers.codes_of(error.orig):
+        if servers.CANCELED in servers.codes_of(error.orig):
             raise limit.exceeded() from error
         raise
     finally:
         if not connection.invalidated:
-            connection.exec_driver_sql("ROLLBACK TO SAVEPOINT walk; RELEASE SAVEPOINT walk")
+            servers.go_back(connection, "walk")

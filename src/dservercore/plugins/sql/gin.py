@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from dservercore.dataset.analysis import BREAK
@@ -36,11 +36,6 @@ from dservercore.plugins.tokens.weights import WEIGHTS
 
 #: Bytes of tokens that a row has room for.
 PART_BYTES = 1_000_000
-
-_CANCELED = "57014"
-
-# How often a search goes back to where it began, until its time limit does not end that.
-_ATTEMPTS_TO_UNDO = 100
 
 
 class GINIndex(SqlIndex):
@@ -146,12 +141,12 @@ class GINIndex(SqlIndex):
         try:
             yield
         except OperationalError as error:
-            if _CANCELED in servers.codes_of(error.orig):
+            if servers.CANCELED in servers.codes_of(error.orig):
                 raise limit.exceeded() from error
             raise
         finally:
             if not connection.invalidated:
-                _undo(connection)
+                servers.go_back(connection, "search")
 
     def match(
         self, query: Query, facets: Sequence[Sequence[str]], base_uris: Iterable[str]
@@ -236,20 +231,6 @@ ORDER BY {sorted_by(request.order, {**_SORTED, "relevance": "page.relevance"})}
             return 0, [0 for _ in nodes]
         number = _execute(_NUMBER, ids=list(everything.base_uri_ids)).scalar()
         return int(number), [0 if match is None else _count(match) for match in matches]
-
-
-def _undo(connection: Connection) -> None:
-    """Go back to where a search began, with the settings of then.
-
-    The time limit of the search holds until PostgreSQL has gone back, and may end just that: then it is asked again.
-    """
-    for attempts_left in reversed(range(_ATTEMPTS_TO_UNDO)):
-        try:
-            connection.exec_driver_sql("ROLLBACK TO SAVEPOINT search; RELEASE SAVEPOINT search")
-            return
-        except OperationalError as error:
-            if not attempts_left or _CANCELED not in servers.codes_of(error.orig):
-                raise
 
 
 def _matching_and_page(match: tsquery.Match, request: Request) -> tuple[str, str, str, dict[str, Any]]:

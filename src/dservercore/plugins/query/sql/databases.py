@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, make_url, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from dservercore.db import kind, servers, sql_db
 from dservercore.db.fast_reads import one_moment
@@ -23,9 +23,8 @@ from dservercore.plugins.query.time_limit import TimeLimit
 
 # SQLite asks whether to go on after so many steps of its machine, which take about a millisecond.
 _STEPS = 20_000
-_CANCELED, _INVALID_EXPRESSION, _TOO_COMPLEX = "57014", "2201B", {"54001", "54000", "54023", "53200"}
+_INVALID_EXPRESSION, _TOO_COMPLEX = "2201B", {"54001", "54000", "54023", "53200"}
 _TOO_COMPLEX_FOR_SQLITE = ("parser stack overflow", "too large", "too many", "at most", "too deep", "too big")
-_ATTEMPTS_TO_UNDO = 3
 
 
 class Reader(Protocol):
@@ -137,7 +136,7 @@ def _limited_postgresql(connection: Connection, limit: TimeLimit) -> Iterator[No
         yield
     except DBAPIError as error:
         codes = servers.codes_of(error.orig)
-        if _CANCELED in codes:
+        if servers.CANCELED in codes:
             raise limit.exceeded() from None
         if _INVALID_EXPRESSION in codes:
             raise InvalidQueryError("$regex", "is too complex") from error
@@ -146,15 +145,4 @@ def _limited_postgresql(connection: Connection, limit: TimeLimit) -> Iterator[No
         raise
     finally:
         if not connection.invalidated:
-            _undo(connection)
-
-
-def _undo(connection: Connection) -> None:
-    """Go back to where a query began, with the settings of then. The time limit may end just that."""
-    for attempts_left in reversed(range(_ATTEMPTS_TO_UNDO)):
-        try:
-            connection.exec_driver_sql("ROLLBACK TO SAVEPOINT query; RELEASE SAVEPOINT query")
-            return
-        except OperationalError as error:
-            if not attempts_left or _CANCELED not in servers.codes_of(error.orig):
-                raise
+            servers.go_back(connection, "query")
