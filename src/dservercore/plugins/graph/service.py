@@ -33,17 +33,16 @@ _ids: Any = bindparam("ids", expanding=True)
 _uuids: Any = bindparam("uuids", expanding=True)
 _uris: Any = bindparam("uris", expanding=True)
 _numbered = (
-    select(
-        _dataset.c.id,
-        func.row_number().over(partition_by=_dataset.c.uuid, order_by=_dataset.c.uri).label("number"),
+    OBJECT.add_columns(
+        func.row_number().over(partition_by=_dataset.c.uuid, order_by=_dataset.c.uri).label("number")
     )
     .where(_dataset.c.uuid.in_(_uuids), _dataset.c.base_uri_id.in_(_ids))
     .subquery("numbered")
 )
 _COPIES = Prepared(
-    OBJECT.join(_numbered, _numbered.c.id == _dataset.c.id)
+    select(*(column for column in _numbered.c if column.name != "number"))
     .where(_numbered.c.number <= bindparam("copies"))
-    .order_by(_dataset.c.uri)
+    .order_by(_numbered.c.uri)
 )
 _TAGS = Prepared(
     select(_dataset.c.uri, _tag.c.tag)
@@ -89,8 +88,9 @@ def connected(
     :param keys: dependency keys whose edges count; None: those that are configured
     :raises OutOfTimeError: if it takes longer than a search may
     """
-    shape = _shape(scope, uuid, direction, depth, most, placeholders, keys)
-    copies = _copies_of(scope, list(shape.named), MOST_COPIES)
+    with time_limited():
+        shape = _shape(scope, uuid, direction, depth, most, placeholders, keys)
+        copies = _copies_of(scope, list(shape.named), MOST_COPIES)
     nodes = {
         one: Node(
             one,
@@ -144,9 +144,10 @@ def connected_page(
 
     :raises OutOfTimeError: if it takes longer than a search may
     """
-    shape = _shape(scope, uuid, direction, depth, most, placeholders, keys)
-    wanted = sorted(shape.steps)[page]
-    copies = _copies_of(scope, [one for one in wanted if one in shape.named], 1)
+    with time_limited():
+        shape = _shape(scope, uuid, direction, depth, most, placeholders, keys)
+        wanted = sorted(shape.steps)[page]
+        copies = _copies_of(scope, [one for one in wanted if one in shape.named], 1)
     tags = _tags_of([copy["uri"] for (copy,) in copies.values()])
     datasets: list[dict[str, Any]] = []
     for one in wanted:
@@ -180,8 +181,7 @@ def _shape(
     start = uuid_of(uuid)
     if start is None or not current_app.config[settings.ENABLED]:
         return _Shape()
-    with time_limited():
-        return _walked(scope, start, direction, depth, most, placeholders, numbers_of(keys_in_use(keys)))
+    return _walked(scope, start, direction, depth, most, placeholders, numbers_of(keys_in_use(keys)))
 
 
 def _walked(
