@@ -18,6 +18,7 @@ from dservercore import sql_db
 from dservercore.auth.permissions import operator_scope
 from dservercore.catalog import base_uris, deletion, registration
 from dservercore.catalog.scope import OPERATOR
+from dservercore.errors import UnavailableError
 from dservercore.plugins.query import turns
 from dservercore.plugins.query.sql import indexes
 from support.world import BLUE, CHAMPION, NOBODY, READER, RED, dataset_info
@@ -184,10 +185,8 @@ def test_queries_that_take_all_their_time_leave_threads_for_others(
     body = {"query": {"name": "x"}}
     with ThreadPoolExecutor() as pool:
         slow = [
-            pool.submit(
-                garden.app.test_client().post, "/mongo/query", json=body, headers=garden.bearer(CHAMPION)
-            )
-            for _ in range(2)
+            pool.submit(garden.app.test_client().post, "/mongo/query", json=body, headers=garden.bearer(name))
+            for name in (CHAMPION, READER)
         ]
         assert asked.acquire(timeout=10)
         assert asked.acquire(timeout=10)
@@ -198,6 +197,19 @@ def test_queries_that_take_all_their_time_leave_threads_for_others(
         go_on.set()
         assert [answer.result().status_code for answer in slow] == [200, 200]
     assert garden.send("POST", "/mongo/query", json=body).status_code == 200
+
+
+def test_nobody_takes_all_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "WAIT_SECONDS", 0.1)
+    of_process = turns.Turns(3)
+    for asker in (CHAMPION, None):  # all visitors together
+        with of_process.taken(asker), of_process.taken(asker):
+            with pytest.raises(UnavailableError), of_process.taken(asker):
+                pass
+            with of_process.taken(READER), pytest.raises(UnavailableError), of_process.taken(READER):
+                pass
+    with turns.Turns(1).taken(CHAMPION):
+        pass
 
 
 def test_the_unregistered_base_uri_and_the_forbidden_one_are_alike(garden: World) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from flask import current_app
 
-from dservercore.catalog.scope import Scope
+from dservercore.catalog.scope import Scope, acting
 from dservercore.errors import invalid
 from dservercore.plugins.query.aggregation import Pipeline, parse_pipeline
 from dservercore.plugins.query.conditions import AllOf, Filter
@@ -58,7 +58,7 @@ def query(
     :raises UnavailableError: 503 if it takes too long, too many others do, or the store cannot be reached
     """
     filter = parse_filter(given)
-    with turns().taken():
+    with turns().taken(acting().username):
         documents, total = store().find(
             scope,
             filter,
@@ -126,7 +126,7 @@ def aggregate(
             AllOf(tuple(each.condition for each in filters)),
             {"$and": [each.query for each in filters if each.query] or [{}]},
         )
-    with turns().taken():
+    with turns().taken(acting().username):
         return _aggregated(scope, filter, restrictions, rest, page)
 
 

@@ -26,7 +26,7 @@ SETTINGS: list[Setting] = [
         "DSERVER_DIRECT_QUERIES_AT_ONCE",
         2,
         "Structured queries and aggregations that each process answers at the same time, of its"
-        " `DSERVER_THREADS`; one more waits, and others get a 503.",
+        " `DSERVER_THREADS`: of one user, or of all visitors, one less. One more waits, and others get a 503.",
         parse_number,
     ),
     Setting(
