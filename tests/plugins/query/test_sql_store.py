@@ -313,8 +313,9 @@ def test_time_is_limited(app: Flask) -> None:
         register(readme="a" * 5000 + "!")
     start = time.monotonic()
     if sql_db.engine.dialect.name == "sqlite":
-        with pytest.raises(OutOfTimeError, match=r"longer than 0\.5 seconds"):
-            ask({"readme": {"$regex": "(a|aa)+$"}}, seconds=0.5)
+        for seconds in (0.5, 3600):
+            with pytest.raises(OutOfTimeError, match="A regular expression of the query takes too long"):
+                ask({"readme": {"$regex": "(a|aa)+$"}}, seconds=seconds)
     else:  # whose engine is not of that kind
         assert ask({"readme": {"$regex": "(a|aa)+$"}}, seconds=15) == []
     assert time.monotonic() - start < 30

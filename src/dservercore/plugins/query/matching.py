@@ -76,8 +76,9 @@ def _matches(expression: Expression) -> _Wanted:
             return False
         limit = time_limit.get()
         try:
-            return bool(search(found, timeout=limit.seconds_left()))
+            return bool(search(found, timeout=limit.seconds_for_one_text()))
         except TimeoutError:
+            limit.give_up()
             raise limit.exceeded() from None
 
     return wanted

@@ -44,7 +44,12 @@ def _matching(limit: TimeLimit) -> Callable[[str, Any], bool]:
 
     def matches(pattern: str, text: Any) -> bool:
         # An expression can take longer than the world exists: SQLite cannot end it, but the engine can.
-        found = compiled(pattern).search(decode_text(text), timeout=limit.seconds_left(), concurrent=True)
+        timeout = limit.seconds_for_one_text()
+        try:
+            found = compiled(pattern).search(decode_text(text), timeout=timeout, concurrent=True)
+        except TimeoutError:
+            limit.give_up()
+            raise
         return found is not None
 
     return matches
