@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
+from urllib.parse import quote
 from xml.sax.saxutils import escape, quoteattr
 
 from dservercore.plugins.graph.graph import Node, ProvenanceGraph
@@ -221,7 +222,8 @@ def _dot_lines(graph: ProvenanceGraph, address_of: AddressOf, words: Words) -> I
         label = _escaped(name_of(node)) + (f"\\n{_escaped(note)}" if note else "")
         attributes: dict[str, Any] = {"label": f'"{label}"'}
         if address := address_of(node):
-            attributes["URL"] = _quoted(address)
+            # Graphviz writes quotes and brackets of addresses into its pictures as they are.
+            attributes["URL"] = _quoted(quote(address, safe="/:?#[]@!$&()*+,;=%~"))
         if node.is_placeholder:
             attributes["style"] = '"rounded,dashed"'
         elif node.uuid == graph.centre:
