@@ -74,10 +74,13 @@ def query(
 def query_text(
     text: str, scope: Scope, filters: Mapping[str, Sequence[str]], order: Mapping[str, int], page: slice
 ) -> tuple[list[Document], int]:
-    """Return the same for a query as somebody has typed it.
+    """Return a page of the documents in *scope* that match a query as somebody has typed it, and how many match.
 
+    :param text: JSON
     :param filters: values of restrictions by name, and of ``uploaded_by``
-    :raises InvalidValueError: saying what is wrong with the query
+    :param order: ``{field: 1 | -1}``; ties are broken by ``uri``
+    :raises InvalidValueError: 422 saying what is wrong with the query
+    :raises UnavailableError: 503 if it takes too long, too many others do, or the store cannot be reached
     """
     given = _parsed(text)
     if filters.get("uploaded_by"):
