@@ -5,7 +5,7 @@ from __future__ import annotations
 from dservercore.errors import OutOfTimeError
 from dservercore.plugins.tokens import time_limit
 
-#: Seconds of the processor for which one regular expression is looked for in one text. What takes longer takes for ever.
+#: Seconds of the processor for which a regular expression is looked for in a text. What takes longer takes for ever.
 MOST_FOR_ONE_TEXT = 1.0
 
 
