@@ -11,12 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from flask import current_app
-from sqlalchemy.exc import OperationalError
 
 from dservercore import db
-from dservercore.db import servers, sql_db
 from dservercore.errors import OutOfTimeError
-from dservercore.plugins.sql.cut_off import cut_off
+from dservercore.plugins.sql.cut_off import canceled, cut_off
 from dservercore.plugins.tokens.time_limit import TimeLimit, search_seconds
 
 logger = logging.getLogger(__name__)
@@ -47,29 +45,8 @@ def time_limited() -> Iterator[None]:
         with cut_off(limit):
             yield
     elif kind == "postgresql":
-        with _canceled(limit):
+        # The edges of a dataset are near each other in an index: it is never better to go through all.
+        with canceled(limit, "enable_seqscan = off"):
             yield
     else:
         yield
-
-
-@contextmanager
-def _canceled(limit: TimeLimit) -> Iterator[None]:
-    """Have PostgreSQL cancel a statement that takes longer. The transaction goes on, without these settings."""
-    connection = sql_db.session.connection()
-    milliseconds = max(1, round(limit.seconds_left() * 1000))
-    # To compile a statement takes longer than what would be won. The edges of a dataset are near each other in an
-    # index: it is never better to go through all.
-    connection.exec_driver_sql(
-        "SAVEPOINT walk; SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0;"
-        f" SET LOCAL enable_seqscan = off; SET LOCAL statement_timeout = {milliseconds}"
-    )
-    try:
-        yield
-    except OperationalError as error:
-        if servers.CANCELED in servers.codes_of(error.orig):
-            raise limit.exceeded() from error
-        raise
-    finally:
-        if not connection.invalidated:
-            servers.go_back(connection, "walk")

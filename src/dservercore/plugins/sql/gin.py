@@ -19,15 +19,15 @@ from typing import Any
 
 import orjson
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
 
 from dservercore.dataset.analysis import BREAK
 from dservercore.dataset.query_tree import Node, Query
-from dservercore.db import servers, sql_db
+from dservercore.db import sql_db
 from dservercore.errors import UnknownURIError
 from dservercore.models import SEARCH_INDEX
 from dservercore.plugins.sql import facets, ranking, tsquery
 from dservercore.plugins.sql.columns import FIELDS, TIMES, Columns, dataset_object, sorted_by
+from dservercore.plugins.sql.cut_off import canceled
 from dservercore.plugins.sql.index import Keys, SqlIndex
 from dservercore.plugins.tokens.index import AHEAD, Request
 from dservercore.plugins.tokens.index_document import ROW, VERSION
@@ -127,26 +127,10 @@ class GINIndex(SqlIndex):
 
         :raises UnavailableError: if a statement takes longer
         """
-        connection = sql_db.session.connection()
-        # What is set goes back with the savepoint, and the transaction goes on even where a search was cut off. To
-        # compile a statement, or to start processes for it, takes longer than what would be won. Lists of matches stay
-        # in memory. PostgreSQL does not know how long it takes to read what is stored apart from a row: it must not go
-        # through all. The time limit comes last, as it holds for what follows it in the same message, too.
-        milliseconds = max(1, round(limit.seconds_left() * 1000))
-        connection.exec_driver_sql(
-            "SAVEPOINT search; SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0;"
-            " SET LOCAL work_mem = '64MB'; SET LOCAL enable_seqscan = off;"
-            f" SET LOCAL statement_timeout = {milliseconds}"
-        )
-        try:
+        # Lists of matches stay in memory. PostgreSQL does not know how long it takes to read what is stored apart from
+        # a row: it must not go through all.
+        with canceled(limit, "work_mem = '64MB'", "enable_seqscan = off"):
             yield
-        except OperationalError as error:
-            if servers.CANCELED in servers.codes_of(error.orig):
-                raise limit.exceeded() from error
-            raise
-        finally:
-            if not connection.invalidated:
-                servers.go_back(connection, "search")
 
     def match(
         self, query: Query, facets: Sequence[Sequence[str]], base_uris: Iterable[str]

@@ -20,6 +20,7 @@ from dservercore.plugins.query.sql.dialect import Node, Parameters, TooComplexEr
 from dservercore.plugins.query.sql.postgresql import PostgreSQLNode
 from dservercore.plugins.query.sql.sqlite import SQLiteNode
 from dservercore.plugins.query.time_limit import TimeLimit
+from dservercore.plugins.sql.cut_off import canceled
 
 # SQLite asks whether to go on after so many steps of its machine, which take about a millisecond.
 _STEPS = 20_000
@@ -80,9 +81,8 @@ def reader(limit: TimeLimit) -> Iterator[Reader]:
             with _limited_sqlite(connection, limit):
                 yield _SQLiteReader(connection)
     else:
-        connection_ = sql_db.session.connection()
-        with _limited_postgresql(connection_, limit):
-            yield _PostgreSQLReader(connection_)
+        with _limited_postgresql(limit):
+            yield _PostgreSQLReader(sql_db.session.connection())
 
 
 class _SQLiteReader:
@@ -122,27 +122,16 @@ def _limited_sqlite(connection: sqlite3.Connection, limit: TimeLimit) -> Iterato
 
 
 @contextmanager
-def _limited_postgresql(connection: Connection, limit: TimeLimit) -> Iterator[None]:
-    # What is set goes back with the savepoint. The time limit comes last, as it holds for what follows it at once.
-    # To PostgreSQL, tests on JSON seem to cost so much that all ways to join are alike: it would compare each dataset
-    # with each document that it has put aside, which takes a minute.
-    milliseconds = max(1, round(limit.seconds_left() * 1000))
-    connection.exec_driver_sql(
-        "SAVEPOINT query; SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0;"
-        " SET LOCAL enable_material = off;"
-        f" SET LOCAL statement_timeout = {milliseconds}"
-    )
+def _limited_postgresql(limit: TimeLimit) -> Iterator[None]:
     try:
-        yield
+        # To PostgreSQL, tests on JSON seem to cost so much that all ways to join are alike: it would compare each
+        # dataset with each document that it has put aside, which takes a minute.
+        with canceled(limit, "enable_material = off"):
+            yield
     except DBAPIError as error:
         codes = servers.codes_of(error.orig)
-        if servers.CANCELED in codes:
-            raise limit.exceeded() from None
         if _INVALID_EXPRESSION in codes:
             raise InvalidQueryError("$regex", "is too complex") from error
         if codes & _TOO_COMPLEX:
             raise TooComplexError from error
         raise
-    finally:
-        if not connection.invalidated:
-            servers.go_back(connection, "query")
