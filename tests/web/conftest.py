@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 
 import pytest
 from flask import Flask
 from selenium import webdriver
-from werkzeug.serving import make_server
 
-from web.browser import afresh, browser
+from web.browser import afresh, browser, served
 
 
 @pytest.fixture
 def address(app: Flask) -> Iterator[str]:
     """The address of a live server."""
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    thread.join()
+    with served(app) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,6 @@ from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from werkzeug.serving import make_server
 
 from cli.conftest import CommandLine
 from dservercore.plugins.graph.shown import FIRST_DATASETS, MOST_DATASETS, Wanted, wanted_of
@@ -38,6 +36,7 @@ from web.browser import (
     prefer,
     requests_of,
     run_scripts,
+    served,
     until,
     violations,
 )
@@ -355,12 +354,8 @@ class TestDeletion:
 
 @pytest.fixture(scope="module")
 def address(app: Flask) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    thread.join()
+    with served(app) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -393,11 +388,12 @@ class TestInABrowser:
     def test_everybody_can_read_them(self, chrome, address, pytestconfig: pytest.Config):
         axe = axe_source(Path(pytestconfig.cache.mkdir("axe")))
         for path in self.PAGES:
-            requests_of(chrome)
-            chrome.get(address + path)
-            assert len(requests_of(chrome)) <= 6
-            for scheme in ("light", "dark"):
+            # Colours take a moment to change on a page that is open.
+            for scheme in ("dark", "light"):
                 prefer(chrome, scheme)
+                requests_of(chrome)
+                chrome.get(address + path)
+                assert len(requests_of(chrome)) <= 6
                 assert (path, scheme, violations(chrome, axe)) == (path, scheme, [])
             be_wide(chrome, 320)
             assert chrome.execute_script("return document.documentElement.scrollWidth") <= 320, path

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,6 @@ from urllib.parse import urlsplit
 
 import pytest
 from selenium import webdriver
-from werkzeug.serving import make_server
 
 from dservercore import sql_db
 from dservercore.catalog import base_uris, sessions
@@ -27,6 +25,7 @@ from web.browser import (
     needs_browser,
     prefer,
     run_scripts,
+    served,
     session_of,
     until,
     violations,
@@ -109,12 +108,8 @@ def test_where_nothing_can_be_signed_there_are_no_buttons(signed: Signed) -> Non
 
 @pytest.fixture
 def address(signed: Signed) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, signed.here.app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    thread.join()
+    with served(signed.here.app) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
